@@ -1,0 +1,1 @@
+"""Builds, proves and rolls out Windows master images for virtual desktops on OpenStack."""
