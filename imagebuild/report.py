@@ -1,0 +1,129 @@
+"""What a run says while it works: one line a step with its time for people, JSON lines for machines, nothing for tests."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, TextIO
+
+from imagebuild.secrets import hide
+
+
+class Report(Protocol):
+    """Where progress goes. Every text passes the secret filter; an implementation must not raise."""
+
+    def step(self, name: str, title: str) -> AbstractContextManager[None]:
+        """A stretch of work: announced when it begins, closed with its seconds, or with the failure that ended it."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A fact worth a line of its own, within the step that is under way."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Something that does not stop the run and should not be missed."""
+        ...
+
+    def say(self, text: str, **facts: object) -> None:
+        """A line of the result, outside of any step. `facts` are the machine's form of it."""
+        ...
+
+
+class ConsoleReport:
+    """For people: plain lines, no cursor tricks, so that a CI log and a terminal show the same."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._begun = time.monotonic()
+        self._depth = 0
+
+    @contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        """Prints the title, then `name done in N s` (or `failed after N s`)."""
+        del name
+        begun = time.monotonic()
+        self._line(f"{self._clock()} {'  ' * self._depth}{title}")
+        self._depth += 1
+        word = "failed after"
+        try:
+            yield
+            word = "done in"
+        finally:
+            self._depth -= 1
+            self._line(f"       {'  ' * self._depth}  {word} {time.monotonic() - begun:.1f} s")
+
+    def note(self, text: str) -> None:
+        """An indented line."""
+        self._line(f"       {'  ' * self._depth}{text}")
+
+    def warn(self, text: str) -> None:
+        """An indented line that begins with `warning:`."""
+        self._line(f"       {'  ' * self._depth}warning: {text}")
+
+    def say(self, text: str, **facts: object) -> None:
+        """The text as it is."""
+        del facts
+        self._line(text)
+
+    def _clock(self) -> str:
+        seconds = int(time.monotonic() - self._begun)
+        return f"{seconds // 60:3d}:{seconds % 60:02d}"
+
+    def _line(self, text: str) -> None:
+        print(hide(text), file=self._out, flush=True)
+
+
+class JsonReport:
+    """For machines: one JSON object a line with `event`, `seconds` since the start and the facts."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._begun = time.monotonic()
+
+    @contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        """`step_begun`, then `step_done` or `step_failed` with `took_seconds`."""
+        begun = time.monotonic()
+        self._event("step_begun", step=name, title=title)
+        event = "step_failed"
+        try:
+            yield
+            event = "step_done"
+        finally:
+            self._event(event, step=name, took_seconds=round(time.monotonic() - begun, 1))
+
+    def note(self, text: str) -> None:
+        """`note` with `text`."""
+        self._event("note", text=text)
+
+    def warn(self, text: str) -> None:
+        """`warning` with `text`."""
+        self._event("warning", text=text)
+
+    def say(self, text: str, **facts: object) -> None:
+        """`result` with `text` and the facts."""
+        self._event("result", text=text, **facts)
+
+    def _event(self, event: str, **facts: object) -> None:
+        line = {"event": event, "seconds": round(time.monotonic() - self._begun, 1), **facts}
+        print(hide(json.dumps(line, ensure_ascii=True, default=str)), file=self._out, flush=True)
+
+
+class SilentReport:
+    """Says nothing: for calls whose result is their return value, and for tests."""
+
+    @contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        """Nothing."""
+        del name, title
+        yield
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def say(self, text: str, **facts: object) -> None:
+        """Nothing."""

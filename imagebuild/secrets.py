@@ -1,0 +1,68 @@
+"""Secrets: values that print as ***, references to where a secret is kept, and a filter that keeps them out of every line we write."""
+
+import json
+import os
+import secrets
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.errors import RecipeError
+
+_known: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that never prints itself. `reveal()` is the one way to it, so every use can be found by name."""
+
+    _value: str
+
+    def __post_init__(self) -> None:
+        if len(self._value) >= 4:  # shorter ones would turn half of a log into stars
+            _known.add(self._value)
+
+    def reveal(self) -> str:
+        """The value itself. Never log or format what this returns."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+def hide(text: str) -> str:
+    """The text with every secret of this process replaced by ***, also where JSON has escaped it."""
+    for value in sorted(_known, key=len, reverse=True):
+        text = text.replace(value, "***").replace(json.dumps(value)[1:-1], "***")
+    return text
+
+
+def make_password(length: int = 20) -> Secret:
+    """A random password that Windows' complexity rule accepts: all four classes, first a letter, nothing that a shell or XML would touch."""
+    classes = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "-_.+")
+    alphabet = "".join(classes)
+    while True:
+        text = "".join(secrets.choice(alphabet) for _ in range(length))
+        if text[0].isalpha() and all(any(c in group for c in text) for group in classes):
+            return Secret(text)
+
+
+def read_secret(reference: str) -> Secret:
+    """The secret behind `env:NAME` or `file:PATH` (its first line). A plain value is refused: recipes are kept in version control."""
+    kind, _, place = reference.partition(":")
+    if kind == "env" and place:
+        value = os.environ.get(place)
+        if not value:
+            raise RecipeError(f"the environment variable {place} is not set", hint=f"export {place}=... and run again")
+        return Secret(value)
+    if kind == "file" and place:
+        try:
+            lines = Path(place).expanduser().read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise RecipeError(f"the secret file {place} cannot be read: {error.strerror}", hint="check its path and rights") from error
+        if not lines or not lines[0]:
+            raise RecipeError(f"the secret file {place} is empty", hint="its first line is the secret")
+        return Secret(lines[0])
+    raise RecipeError("a secret must be given as env:NAME or file:PATH", hint="plain secrets are refused in recipes")
