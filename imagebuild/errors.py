@@ -18,7 +18,8 @@
      +- LabError                   1   the lab could not be brought up
      +- Interrupted              130   Ctrl-C or SIGTERM
 
-`str(error)` is one sentence of what failed; `hint` is what to do next; `details` are lines for a person (log tails). No secret in any of them.
+`str(error)` is one sentence of what failed; `hint` is what to do next; `details` are lines for a person (log tails).
+No secret is in any of them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a run says while it works: one line a step with its time for people, JSON lines for machines, nothing for tests."""
+"""What a run says while it works: a line a step with its time for people, JSON lines for machines, nothing for tests."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Secrets: values that print as ***, references to where a secret is kept, and a filter that keeps them out of every line we write."""
+"""Secrets: values that print as ***, references to where one is kept, and the filter for every line we write."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def hide(text: str) -> str:
 
 
 def make_password(length: int = 20) -> Secret:
-    """A random password that Windows' complexity rule accepts: all four classes, first a letter, nothing that a shell or XML would touch."""
+    """A random password for Windows' complexity rule: all four classes, a letter first, nothing that a shell or XML reads."""
     classes = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "-_.+")
     alphabet = "".join(classes)
     while True:
@@ -50,7 +50,7 @@ def make_password(length: int = 20) -> Secret:
 
 
 def read_secret(reference: str) -> Secret:
-    """The secret behind `env:NAME` or `file:PATH` (its first line). A plain value is refused: recipes are kept in version control."""
+    """The secret behind `env:NAME` or `file:PATH` (its first line). Plain values are refused: recipes are kept in git."""
     kind, _, place = reference.partition(":")
     if kind == "env" and place:
         value = os.environ.get(place)
@@ -61,7 +61,8 @@ def read_secret(reference: str) -> Secret:
         try:
             lines = Path(place).expanduser().read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise RecipeError(f"the secret file {place} cannot be read: {error.strerror}", hint="check its path and rights") from error
+            words = f"the secret file {place} cannot be read: {error.strerror}"
+            raise RecipeError(words, hint="check its path and rights") from error
         if not lines or not lines[0]:
             raise RecipeError(f"the secret file {place} is empty", hint="its first line is the secret")
         return Secret(lines[0])

@@ -71,8 +71,8 @@ def wait_for(
 ) -> Found:
     """Call `probe` every `every` seconds until it returns something that is not None, and return that.
 
-    Errors of the `passing` types count as "not yet"; the last of them is named when the deadline passes. The probe always runs
-    once more after the last sleep, so a deadline of zero still asks once. Raises DeadlinePassed("waited N s for WHAT").
+    Errors of the `passing` types count as "not yet"; the last of them is named when the deadline passes. The probe always
+    runs once more after the last sleep, so a deadline of zero still asks once. Raises DeadlinePassed("waited N s for WHAT").
     """
     clock = deadline.clock
     begun = clock.now()
