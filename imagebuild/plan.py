@@ -1,0 +1,63 @@
+"""A plan: the recipe's steps in order, each with a digest chained to the one before. The same digest means the same image again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.recipe import Recipe
+from imagebuild.resolution import Resolution
+from imagebuild.step import Step, chain
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step with its place and with the digest of everything up to it."""
+
+    number: int
+    step: Step
+    digest: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, and by `digest` what it depends on."""
+
+    recipe: Recipe
+    resolution: Resolution
+    steps: tuple[PlannedStep, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the whole: the last step's."""
+        return self.steps[-1].digest
+
+    @property
+    def image_name(self) -> str:
+        """The name the new image will get: brokers know images by name, so it is versioned and never used twice."""
+        return f"{self.recipe.name}-v{self.resolution.version}"
+
+
+def make_plan(recipe: Recipe, resolution: Resolution, *, templates: Path) -> Plan:
+    """The plan of a recipe in a cloud. Reads the templates (their text is part of the digests); raises RecipeError when one is missing."""
+    header = recipe.header.model_dump(mode="json", exclude={"description"})
+    digest = chain("imagebuild", header, resolution.root)
+    steps = []
+    for number, step in enumerate(recipe.steps, start=1):
+        parameters = step.model_dump(mode="json", exclude={"deadline_minutes"})
+        digest = chain(digest, step.name, parameters, step.inputs(templates))
+        steps.append(PlannedStep(number, step, digest))
+    return Plan(recipe, resolution, tuple(steps))
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """The plan for a person, a line each."""
+    resolution = plan.resolution
+    media = ", ".join(medium.name for medium in resolution.media) or "none"
+    lines = [
+        f"image     {plan.image_name}  (digest {plan.digest[:12]})",
+        f"from      {resolution.source.name}  ({resolution.source.id})",
+        f"builder   {resolution.flavor.name} on {resolution.network.name}, CD-ROMs: {media}",
+        "steps",
+    ]
+    return lines + [
+        f"  {planned.number:2d}  {planned.step.name:18s} {planned.step.describe()}" for planned in plan.steps
+    ]

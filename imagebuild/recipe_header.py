@@ -1,0 +1,67 @@
+"""The head of a recipe: what Windows it is, which image it starts from, where it is built, and what the image will be like."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+OperatingSystem = Literal["win7", "win10", "win11", "ws2012r2", "ws2016", "ws2019", "ws2022", "ws2025"]
+Bus = Literal["ide", "sata", "virtio", "scsi"]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Source(Section):
+    """The Glance image that the builder is booted from: by name or id."""
+
+    image: Word
+
+
+class Builder(Section):
+    """The server that the image is made in."""
+
+    flavor: Word
+    network: Word
+    root_bus: Bus = Field(default="ide", description="the bus that the source image boots from without virtio drivers")
+    extra_disk_bus: Bus = Field(
+        default="virtio", description="a small second disk: its driver becomes boot-ready only when present"
+    )
+    admin_user: Word = Field(
+        default="Administrator", description="whose password Cloudbase-Init sets from the config drive"
+    )
+    allow_from: str = Field(
+        default="auto", description="CIDR that WinRM is let in from; auto: the address this machine uses"
+    )
+    availability_zone: Word | None = None
+    metadata: dict[str, str] = Field(default_factory=dict, description="more Nova metadata for the builder")
+    trust_any_certificate: bool = Field(
+        default=False,
+        description="talk to a guest whose WinRM certificate was not told on the console (anybody could be it)",
+    )
+
+
+class Target(Section):
+    """The image that comes out."""
+
+    disk_bus: Bus = "virtio"
+    vif_model: Word = "virtio"
+    min_disk_gib: int | None = Field(default=None, ge=0, description="default: the builder flavor's disk")
+    min_ram_mib: int | None = Field(default=None, ge=0, description="default: the source image's, at least 1024")
+    properties: dict[str, str] = Field(default_factory=dict, description="more Glance properties")
+
+
+class Header(Section):
+    """Everything of a recipe but its steps."""
+
+    recipe: RecipeName
+    description: str = ""
+    os: OperatingSystem
+    architecture: Literal["amd64", "x86"] = "amd64"
+    source: Source
+    builder: Builder
+    image: Target = Target()

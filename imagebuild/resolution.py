@@ -1,0 +1,131 @@
+"""What a recipe's names mean in this cloud today: ids of image, flavor, network and media, and whether there is room. Only reads."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from imagebuild.cloud import Cloud, Flavor, Headroom, Image, Network
+from imagebuild.errors import CloudError, RecipeError
+from imagebuild.recipe import Recipe
+
+RECIPE_PROPERTY = "imagebuild_recipe"
+VERSION_PROPERTY = "imagebuild_version"
+GIB = 1 << 30
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A Glance ISO image to be attached as a CD-ROM; `gib` is the size of the volume that holds it."""
+
+    id: str
+    name: str
+    gib: int
+    checksum: str | None
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Everything that was looked up before anything is made."""
+
+    source: Image
+    flavor: Flavor
+    network: Network
+    media: tuple[Medium, ...]
+    version: int
+
+    @property
+    def root(self) -> dict[str, Any]:
+        """What a build stands on, for the root of the plan's digest: contents, not names or ids of a moment."""
+        return {
+            "source": self.source.checksum or self.source.id,
+            "flavor": [self.flavor.vcpus, self.flavor.ram_mib, self.flavor.disk_gib],
+            "media": [[medium.name, medium.checksum or medium.id] for medium in self.media],
+        }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The first facts of a build."""
+        return {
+            "source_image_id": self.source.id,
+            "source_image_name": self.source.name,
+            "source_min_ram": self.source.min_ram,
+            "flavor_id": self.flavor.id,
+            "flavor_disk_gib": self.flavor.disk_gib,
+            "network_id": self.network.id,
+            "network_cidrs": list(self.network.cidrs),
+            "media": [asdict(medium) for medium in self.media],
+        }
+
+
+def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
+    """Look everything up. Raises RecipeError with every problem at once: names that do not exist, sizes that do not fit, no room."""
+    problems: list[str] = []
+    header = recipe.header
+    source = _look("source.image", header.source.image, cloud.find_image, problems)
+    flavor = _look("builder.flavor", header.builder.flavor, cloud.find_flavor, problems)
+    network = _look("builder.network", header.builder.network, cloud.find_network, problems)
+    media = []
+    for name in sorted({name for step in recipe.steps for name in step.media()}):
+        image = _look("media", name, cloud.find_image, problems)
+        if image and image.disk_format != "iso":
+            problems.append(f"media {name!r} is {image.disk_format}, not an ISO image")
+        elif image:
+            media.append(Medium(image.id, image.name, max(1, -(-(image.size or 0) // GIB)), image.checksum))
+    if source and source.status != "active":
+        problems.append(f"source.image: {source.name} is {source.status}, not active")
+    if source and flavor:
+        problems += _misfits(source, flavor)
+    if flavor:
+        problems += _shortages(cloud.headroom(), flavor, media)
+    if problems or not (source and flavor and network):
+        words = f"{recipe.path} cannot be built in the cloud {cloud.name}"
+        hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"
+        raise RecipeError(words, hint=hint, details=problems)
+    return Resolution(source, flavor, network, tuple(media), next_version(cloud, recipe.name))
+
+
+def next_version(cloud: Cloud, recipe: str) -> int:
+    """One more than the highest version that any image of this recipe has, or had by its name."""
+    images = cloud.images(properties={RECIPE_PROPERTY: recipe})
+    return 1 + max((version_of(image) for image in images), default=0)
+
+
+def version_of(image: Image) -> int:
+    """The version in an image's properties; 0 when there is none."""
+    text = image.properties.get(VERSION_PROPERTY, "")
+    return int(text) if re.fullmatch(r"\d+", text) else 0
+
+
+def _look(place: str, name: str, find: Callable[[str], Found | None], problems: list[str]) -> Found | None:
+    """The thing of that name; a problem when the cloud has none or cannot tell which."""
+    try:
+        found = find(name)
+    except CloudError as error:
+        problems.append(f"{place}: {error}")
+        return None
+    if found is None:
+        problems.append(f"{place}: there is no {name!r}")
+    return found
+
+
+def _misfits(source: Image, flavor: Flavor) -> Iterable[str]:
+    if flavor.disk_gib and flavor.disk_gib < source.min_disk:
+        yield f"builder.flavor: {flavor.name} has a disk of {flavor.disk_gib} GiB, {source.name} needs {source.min_disk}"
+    if flavor.ram_mib < source.min_ram:
+        yield f"builder.flavor: {flavor.name} has {flavor.ram_mib} MiB of memory, {source.name} needs {source.min_ram}"
+
+
+def _shortages(room: Headroom, flavor: Flavor, media: list[Medium]) -> Iterable[str]:
+    wanted = {
+        "instances": (1, room.instances),
+        "cores": (flavor.vcpus, room.cores),
+        "MiB of memory": (flavor.ram_mib, room.ram_mib),
+        "volumes": (len(media) + 1, room.volumes),
+        "GiB of volumes": (sum(medium.gib for medium in media) + 1, room.gigabytes),
+        "security groups": (1, room.security_groups),
+    }
+    for what, (need, left) in wanted.items():
+        if left is not None and left < need:
+            yield f"quota: {need} {what} needed, {left} left"
