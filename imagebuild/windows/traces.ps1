@@ -7,11 +7,6 @@ $ListenerKey = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WSMAN\Listener'
 $CloudbaseKey = 'HKLM:\SOFTWARE\Cloudbase Solutions\Cloudbase-Init'
 $AutologonSecret = 'HKLM:\SECURITY\Policy\Secrets\DefaultPassword'      # readable by SYSTEM only
 
-function Get-ListParameter($Parameters, [string]$Name) {
-    $value = Get-Parameter $Parameters $Name @()
-    foreach ($item in @($value)) { if ($null -ne $item -and '' -ne [string]$item) { $item } }
-}
-
 function Remove-Tree([string]$Path) {
     # Not Remove-Item -Recurse: up to 5.1 it follows junctions and empties what they point to. What is in use stays; the caller looks again.
     $item = Get-Item -LiteralPath $Path -Force -ErrorAction SilentlyContinue
