@@ -103,6 +103,8 @@ try {
     $received = @(Receive-Files)
     Write-Result ('{"ok":true,"value":{"files":[' + ($received -join ',') + ']}}')
 } catch {
-    Write-Result ('{{"ok":false,"error":{{"message":{0},"type":{1},"where":{2},"hresult":null}}}}' -f (ConvertTo-JsonString $_.Exception.Message), (ConvertTo-JsonString $_.Exception.GetType().FullName), (ConvertTo-JsonString ('Receive-Files:' + $_.InvocationInfo.ScriptLineNumber)))
+    $parts = @($_.Exception.Message, $_.Exception.GetType().FullName, ('Receive-Files:' + $_.InvocationInfo.ScriptLineNumber))
+    $texts = @($parts | ForEach-Object { ConvertTo-JsonString $_ })
+    Write-Result ('{{"ok":false,"error":{{"message":{0},"type":{1},"where":{2},"hresult":null}}}}' -f $texts)
 }
 exit 0
