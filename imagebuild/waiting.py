@@ -66,10 +66,13 @@ def wait_for(
     *,
     deadline: Deadline,
     every: float = 2.0,
+    slowest: float | None = None,
     passing: tuple[type[ImagebuildError], ...] = (),
     hint: str = "",
 ) -> Found:
     """Call `probe` every `every` seconds until it returns something that is not None, and return that.
+
+    With `slowest` the pause grows by half each time, up to that many seconds.
 
     Errors of the `passing` types count as "not yet"; the last of them is named when the deadline passes. The probe always
     runs once more after the last sleep, so a deadline of zero still asks once. Raises DeadlinePassed("waited N s for WHAT").
@@ -92,3 +95,11 @@ def wait_for(
                 details=last.details if last else (),
             )
         clock.sleep(min(every, max(deadline.left(), 0.01)))
+        every = min(every * 1.5, slowest) if slowest else every
+
+
+def pause(seconds: float, *, deadline: Deadline) -> None:
+    """Let time pass where there is nothing to ask, never beyond the deadline. Raises DeadlinePassed when none is left."""
+    if deadline.passed():
+        raise DeadlinePassed("no time is left to try again")
+    deadline.clock.sleep(min(seconds, deadline.left()))
