@@ -1,0 +1,120 @@
+"""Glance: images of a project, and snapshots of its servers."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+
+from imagebuild.adapters.openstack_api import Service, find_or_create
+from imagebuild.adapters.openstack_errors import AnswerLost
+from imagebuild.adapters.openstack_servers import Servers
+from imagebuild.adapters.openstack_values import read_image, write_image_patch
+from imagebuild.cloud import OWNER_KEY, Image
+from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.waiting import Clock, Deadline, wait_for
+
+_PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
+_GONE = frozenset({"deleted", "pending_delete", "killed"})
+
+
+class Images:
+    """Images that one project sees; listings show its own."""
+
+    def __init__(self, glance: Service, *, project_id: str, clock: Clock) -> None:
+        self._glance = glance
+        self._project_id = project_id
+        self._clock = clock
+
+    def get(self, image_id: str) -> Image | None:
+        """The image, None when it is gone."""
+        answer = self._glance.get(f"/images/{image_id}", doing=f"look at the image {image_id}", expect=(404,))
+        if answer.status == 404:
+            return None
+        image = read_image(answer.json())
+        return None if image.status in _GONE else image
+
+    def find(self, name_or_id: str) -> Image | None:
+        """By id, else the one active image of that name that this project sees (its own, public, shared)."""
+        if _is_id(name_or_id) and (image := self.get(name_or_id)) is not None:
+            return image
+        found = [
+            image for image in self._list({"name": name_or_id}) if image.name == name_or_id and image.status == "active"
+        ]
+        if len(found) > 1:
+            raise CloudRefused(
+                f"{len(found)} active images are called '{name_or_id}'",
+                hint="name one by its id: " + ", ".join(image.id for image in found),
+            )
+        return found[0] if found else None
+
+    def all(self, properties: Mapping[str, str] | None = None) -> Iterator[Image]:
+        """The project's own images, hidden ones too, with these property values."""
+        wanted = dict(properties or {})
+        for hidden in ("false", "true"):
+            for image in self._list({**wanted, "owner": self._project_id, "os_hidden": hidden}):
+                if wanted.items() <= image.properties.items():
+                    yield image
+
+    def _list(self, params: Mapping[str, str]) -> Iterator[Image]:
+        for item in self._glance.list("/images", "images", doing="list images", params=params):
+            if item["status"] not in _GONE:
+                yield read_image(item)
+
+    def snapshot(
+        self, servers: Servers, server_id: str, *, name: str, owner: str, properties: Mapping[str, str]
+    ) -> Image:
+        """createImage: find-or-create by owner and name. Nova makes the image's record before it answers."""
+        doing = f"make the image '{name}' of the server {server_id}"
+
+        def find() -> Image | None:
+            return next((image for image in self.all({OWNER_KEY: owner}) if image.name == name), None)
+
+        def create() -> Image:
+            body = {"createImage": {"name": name, "metadata": {**properties, OWNER_KEY: owner}}}
+            image_id = servers.act(server_id, body, doing=doing).json()["image_id"]
+            image = self.get(image_id)
+            if image is None:
+                raise CloudError(f"could not {doing}: Nova dropped it at once", hint="the compute host's log says why")
+            return image
+
+        return find_or_create(find, create, f"the image '{name}'", clock=self._clock)
+
+    def update(self, image_id: str, wanted: Mapping[str, str | int | bool | None]) -> Image:
+        """Bring the named members to the wanted values; None removes one. A JSON patch against what stands there now."""
+        try:
+            return self._patch(image_id, wanted)
+        except AnswerLost:
+            return self._patch(image_id, wanted)  # reads again first: what was done already is not asked for twice
+
+    def _patch(self, image_id: str, wanted: Mapping[str, str | int | bool | None]) -> Image:
+        doing = f"change the image {image_id}"
+        current = self._glance.get(f"/images/{image_id}", doing=doing).json()
+        patch = write_image_patch(current, wanted)
+        if not patch:
+            return read_image(current)
+        headers = {"Content-Type": _PATCH_TYPE}
+        return read_image(
+            self._glance.call("PATCH", f"/images/{image_id}", doing=doing, body=patch, headers=headers).json()
+        )
+
+    def delete(self, image_id: str, *, deadline: Deadline) -> None:
+        """Delete and wait. A protected one is refused; one whose data is still being written waits for it."""
+        doing = f"delete the image {image_id}"
+        image = self.get(image_id)
+        if image is None:
+            return
+        if image.protected:
+            raise CloudRefused(
+                f"could not {doing}: '{image.name}' is protected", hint="take the protection away first, if you mean it"
+            )
+
+        def probe() -> bool | None:
+            answer = self._glance.call("DELETE", f"/images/{image_id}", doing=doing, expect=(404, 409), repeat=True)
+            return True if answer.status == 404 or self.get(image_id) is None else None
+
+        wait_for(probe, f"the image {image_id} to be gone", deadline=deadline, every=0.5, slowest=4.0)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

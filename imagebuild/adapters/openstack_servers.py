@@ -1,0 +1,125 @@
+"""Nova: servers, flavors, and how much of both the project may still have."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from imagebuild.adapters.openstack_api import Service, find_or_create
+from imagebuild.adapters.openstack_errors import Answer
+from imagebuild.adapters.openstack_values import read_action, read_flavor, read_server, write_server
+from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Action, Flavor, Server, ServerRequest
+from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.waiting import Clock, Deadline, wait_for
+
+MICROVERSION = "2.60"  # Queens; 2.45 is the first whose createImage tells the image's id in its body
+
+_GONE = frozenset({"DELETED", "SOFT_DELETED"})
+
+
+class Servers:
+    """Servers of one project."""
+
+    def __init__(self, nova: Service, *, clock: Clock) -> None:
+        self._nova = nova
+        self._clock = clock
+
+    def limits(self) -> dict[str, Any]:
+        """Nova's absolute limits."""
+        absolute = self._nova.get("/limits", doing="read the compute quota").json()["limits"]["absolute"]
+        return dict(absolute)
+
+    def find_flavor(self, name: str) -> Flavor | None:
+        """By name, then by id."""
+        flavors = [read_flavor(item) for item in self._nova.list("/flavors/detail", "flavors", doing="list flavors")]
+        by_name = next((flavor for flavor in flavors if flavor.name == name), None)
+        return by_name or next((flavor for flavor in flavors if flavor.id == name), None)
+
+    def all(self, *, name: str | None = None) -> Iterator[Server]:
+        """All that are not about to go; only those of that very name when one is given."""
+        # Nova takes the filter as a regular expression of its database: near misses are sorted out here.
+        params = {"name": f"^{re.escape(name)}$"} if name else None
+        for item in self._nova.list("/servers/detail", "servers", doing="list servers", params=params):
+            server = read_server(item)
+            if server.status in _GONE or server.task_state == "deleting" or (name and server.name != name):
+                continue
+            yield server
+
+    def get(self, server_id: str) -> Server | None:
+        """The server, None when it is gone."""
+        answer = self._nova.get(f"/servers/{server_id}", doing=f"look at the server {server_id}", expect=(404,))
+        if answer.status == 404:
+            return None
+        server = read_server(answer.json()["server"])
+        return None if server.status in _GONE else server
+
+    def create(self, request: ServerRequest, *, owner: str, role: str) -> Server:
+        """Find-or-create by owner, role and name."""
+        doing = f"create the server '{request.name}'"
+
+        def find() -> Server | None:
+            ours = {OWNER_KEY: owner, ROLE_KEY: role}
+            return next((each for each in self.all(name=request.name) if ours.items() <= each.metadata.items()), None)
+
+        def create() -> Server:
+            body = write_server(request, owner=owner, role=role)
+            made = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]
+            server = self.get(made["id"])
+            if server is None:
+                raise CloudError(f"could not {doing}: it was gone at once", hint="does somebody clean up this project?")
+            return server
+
+        return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
+
+    def actions(self, server_id: str) -> Sequence[Action]:
+        """Oldest first; Nova lists the newest first."""
+        path = f"/servers/{server_id}/os-instance-actions"
+        answer = self._nova.get(path, doing=f"read the history of the server {server_id}")
+        return tuple(read_action(item) for item in reversed(answer.json()["instanceActions"]))
+
+    def console_log(self, server_id: str) -> str:
+        """Without a length Nova gives all that it keeps. 404 and 409 mean that there is no console (yet, any more)."""
+        doing = f"read the console log of the server {server_id}"
+        body: dict[str, Any] = {"os-getConsoleOutput": {}}
+        answer = self.act(server_id, body, doing=doing, expect=(404, 409), repeat=True)
+        return "" if answer.status in (404, 409) else str(answer.json().get("output") or "")
+
+    def stop(self, server_id: str) -> None:
+        """No error when it is stopped or on its way there."""
+        self._switch(server_id, "os-stop", "stop", there=("SHUTOFF", "powering-off"))
+
+    def start(self, server_id: str) -> None:
+        """No error when it runs or is on its way there."""
+        self._switch(server_id, "os-start", "start", there=("ACTIVE", "powering-on"))
+
+    def _switch(self, server_id: str, action: str, verb: str, *, there: tuple[str, str]) -> None:
+        doing = f"{verb} the server {server_id}"
+        answer = self.act(server_id, {action: None}, doing=doing, expect=(409,), repeat=True)
+        if answer.status != 409:
+            return
+        server = self.get(server_id)
+        if server is None or not {server.status, server.task_state} & set(there):
+            state = f"{server.status}, task {server.task_state}" if server else "gone"
+            raise CloudRefused(f"could not {doing}: it is {state}", hint="look at it with `openstack server show`")
+
+    def act(
+        self, server_id: str, body: object, *, doing: str, expect: tuple[int, ...] = (), repeat: bool = False
+    ) -> Answer:
+        """`POST /servers/ID/action`."""
+        return self._nova.call(
+            "POST", f"/servers/{server_id}/action", doing=doing, body=body, expect=expect, repeat=repeat
+        )
+
+    def delete(self, server_id: str, *, deadline: Deadline) -> None:
+        """Delete and wait. Asked again when Nova dropped the first request (a host that was away, a service restart)."""
+
+        def probe() -> bool | None:
+            server = self.get(server_id)
+            if server is None:
+                return True
+            if server.task_state != "deleting":
+                doing = f"delete the server {server_id}"
+                self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
+            return None
+
+        hint = "`openstack server show` tells what holds it; the operator can reset its state"
+        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.5, slowest=4.0, hint=hint)
