@@ -35,6 +35,7 @@ class ImagebuildError(Exception):
         self.message = message
         self.hint = hint
         self.details = tuple(details)
+        self.after: tuple[str, ...] = ()  # what stands and which command comes next, once somebody has seen to it
 
 
 class RecipeError(ImagebuildError):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-OperatingSystem = Literal["win7", "win10", "win11", "ws2012r2", "ws2016", "ws2019", "ws2022", "ws2025"]
+from imagebuild.answers import AnswerSettings
+
 Bus = Literal["ide", "sata", "virtio", "scsi"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
@@ -60,8 +61,7 @@ class Header(Section):
 
     recipe: RecipeName
     description: str = ""
-    os: OperatingSystem
-    architecture: Literal["amd64", "x86"] = "amd64"
+    windows: AnswerSettings
     source: Source
     builder: Builder
     image: Target = Target()

@@ -2,7 +2,6 @@
 
 import time
 import traceback
-from dataclasses import dataclass
 
 from imagebuild.errors import ImagebuildError, Interrupted, StepFailed
 from imagebuild.journal import Journal
@@ -10,12 +9,13 @@ from imagebuild.plan import Plan, PlannedStep
 from imagebuild.step import Context
 
 
-@dataclass(frozen=True)
 class Failure(Exception):
     """A run that did not reach its end: in which step, and why."""
 
-    step: str
-    error: ImagebuildError
+    def __init__(self, step: str, error: ImagebuildError) -> None:
+        super().__init__(f"{step}: {error}")
+        self.step = step
+        self.error = error
 
 
 def run_plan(plan: Plan, context: Context, journal: Journal) -> None:

@@ -1,0 +1,99 @@
+"""Boots the builder: root disk on the source image's bus, a small disk on the target bus, the media as CD-ROMs beside it."""
+
+from typing import Any
+
+from imagebuild import windows
+from imagebuild.cloud import Disk, Server, ServerRequest
+from imagebuild.errors import StepFailed
+from imagebuild.step import Context, Step
+from imagebuild.waiting import Deadline, wait_for
+
+WINRM_PORT = 5986
+
+
+class BootBuilder(Step):
+    """Makes a security group that lets WinRM in from the builder's side only, the volumes, and the server. All carry the build's id."""
+
+    name = "boot-builder"
+    title = "boot the builder"
+    gives = frozenset({"server_id"})
+
+    deadline_minutes: float = 15
+
+    def describe(self) -> str:
+        """What is made."""
+        return "security group, volumes for the CD-ROMs and the extra disk, server with a config drive"
+
+    def inputs(self, templates: Any) -> dict[str, str]:
+        """The user data is part of what the builder becomes."""
+        del templates
+        return {"user_data": windows.user_data()}
+
+    def run(self, context: Context) -> None:
+        """Everything is find-or-create by the build's id, so a second run takes up what the first has made."""
+        deadline = context.deadline(self.deadline_minutes)
+        cloud, build, builder = context.cloud, context.build, context.header.builder
+        group = cloud.create_security_group(
+            build.id, owner=build.id, allow_from=context.facts["allow_from"], ports=[WINRM_PORT]
+        )
+        disks = _disks(context, deadline)
+        server = cloud.create_server(
+            ServerRequest(
+                name=build.id,
+                image_id=context.facts["source_image_id"],
+                flavor_id=context.facts["flavor_id"],
+                network_id=context.facts["network_id"],
+                root_bus=builder.root_bus,
+                disks=disks,
+                security_groups=(group.name,),
+                user_data=windows.user_data(),
+                admin_password=context.password,
+                metadata=dict(builder.metadata),
+                availability_zone=builder.availability_zone,
+            ),
+            owner=build.id,
+            role="builder",
+        )
+        context.remember(server_id=server.id)
+        context.report.note(f"server {server.id}")
+        wait_for(lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=1)
+
+
+def _disks(context: Context, deadline: Deadline) -> tuple[Disk, ...]:
+    """The extra disk first (it must be the first of its bus), then a CD-ROM for each medium; all volumes ready to be attached."""
+    cloud, build = context.cloud, context.build
+    extra = cloud.create_volume(f"{build.id}-extra", owner=build.id, role="extra-disk", gib=1)
+    volumes = [
+        cloud.create_volume(
+            f"{build.id}-{medium['name']}"[:255],
+            owner=build.id,
+            role=f"media-{medium['name']}",
+            gib=medium["gib"],
+            image_id=medium["id"],
+        )
+        for medium in context.facts["media"]
+    ]
+    for volume in (extra, *volumes):
+        wait_for(lambda v=volume: _available(context, v.id), f"volume {volume.name}", deadline=deadline, every=0.5)  # type: ignore[misc]
+    bus = "sata" if context.header.builder.root_bus == "sata" else "ide"  # q35 machines have no IDE
+    cdroms = (Disk(bus=bus, volume_id=volume.id, gib=volume.gib, cdrom=True) for volume in volumes)
+    return (Disk(bus=context.header.builder.extra_disk_bus, volume_id=extra.id), *cdroms)
+
+
+def _available(context: Context, volume_id: str) -> bool | None:
+    volume = context.cloud.volume(volume_id)
+    if volume is None or volume.status.startswith("error"):
+        state = volume.status if volume else "gone"
+        raise StepFailed(f"volume {volume_id} is {state}", hint="ask who runs Cinder: its log says why")
+    return True if volume.status in ("available", "in-use") else None
+
+
+def _active(context: Context, server_id: str) -> Server | None:
+    server = context.cloud.server(server_id)
+    if server is None:
+        raise StepFailed("the builder is gone: somebody deleted it", hint="run the build again")
+    if server.status == "ERROR":
+        raise StepFailed(
+            f"Nova could not start the builder: {server.fault or 'no reason given'}", hint="ask who runs the cloud"
+        )
+    return server if server.status == "ACTIVE" else None

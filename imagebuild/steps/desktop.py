@@ -1,0 +1,39 @@
+"""Makes Windows a well-behaved master: the named items of Set-Desktop, each applied, read back, safe to repeat."""
+
+from pydantic import Field
+
+from imagebuild.errors import StepFailed
+from imagebuild.recipe_header import Word
+from imagebuild.step import Context, Step
+
+
+class Desktop(Step):
+    """Power plan, page file, self-updating programs and the like; `items: [all]` takes the whole table."""
+
+    name = "desktop"
+    title = "desktop settings"
+    needs = frozenset({"windows"})
+    gives = frozenset({"desktop"})
+
+    items: list[Word] = Field(default=["all"], min_length=1)
+    time_servers: list[Word] = []
+
+    def describe(self) -> str:
+        """Which items."""
+        return ", ".join(self.items)
+
+    def run(self, context: Context) -> None:
+        """Apply, and restart when an item wants it."""
+        deadline = context.deadline(self.deadline_minutes)
+        parameters = {"items": self.items, "time_servers": self.time_servers}
+        done = context.guest.run_as_system(
+            "Set-Desktop", parameters, job="desktop", deadline=deadline, on_step=context.on_step
+        )
+        if not done["complete"]:
+            details = [f"{item['name']}: {'; '.join(item['words'])}" for item in done["items"] if not item["ok"]]
+            raise StepFailed(
+                f"settings did not take: {', '.join(done['failed'])}", details=details, hint="leave these items out"
+            )
+        if done["reboot_needed"]:
+            context.guest.restart("desktop settings", deadline=deadline, on_step=context.on_step)
+        context.remember(desktop=[item["name"] for item in done["items"]])

@@ -1,0 +1,147 @@
+"""The last act: sysprep, DHCP release, seal and shutdown in one detached script; then the proof that it was this act that ended it."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from imagebuild import windows
+from imagebuild.answers import render_answer_file
+from imagebuild.cloud import Server
+from imagebuild.errors import CloudError, DeadlinePassed, GuestError, ImagebuildError, StepFailed
+from imagebuild.guest import told_on_console
+from imagebuild.recipe_header import Word
+from imagebuild.secrets import make_password
+from imagebuild.step import Context, Step
+from imagebuild.waiting import Deadline, wait_for
+
+JOB = "generalize"
+_BEGUN = "checking"  # the first phase that Start-Generalize tells, the last one is:
+_SEALED = "shutdown"
+_STOPPING = (
+    "stop",
+    "reboot",
+    "suspend",
+    "pause",
+    "shelve",
+    "shelveOffload",
+    "rebuild",
+    "rescue",
+    "delete",
+    "migrate",
+    "evacuate",
+)
+_WORKPLACE = r"C:\imagebuild"
+
+
+class Generalize(Step):
+    """After it the clone has no SID, no lease and no trace of its build. SHUTOFF alone proves nothing: anybody may have switched it off."""
+
+    name = "generalize"
+    title = "generalize"
+    needs = frozenset({"server_id", "guest_address", "checks"})
+    gives = frozenset({"sealed"})
+
+    deadline_minutes: float = 90
+    sysprep_minutes: int = Field(default=60, gt=0, description="Windows 7 on slow disks has been seen to take 30")
+    shutdown_seconds: int = Field(default=5, ge=2, description="between the seal and the shutdown")
+    serial_port: Word = Field(default="COM1", pattern=r"^COM\d{1,2}$")
+
+    def describe(self) -> str:
+        """In order."""
+        return "sysprep, clear traces, release DHCP, seal, shut down; wait for SHUTOFF and prove it"
+
+    def inputs(self, templates: Path) -> dict[str, str]:
+        """The answer file that goes with it."""
+        return {"template": (templates / "sysprep.xml.j2").read_text(encoding="utf-8")}
+
+    def run(self, context: Context) -> None:
+        """Seal what earlier steps asked for, start the act, watch the console until the machine is off, then prove it."""
+        deadline = context.deadline(self.deadline_minutes)
+        for call in context.facts.get("before_generalize", []):
+            context.guest.run(call["script"], call["parameters"], deadline=deadline)
+        context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
+        context.disconnect()  # an open shell of ours keeps the workplace in use, and it must go
+        watch = _Watch(context)
+        try:
+            server = wait_for(watch.look, "the builder to shut itself down", deadline=deadline, every=1)
+        except DeadlinePassed as error:
+            raise _explained(str(error), context, watch.phases) from error
+        context.remember(sealed=_proven(server, context, watch.phases))
+
+    def _parameters(self, context: Context) -> dict[str, object]:
+        traces: dict[str, object] = {"task_prefix": "imagebuild-"}
+        first = make_password()  # nobody keeps it: Cloudbase-Init gives every clone its own
+        if context.facts["guest_certificate"]:
+            traces |= windows.build_access_traces(context.facts["guest_certificate"])
+        return {
+            "answer_file": render_answer_file(context.templates, settings=context.header.windows, password=first),
+            "deadline_seconds": self.sysprep_minutes * 60,
+            "shutdown_seconds": self.shutdown_seconds,
+            "serial_port": self.serial_port,
+            "traces": traces,
+            "task": f"imagebuild-{JOB}",
+            "remove_after": [_WORKPLACE],
+        }
+
+
+class _Watch:
+    """Reads the console and Nova's word; tells each new phase once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.phases: list[str] = []
+
+    def look(self) -> Server | None:
+        """The server once it is off; StepFailed when the act says that it failed."""
+        context = self._context
+        server = context.cloud.server(context.facts["server_id"])
+        phases = _phases(context.cloud.console_log(context.facts["server_id"]))
+        for phase in phases[len(self.phases) :]:
+            context.report.note(phase)
+        self.phases = phases
+        if phases and phases[-1].startswith("failed"):
+            raise _explained(f"generalize {phases[-1]}", context, phases)
+        if server is None:
+            raise StepFailed("the builder is gone: somebody deleted it", hint="run the build again")
+        off = server.status == "SHUTOFF" and server.task_state is None
+        return server if off else None
+
+
+def _phases(console_log: str) -> list[str]:
+    """What Start-Generalize has told since it began last."""
+    told = list(told_on_console(console_log))
+    begun = [number for number, phase in enumerate(told) if phase == _BEGUN]
+    return told[begun[-1] :] if begun else []
+
+
+def _proven(server: Server, context: Context, phases: list[str]) -> dict[str, object]:
+    """SHUTOFF, nobody's stop through Nova, and the seal as the last word on the console. Anything less is no image."""
+    # A guest that powers itself off makes Nova record a stop of its own, under no user (_sync_instance_power_state).
+    foreign = [act.name for act in context.cloud.actions(server.id) if act.name in _STOPPING and act.user_id]
+    if foreign:
+        raise StepFailed(
+            f"somebody else acted on the builder ({', '.join(foreign)}): its disk is not to be trusted",
+            hint="build again",
+        )
+    if not phases:
+        words = "the builder is off, and its console does not say why"
+        raise StepFailed(
+            words, hint="the serial console must be readable: see serial_port in the recipe and the cloud's console log"
+        )
+    if phases[-1] != _SEALED:
+        words = f"the builder went off in the phase '{phases[-1]}', before it was sealed"
+        raise StepFailed(words, hint="a crash or a power cut: build again", details=phases)
+    return {"phases": phases}
+
+
+def _explained(words: str, context: Context, phases: list[str]) -> ImagebuildError:
+    """The failure with Windows' own reason, as far as it can still be asked."""
+    try:
+        outcome = context.guest.run("Get-GeneralizeOutcome", deadline=Deadline.after(60, context.clock))
+    except (GuestError, CloudError, DeadlinePassed) as error:
+        return StepFailed(
+            words, details=[*phases, f"the guest could not be asked: {error}"], hint="look at the console log"
+        )
+    reason = outcome["reason"] or {"words": f"phase {outcome['phase']}, state {outcome['image_state']}", "fix": ""}
+    lines = [f"{line['time']} {line['level']} {line['text']}" for line in outcome["log_lines"]]
+    return StepFailed(f"{words}: {reason['words']}", hint=reason["fix"] or "see sysprep's log lines", details=lines)

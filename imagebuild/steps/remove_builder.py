@@ -1,0 +1,25 @@
+"""Removes the builder and everything that was made for it: the image stands by itself."""
+
+from imagebuild.cleaning import leftovers, remove
+from imagebuild.step import Context, Step
+
+
+class RemoveBuilder(Step):
+    """By the build's id, not by memory: what a crashed attempt of this build has left goes too."""
+
+    name = "remove-builder"
+    title = "remove the builder"
+    needs = frozenset({"image_name"})
+    gives = frozenset({"removed"})
+
+    deadline_minutes: float = 15
+
+    def describe(self) -> str:
+        """What goes."""
+        return "server, volumes, security group"
+
+    def run(self, context: Context) -> None:
+        """Delete, one line a thing."""
+        things = leftovers(context.cloud, context.build.id)
+        remove(context.cloud, things, report=context.report, deadline=context.deadline(self.deadline_minutes))
+        context.remember(removed=[str(thing) for thing in things])
