@@ -50,5 +50,5 @@ def fold(entries: Sequence[Entry]) -> Record | None:
         record |= {"state": _ENDS[entry.event]} if entry.event in _ENDS else {}
     if "recipe" not in record:
         return None
-    named = {key: facts.get(key) for key in ("image_id", "image_name")}
+    named: dict[str, Any] = {key: facts.get(key) for key in ("image_id", "image_name")}
     return Record(**record, **named, seconds=seconds, facts=facts)
