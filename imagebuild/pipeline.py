@@ -25,6 +25,7 @@ from imagebuild.images import list_versions, table
 from imagebuild.interruption import signals_as_interrupt
 from imagebuild.journal import Journal
 from imagebuild.lab import lifecycle
+from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD
 from imagebuild.plan import Plan, describe_plan, make_plan
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
 from imagebuild.record import fold
@@ -143,14 +144,14 @@ def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, fore
 def open_cloud(settings: Settings, report: Report) -> Cloud:
     """The cloud that was named, the only one that is configured, or the lab, brought up when it is not there."""
     name = settings.cloud or os.environ.get("OS_CLOUD")
-    lab_names = (lifecycle.CLOUD_NAME, lifecycle.ADMIN_CLOUD_NAME)
+    lab_names = (CLOUD, ADMIN_CLOUD)
     if not name:
         names = [one for one in configured_clouds() if one not in lab_names]
         if len(names) > 1:
             raise RecipeError(
                 f"clouds.yaml has {', '.join(names)}: which one?", hint="say it: --cloud NAME, or export OS_CLOUD=NAME"
             )
-        name = names[0] if names else lifecycle.CLOUD_NAME
+        name = names[0] if names else CLOUD
     if name in lab_names:
         lab = lifecycle.up(report)
         return connect_cloud(name, config_files=[lab.clouds_yaml])

@@ -72,7 +72,7 @@ class WinRmGuest:
         self, script: str, parameters: Parameters | None = None, *, job: str, deadline: Deadline
     ) -> None:
         """Start it as SYSTEM and let go of the session, which must not hold the guest's last act up."""
-        self._jobs.start(script, parameters, job=job, deadline=deadline)
+        self._jobs.start(script, parameters, job=job, deadline=deadline, detached=True)
         self._session.close()
 
     def wait_until_ready(self, *, deadline: Deadline, on_step: OnStep | None = None) -> Value:

@@ -49,10 +49,17 @@ class SystemJobs:
         self._clock = clock
         self._finished: str | None = None
 
-    def start(self, script: str, parameters: Parameters | None, *, job: str, deadline: Deadline) -> None:
-        """Start it, or find it started. Safe to repeat, so a lost session is taken up again."""
+    def start(
+        self, script: str, parameters: Parameters | None, *, job: str, deadline: Deadline, detached: bool = False
+    ) -> None:
+        """Start it, or find it started. Safe to repeat, so a lost session is taken up again.
+
+        `detached`: without the wrapper that keeps output and result; nothing of ours stays open in the guest.
+        """
         self._remove_finished(but=job, deadline=deadline)
         asked = {"id": job, "script": script, "parameters": dict(parameters or {}), "timeout_seconds": JOB_SECONDS}
+        if detached:
+            asked["detached"] = True
         started = wait_for(
             lambda: self._run("Start-SystemJob", asked, deadline=deadline),
             f"the guest to start {script} as SYSTEM",
