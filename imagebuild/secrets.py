@@ -63,6 +63,8 @@ def read_secret(reference: str) -> Secret:
         except OSError as error:
             words = f"the secret file {place} cannot be read: {error.strerror}"
             raise RecipeError(words, hint="check its path and rights") from error
+        except UnicodeDecodeError:  # whose own text and object would carry the secret along
+            raise RecipeError(f"the secret file {place} cannot be read: not UTF-8", hint="save it as UTF-8") from None
         if not lines or not lines[0]:
             raise RecipeError(f"the secret file {place} is empty", hint="its first line is the secret")
         return Secret(lines[0])
