@@ -40,17 +40,18 @@ class Journal:
             words = f"the build {path.parent.name} is being worked on by another process"
             raise Busy(words, hint="wait for it, or end that process") from error
         os.ftruncate(self._file, _whole_lines(path.read_bytes()))
-        os.lseek(self._file, 0, os.SEEK_END)
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one line and see it on the disk before coming back. Raises ImagebuildError when the disk will not take it."""
         entry = {"event": event, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
         line = hide(json.dumps(entry, ensure_ascii=True, default=str)).encode() + b"\n"
+        begin = os.lseek(self._file, 0, os.SEEK_END)
         try:
             if os.write(self._file, line) != len(line):
                 raise OSError("the line was written in part")
             os.fsync(self._file)
         except OSError as error:
+            os.ftruncate(self._file, begin)  # else the next line would be glued to this half
             raise ImagebuildError(
                 f"the journal {self._path} cannot be written: {error.strerror or error}",
                 hint="free disk space, then run again",
@@ -72,16 +73,15 @@ class Journal:
 
 
 def read_journal(path: Path) -> tuple[Entry, ...]:
-    """The whole lines of a journal, whoever owns it; empty when there is none."""
+    """The readable lines of a journal, whoever owns it; empty when there is none.
+
+    A line in the middle that cannot be read (a bad sector) is left out: one journal must not stop a sweep of all.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return ()
-    entries = []
-    for line in content[: _whole_lines(content)].splitlines():
-        facts = json.loads(line)
-        entries.append(Entry(facts.pop("event"), facts.pop("at"), facts))
-    return tuple(entries)
+    return tuple(entry for line in content.splitlines(keepends=True) if (entry := _read_line(line)))
 
 
 def is_owned(path: Path) -> bool:
@@ -99,15 +99,21 @@ def is_owned(path: Path) -> bool:
     return False
 
 
+def _read_line(line: bytes) -> Entry | None:
+    """One line as an entry; None for half a line and for the zeros that a power cut can leave."""
+    try:
+        facts = json.loads(line) if line.endswith(b"\n") else None
+        return Entry(facts.pop("event"), facts.pop("at"), facts) if isinstance(facts, dict) else None
+    except (ValueError, KeyError):
+        return None
+
+
 def _whole_lines(content: bytes) -> int:
-    """How many bytes belong to whole, readable lines."""
-    end = content.rfind(b"\n") + 1
+    """How many bytes are left when what cannot be read at the end is cut off."""
+    end = len(content)
     while end:
         begin = content.rfind(b"\n", 0, end - 1) + 1
-        try:
-            json.loads(content[begin:end])
-        except ValueError:  # zeros after a power cut, or half a line that a later write closed
-            end = begin
-            continue
-        return end
+        if _read_line(content[begin:end]):
+            return end
+        end = begin
     return 0
