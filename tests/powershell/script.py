@@ -175,6 +175,7 @@ class Script:
         """The keys of its parameters that it reads by Get-Parameter, Get-RequiredParameter or Get-ListParameter."""
         source = self.source.decode("utf-8")
         asked = re.findall(r"Get-(?:Required|List)?Parameter \$\w+ '([a-z0-9_]+)'", source)
+        asked += re.findall(r"Get-\w+ \$[Pp]arameters '([a-z0-9_]+)'", source)  # by a function of its own
         indexed = re.findall(r"\$(?:parameters|p|traces)\['([a-z0-9_]+)'\]", source)
         return frozenset(asked) | frozenset(indexed)
 
