@@ -24,7 +24,7 @@ class WindowsDouble:
     tls: tuple[Path, Path] | None = None
     wanted: frozenset[str] = frozenset({"http"})
     winrm: Settings = field(default_factory=Settings)
-    passwords: dict[str, str] = field(default_factory=lambda: {"administrator": "Passw0rd!é"})
+    passwords: dict[str, str] = field(default_factory=lambda: {"administrator": "Passw0rd!"})
     refusal: tuple[int, str] | None = None
     calls: list[Call] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from imagebuild.lab.guest.standin.connection import Connection
@@ -32,19 +33,17 @@ class Listeners:
         self._ports = ports or PORTS
         self._service = Service(host)
         self._open: dict[str, tuple[socket.socket, tuple[Path, Path] | None]] = {}
-        self._ended = threading.Event()
 
     def keep(self) -> None:
-        """Follow the wanted listeners until `end`."""
-        while not self._ended.is_set():
+        """Follow the wanted listeners for ever."""
+        while True:
             self.follow()
-            self._ended.wait(LOOK_EVERY)
+            time.sleep(LOOK_EVERY)
+
+    def close(self) -> None:
+        """Close all ports. Connections that are open stay."""
         for name in list(self._open):
             self._close(name)
-
-    def end(self) -> None:
-        """Let `keep` close all ports and return."""
-        self._ended.set()
 
     def port(self, name: str) -> int | None:
         """The port that is open for 'http' or 'https' now."""
