@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,9 @@ from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, SystemClock
 
 Connect = Callable[[str, Secret, str | None], Guest]  # address, password, certificate's SHA-256
+
+# A type, not a field's default: a step that sets its own default keeps the bounds.
+Minutes = Annotated[float, Field(gt=0, le=24 * 60, description="give up after that many minutes")]
 
 _registry: dict[str, type["Step"]] = {}
 
@@ -91,7 +94,7 @@ class Step(BaseModel):
     needs: ClassVar[frozenset[str]] = frozenset()
     gives: ClassVar[frozenset[str]] = frozenset()
 
-    deadline_minutes: float = Field(default=30, gt=0, le=24 * 60, description="give up after that many minutes")
+    deadline_minutes: Minutes = 30
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

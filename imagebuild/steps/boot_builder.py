@@ -5,7 +5,7 @@ from typing import Any
 from imagebuild import windows
 from imagebuild.cloud import Disk, Server, ServerRequest
 from imagebuild.errors import StepFailed
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
 WINRM_PORT = 5986
@@ -18,7 +18,7 @@ class BootBuilder(Step):
     title = "boot the builder"
     gives = frozenset({"server_id"})
 
-    deadline_minutes: float = 15
+    deadline_minutes: Minutes = 15
 
     def describe(self) -> str:
         """What is made."""

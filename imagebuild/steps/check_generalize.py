@@ -6,7 +6,7 @@ from pydantic import Field
 
 from imagebuild.errors import StepFailed
 from imagebuild.recipe_header import Word
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, pause
 
 _MOST_RESTARTS = 3
@@ -20,7 +20,7 @@ class CheckGeneralize(Step):
     needs = frozenset({"windows"})
     gives = frozenset({"checks"})
 
-    deadline_minutes: float = 120
+    deadline_minutes: Minutes = 120
     accept: list[Word] = Field(default_factory=list, description="names of checks that may fail in this recipe")
 
     def run(self, context: Context) -> None:

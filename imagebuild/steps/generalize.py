@@ -11,7 +11,7 @@ from imagebuild.errors import CloudError, DeadlinePassed, GuestError, Imagebuild
 from imagebuild.guest import told_on_console
 from imagebuild.recipe_header import Word
 from imagebuild.secrets import make_password
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
 JOB = "generalize"
@@ -41,7 +41,7 @@ class Generalize(Step):
     needs = frozenset({"server_id", "guest_address", "checks"})
     gives = frozenset({"sealed"})
 
-    deadline_minutes: float = 90
+    deadline_minutes: Minutes = 90
     sysprep_minutes: int = Field(default=60, gt=0, description="Windows 7 on slow disks has been seen to take 30")
     shutdown_seconds: int = Field(default=5, ge=2, description="between the seal and the shutdown")
     serial_port: Word = Field(default="COM1", pattern=r"^COM\d{1,2}$")

@@ -4,7 +4,7 @@ from imagebuild import windows
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, StepFailed
 from imagebuild.guest import read_certificate, told_on_console
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
 _FAILED = "winrm failed"
@@ -23,7 +23,7 @@ class ReachGuest(Step):
     needs = frozenset({"server_id"})
     gives = frozenset({"guest_address", "guest_certificate", "windows"})
 
-    deadline_minutes: float = 45
+    deadline_minutes: Minutes = 45
 
     def describe(self) -> str:
         """What is waited for."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY, next_version
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 
 # What Nova copies from the builder onto its snapshot and what would mislead whoever boots the image.
 _BUILDER_ONLY = (
@@ -27,7 +27,7 @@ class Register(Step):
     needs = frozenset({"image_id"})
     gives = frozenset({"image_name", "image_version"})
 
-    deadline_minutes: float = 10
+    deadline_minutes: Minutes = 10
 
     def describe(self) -> str:
         """What it gets."""

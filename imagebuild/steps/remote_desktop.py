@@ -1,7 +1,7 @@
 """Turns Remote Desktop on for the users of the desktops."""
 
 from imagebuild.recipe_header import Word
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 
 
 class RemoteDesktop(Step):
@@ -12,7 +12,7 @@ class RemoteDesktop(Step):
     needs = frozenset({"windows"})
     gives = frozenset({"remote_desktop"})
 
-    deadline_minutes: float = 10
+    deadline_minutes: Minutes = 10
     nla: bool = True
     members: list[Word] = []
 

@@ -1,7 +1,7 @@
 """Removes the builder and everything that was made for it: the image stands by itself."""
 
 from imagebuild.cleaning import leftovers, remove
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 
 
 class RemoveBuilder(Step):
@@ -12,7 +12,7 @@ class RemoveBuilder(Step):
     needs = frozenset({"image_name"})
     gives = frozenset({"removed"})
 
-    deadline_minutes: float = 15
+    deadline_minutes: Minutes = 15
 
     def describe(self) -> str:
         """What goes."""

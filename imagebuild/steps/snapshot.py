@@ -2,7 +2,7 @@
 
 from imagebuild.cloud import ROLE_KEY, Image
 from imagebuild.errors import StepFailed
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import wait_for
 
 
@@ -14,7 +14,7 @@ class Snapshot(Step):
     needs = frozenset({"server_id", "sealed"})
     gives = frozenset({"image_id"})
 
-    deadline_minutes: float = 120
+    deadline_minutes: Minutes = 120
 
     def describe(self) -> str:
         """How."""

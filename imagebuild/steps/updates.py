@@ -7,7 +7,7 @@ from pydantic import Field
 
 from imagebuild.errors import StepFailed
 from imagebuild.recipe_header import Word
-from imagebuild.step import Context, Step
+from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, pause
 
 _AGAIN = frozenset(
@@ -24,7 +24,7 @@ class Updates(Step):
     needs = frozenset({"windows"})
     gives = frozenset({"updates"})
 
-    deadline_minutes: float = 480
+    deadline_minutes: Minutes = 480
     source: Literal["default", "microsoft", "wsus"] = "default"
     server: Word | None = Field(default=None, description="the WSUS, for source: wsus")
     proxy: str = ""
