@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -70,6 +70,10 @@ def load_recipe(path: Path) -> Recipe:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RecipeError(f"{path}:{line}: not YAML: {error.problem}", hint="look at the indentation there") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        words = f"{path}:{line}: not YAML: the character U+{error.character:04X} is not allowed"
+        raise RecipeError(words, hint="take it out: some editors do not show it") from error
     if not isinstance(root, yaml.MappingNode):
         raise RecipeError(f"{path}:1: a recipe is a mapping of keys", hint="begin with `recipe: NAME`")
     lines: dict[Place, int] = {}
@@ -85,20 +89,26 @@ def load_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _read(node: yaml.Node, place: Place, lines: dict[Place, int], problems: list[Problem]) -> Any:
+def _read(
+    node: yaml.Node, place: Place, lines: dict[Place, int], problems: list[Problem], above: tuple[yaml.Node, ...] = ()
+) -> Any:
     """The node as plain values, its lines remembered; a key that stands twice is a problem (YAML takes the last one silently)."""
     lines[place] = node.start_mark.line + 1
+    if node in above:
+        problems.append(Problem(place, "this alias stands for what it is itself a part of"))
+        return None
+    above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
             if key in result:
                 problems.append(Problem((*place, key), "this key stands twice"))
-            result[key] = _read(value_node, (*place, key), lines, problems)
+            result[key] = _read(value_node, (*place, key), lines, problems, above)
             lines[(*place, key)] = key_node.start_mark.line + 1
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_read(item, (*place, number), lines, problems) for number, item in enumerate(node.value)]
+        return [_read(item, (*place, number), lines, problems, above) for number, item in enumerate(node.value)]
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node)
@@ -112,21 +122,24 @@ def _read(node: yaml.Node, place: Place, lines: dict[Place, int], problems: list
 def _check(path: Path, content: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
     problems: list[Problem] = []
     header = _validated(Header, {k: v for k, v in content.items() if k != "steps"}, (), problems)
-    steps = list(_steps(content.get("steps"), problems))
+    named = list(_named_steps(content.get("steps"), problems))
+    problems += _order([(number, kind) for number, kind, _ in named])
+    steps = [(n, _validated(kind, given, ("steps", n, kind.name), problems)) for n, kind, given in named]
+    sound = [(number, step) for number, step in steps if isinstance(step, Step)]
     if isinstance(header, Header):
-        for number, step in steps:
+        for number, step in sound:
             problems += [Problem(("steps", number), text) for text in step.check(header)]
         if header.recipe != path.stem:
             problems.append(
                 Problem(("recipe",), f"is {header.recipe!r}, but the file is called {path.name}: make them the same")
             )
-    problems += _order(steps)
     if problems or not isinstance(header, Header):
         return None, problems
-    return Recipe(path, header, tuple(step for _, step in steps)), problems
+    return Recipe(path, header, tuple(step for _, step in sound)), problems
 
 
-def _steps(content: Any, problems: list[Problem]) -> Iterator[tuple[int, Step]]:
+def _named_steps(content: Any, problems: list[Problem]) -> Iterator[tuple[int, type[Step], Any]]:
+    """Each step that exists: its place in the list, its kind, its parameters as they were given."""
     if not isinstance(content, list) or not content:
         problems.append(Problem(("steps",), "is a list of steps in their order"))
         return
@@ -144,16 +157,18 @@ def _steps(content: Any, problems: list[Problem]) -> Iterator[tuple[int, Step]]:
         if name not in known:
             problems.append(Problem((*place, name), f"there is no such step{_nearest(name, known)}"))
             continue
-        step = _validated(known[name], parameters or {}, (*place, name), problems)
-        if isinstance(step, Step):
-            yield number, step
+        yield number, known[name], {} if parameters is None else parameters
 
 
-def _order(steps: list[tuple[int, Step]]) -> Iterator[Problem]:
-    """Each step's needs must be given by an earlier one."""
+def _order(steps: list[tuple[int, type[Step]]]) -> Iterator[Problem]:
+    """Each step's needs must be given by an earlier one, and none stands twice: in the guest its jobs have their names from it."""
     given: set[str] = set()
+    seen: set[str] = set()
     everything = {fact: step.name for step in registered_steps().values() for fact in step.gives}
     for number, step in steps:
+        if step.name in seen:
+            yield Problem(("steps", number), f"{step.name} stands twice")
+        seen.add(step.name)
         for fact in sorted(step.needs - given):
             giver = everything.get(fact)
             todo = f"; put {giver} before it" if giver else ""
@@ -177,13 +192,16 @@ def _validated(model: type[BaseModel], content: Any, place: Place, problems: lis
 
 
 def _keys(model: type[BaseModel], place: Place) -> Iterable[str]:
-    """The keys that are known at a place of a model."""
+    """The keys that are known at a place of a model, as a recipe writes them."""
     for part in place:
-        nested = model.model_fields[part].annotation if isinstance(part, str) and part in model.model_fields else None
+        if isinstance(part, int):  # an item of a list: the list's own key has led to the model of its items
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        nested = next(iter(get_args(annotation)), annotation)
         if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
             return ()
         model = nested
-    return model.model_fields
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
