@@ -6,7 +6,23 @@ import pytest
 
 from imagebuild.errors import CloudRefused, CloudUnreachable, DeadlinePassed, GuestUnreachable
 from imagebuild.waiting import Deadline, SystemClock, pause, wait_for
-from tests.unit.ticking import TickingClock
+
+
+class TickingClock:
+    """Starts at `now`; each sleep lets that much time pass at once and is written down."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self._now = now
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        """Seconds."""
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.slept.append(seconds)
+        self._now += seconds
 
 
 def test_what_the_probe_finds_is_returned_at_once() -> None:
