@@ -1,0 +1,27 @@
+"""One command line at work in the modelled Windows."""
+
+from __future__ import annotations
+
+from imagebuild.lab.guest.standin.machine import Call
+from imagebuild.lab.guest.standin.model.clock import Pause
+from imagebuild.lab.guest.standin.model.guest import Guest
+
+CODECS = {437: "cp437", 850: "cp850", 949: "cp949", 1252: "cp1252", 65001: "utf-8"}
+
+
+class Session:
+    """One command line at work: where its text goes, its variables, and how it learns of its end."""
+
+    def __init__(self, guest: Guest, call: Call) -> None:
+        self.guest = guest
+        self.call = call
+        self.environment = dict(call.environment)
+        self.pause = Pause(guest.clock, call.stopped)
+        self.code: int | None = None
+        self._codec = CODECS.get(call.codepage, "ascii")
+
+    def out(self, text: str) -> None:
+        self.call.stdout((text + "\r\n").encode(self._codec, "replace"))
+
+    def error(self, text: str) -> None:
+        self.call.stderr((text + "\r\n").encode(self._codec, "replace"))
