@@ -9,8 +9,10 @@ from spnego.exceptions import SpnegoError
 from imagebuild.lab.guest.standin.ciphers import hash_md4, start_rc4
 from imagebuild.lab.guest.standin.ntlm import Handshake, Refused, Session, message_type
 
+PASSWORD = "Passw0rd!"
 
-def logged_on(user: str = "Administrator", password: str = "Passw0rd!") -> tuple[spnego.ContextProxy, Session]:
+
+def logged_on(user: str = "Administrator", password: str = PASSWORD) -> tuple[spnego.ContextProxy, Session]:
     client = spnego.client(user, password, hostname="DOUBLE", service="http", protocol="ntlm")
     handshake = Handshake("DOUBLE", {"Administrator": "Passw0rd!"}.get)
     challenge = handshake.challenge(client.step() or b"")
