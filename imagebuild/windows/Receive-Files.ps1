@@ -78,7 +78,7 @@ function Save-File($Source, [string]$Path, [int64]$Size, [string]$Sha256) {
     $stream = [IO.File]::OpenRead($part)          # what the disk holds, not what was meant to be written
     try { $sum = ([Security.Cryptography.SHA256]::Create()).ComputeHash($stream) } finally { $stream.Close() }
     $sum = ([BitConverter]::ToString($sum) -replace '-', '').ToLower()
-    if ($sum -ne $Sha256) { throw "$Path has SHA-256 $sum instead of $Sha256. Send it again." }
+    if ($sum -ne $Sha256.ToLower()) { throw "$Path has SHA-256 $sum instead of $Sha256. Send it again." }
     if (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
     Move-Item -LiteralPath $part -Destination $Path
     '{{"path":{0},"sha256":"{1}","size":{2}}}' -f (ConvertTo-JsonString $Path), $sum, $Size
@@ -93,7 +93,7 @@ function Receive-Files {
         Save-Stream $packed
         $source = New-Object IO.Compression.GZipStream([IO.File]::OpenRead($packed), [IO.Compression.CompressionMode]::Decompress)
         try {
-            foreach ($file in $files) { Save-File $source $file['path'] $file['size'] $file['sha256'].ToLower() }
+            foreach ($file in $files) { Save-File $source ([string]$file['path']) ([int64]$file['size']) ([string]$file['sha256']) }
             if ($source.ReadByte() -ne -1) { throw 'the stream holds more than the files that were announced' }
         } finally { $source.Close() }
     } finally { if (Test-Path -LiteralPath $packed) { Remove-Item -LiteralPath $packed -Force } }

@@ -54,13 +54,17 @@ def _users(library: str) -> tuple[Script, ...]:
     return tuple(script for script in scripts if library in script.libraries)
 
 
+def loaded_libraries(script: Script) -> set[str]:
+    """Libraries that are there when `script` runs: those that it loads; for a library those that all its users load."""
+    if script.kind != "library":
+        return set(script.libraries)
+    return set.intersection(*([set(user.libraries) for user in _users(script.name)] or [{"prelude"}]))
+
+
 def known_functions(script: Script) -> dict[str, frozenset[str]]:
-    """Functions that `script` may call: its own, those of its libraries; for a library those that all its users have."""
-    loaded = [set(script.libraries)]
-    if script.kind == "library":
-        loaded = [set(user.libraries) for user in _users(script.name)] or [{"prelude"}]
+    """Functions that `script` may call, with their parameters: its own and those of the libraries that are there."""
     known = dict(script.functions)
-    for name in set.intersection(*loaded):
+    for name in loaded_libraries(script):
         known |= _library_functions(name)
     return known
 

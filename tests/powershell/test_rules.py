@@ -4,9 +4,10 @@ import pytest
 
 from tests.powershell.frame import FRAME_RULES
 from tests.powershell.language import LANGUAGE_RULES, Rule, known_functions, vocabulary
+from tests.powershell.names import NAME_RULES
 from tests.powershell.script import Script, every_script
 
-RULES = (*LANGUAGE_RULES, *FRAME_RULES)
+RULES = (*LANGUAGE_RULES, *NAME_RULES, *FRAME_RULES)
 BY_NAME = {rule.__name__: rule for rule in RULES}
 FRAME = """# Does nothing, for the tests.
 param([string]$ParametersFile)
@@ -65,6 +66,9 @@ BAD_BODIES = {
     "leaves_what_harms": [
         "Get-WmiObject Win32_Product", "Invoke-Program 'cmd.exe' @('/c', 'wmic os')", "Invoke-Program 'powershell.exe -version 2' @()",
     ],
+    "reads_what_is_assigned": ["Write-Step $nobody", "$a = \"text $nobody\"", "$a = \"text ${nobody}: more\"", "Get-Item @nothing"],
+    "gives_functions_what_they_take": ["Write-Step 'a' 'b'", "Get-Parameter $parameters 'a' 1 2", "Get-UptimeSeconds 1"],
+    "returns_no_handle_by_accident": ["New-Item -Path 'a' -ItemType Directory", "if ($a) { New-ItemProperty -LiteralPath 'b' }"],
     "leaves_the_exit_code": ["exit 1", "if ($a) { exit }"],
 }  # fmt: skip
 BAD_SCRIPTS = {
@@ -114,7 +118,7 @@ def test_good_sample_passes(rule: Rule) -> None:
     }
     Get-ChildItem -LiteralPath 'C:\\a' -Force -ErrorAction SilentlyContinue | Where-Object { $_.Length } | Sort-Object -Property Name
     [IO.Path]::Combine('a', 'b')
-    [string]::IsNullOrEmpty($a)"""
+    [string]::IsNullOrEmpty($names)"""
     assert list(rule(framed(body))) == []
 
 
