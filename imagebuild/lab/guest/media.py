@@ -6,7 +6,7 @@ Nothing on them is a driver, a program or anybody's property: each file is a sho
 
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -125,18 +125,19 @@ def _make_iso(files: Mapping[str, str], target: Path, *, label: str) -> Path:
     application = f"imagebuild stand-in {digest}"
     if _read_application(target) == application:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as made:
-        root, iso, log = Path(made, "root"), Path(made, "cd.iso"), Path(made, "log")
-        for name, text in files.items():
-            file = root / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(text.encode())
-        for path in (*root.rglob("*"), root):
-            os.utime(path, (MOMENT, MOMENT))
-        command = ["genisoimage", "-quiet", "-J", "-joliet-long", "-r", "-V", label, "-A", application, "-o", iso, root]
-        run(command, log, deadline=Deadline.after(ISO_SECONDS))
-        iso.replace(target)
+    made = target.parent / f".making-{target.name}"
+    shutil.rmtree(made, ignore_errors=True)  # left by a killed run
+    root, iso = made / "root", made / "cd.iso"
+    for name, text in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+    for path in (*root.rglob("*"), root):
+        os.utime(path, (MOMENT, MOMENT))
+    options = ["-quiet", "-J", "-joliet-long", "-r", "-V", label, "-A", application]
+    run(["genisoimage", *options, "-o", iso, root], made / "log", deadline=Deadline.after(ISO_SECONDS))
+    iso.replace(target)
+    shutil.rmtree(made)
     return target
 
 

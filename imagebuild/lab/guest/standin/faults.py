@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Fault(Exception):  # noqa: N818 - WS-Management calls it so
+class Fault(Exception):
     """An answer that says no. `subcode` is WS-Management's word, `code` is Windows'."""
 
     def __init__(self, code: int, subcode: str, text: str, *, receiver: bool = False) -> None:

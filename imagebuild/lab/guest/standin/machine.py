@@ -115,7 +115,7 @@ class Call(Protocol):
         ...
 
 
-class WinRmRefused(Exception):  # noqa: N818 - a refusal is an answer of Windows, not an error of ours
+class WinRmRefused(Exception):
     """Windows would answer with a WSMan fault: its code and text."""
 
     def __init__(self, code: int, text: str) -> None:
