@@ -12,6 +12,7 @@ from imagebuild.lab.guest.standin.model.registry import UNINSTALL
 from imagebuild.lab.guest.standin.model.services import CLOUDBASE
 from imagebuild.lab.guest.standin.model.setup import SETUP_COMPLETE
 from imagebuild.lab.guest.standin.scripts.contract import Run, ScriptError, plays
+from imagebuild.lab.guest.standin.scripts.media import find_media
 
 MARKER = "rem imagebuild: starts cloudbase-init in a clone"
 LOCAL_SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*\.(ps1|cmd|bat|exe|py)\Z")
@@ -25,7 +26,7 @@ COPIES = (
 
 
 @plays(
-    "Install-CloudbaseInit", "installer", "sha256", "properties", "configuration", "unattend_configuration", "local_scripts",
+    "Install-CloudbaseInit", "installer", "media", "sha256", "properties", "configuration", "unattend_configuration", "local_scripts",
     "service_start", "first_boot_commands", "enable_administrator", "log",
 )  # fmt: skip
 def install_cloudbase_init(run: Run) -> dict[str, Any]:
@@ -44,6 +45,8 @@ def install_cloudbase_init(run: Run) -> dict[str, Any]:
     commands = parameters.texts("first_boot_commands")
     for command in commands:
         _check_ascii(command, "first_boot_commands")
+    if parameters.text("media"):
+        installer = find_media(guest, parameters.text("media"))[0] + "\\" + installer.lstrip("\\")
     if not guest.files.exists(installer):
         raise ScriptError(f"installer '{installer}' is not there")
     result: dict[str, Any] = {"installed_now": False, "exit_code": None, "reboot_needed": False}

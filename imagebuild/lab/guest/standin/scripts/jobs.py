@@ -27,7 +27,7 @@ def run_folder(job_id: str) -> str:
     return f"{WORKPLACE}\\runs\\{job_id}"
 
 
-@plays("Start-SystemJob", "id", "script", "parameters", "timeout_seconds")
+@plays("Start-SystemJob", "id", "script", "parameters", "timeout_seconds", "detached")
 def start_system_job(run: Run) -> dict[str, Any]:
     guest, files = run.guest, run.guest.files
     job_id = str(run.parameters.required("id"))
@@ -47,15 +47,35 @@ def start_system_job(run: Run) -> dict[str, Any]:
         kept = f"{folder}\\parameters.json"
         same_parameters = not files.exists(kept) or files.read_text(kept) == text
         result["same_request"] = (known["script"], known["timeout_seconds"]) == (script, timeout) and same_parameters
-        if not result["same_request"] or files.exists(f"{folder}\\claim.txt") or files.exists(f"{folder}\\exit.txt"):
+        begun = any(files.exists(f"{folder}\\{name}") for name in ("claim.txt", "exit.txt")) or not files.exists(kept)
+        if not result["same_request"] or begun:
             return result | {"attached": True}
     files.write_text(f"{folder}\\parameters.json", text)
     job = {"id": job_id, "script": script, "timeout_seconds": timeout, "boot": guest.power.mark().as_json()}
     files.write_text(f"{folder}\\job.json", ascii_json(job))
     run.step(f"starting {script} as SYSTEM in the task {task}")
+    if run.parameters.flag("detached", default=False):
+        guest.tasks.register(task, f'-File "{SCRIPTS}\\{script}.ps1" -ParametersFile "{folder}\\parameters.json"')
+        guest.tasks.run(task, PROGRAMS[:1], lambda pause: _run_alone(guest, folder, script, pause))
+        return result | {"started": True}
     guest.tasks.register(task, f'-File "{SCRIPTS}\\Invoke-SystemJob.ps1" -ParametersFile "{folder}\\job.json"')
     guest.tasks.run(task, PROGRAMS, lambda pause: _wrap(guest, job_id, script, timeout, pause))
     return result | {"started": True}
+
+
+def _run_alone(guest: Guest, folder: str, script: str, pause: Pause) -> bool:
+    """The script is the task: nobody keeps its output, and nothing of the workplace stays open."""
+    run_script_file(
+        guest,
+        f"{SCRIPTS}\\{script}.ps1",
+        account=SYSTEM,
+        parameters_file=f"{folder}\\parameters.json",
+        read=lambda: b"",
+        pause=pause,
+        write=lambda text: None,
+        write_error=lambda text: None,
+    )
+    return True
 
 
 def _wrap(guest: Guest, job_id: str, script: str, timeout: int, pause: Pause) -> bool:
