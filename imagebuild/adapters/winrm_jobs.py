@@ -21,7 +21,8 @@ from imagebuild.waiting import Clock, Deadline, wait_for
 JOB_SECONDS = 6 * 3600
 _STOPPING_SECONDS = 90.0
 _BROKEN_ANSWERS = 3  # a poll that falls into a shutdown of Windows ends without a word; more in a row are a real fault
-_LOST = (GuestUnreachable, SessionLost)
+# The last ask finds no time left: then it is the wait that tells what it waited for.
+_PASSING = (GuestUnreachable, SessionLost, DeadlinePassed)
 
 
 class Run(Protocol):
@@ -64,7 +65,7 @@ class SystemJobs:
             lambda: self._run("Start-SystemJob", asked, deadline=deadline),
             f"the guest to start {script} as SYSTEM",
             deadline=deadline,
-            passing=_LOST,
+            passing=_PASSING,
         )
         check_same_request(started, job=job, script=script)
 
@@ -82,7 +83,7 @@ class SystemJobs:
                 deadline=deadline,
                 every=0.5,
                 slowest=5.0,
-                passing=_LOST,
+                passing=_PASSING,
             )
             value = self._conclude(script, job, record, progress.output)
         except (DeadlinePassed, ScriptFailed, ScriptBroken, SessionLost) as error:
@@ -137,7 +138,7 @@ class SystemJobs:
                 lambda: self._run("Stop-SystemJob", {"id": job, "remove": True}, deadline=deadline),
                 f"the guest to forget the job {job}",
                 deadline=deadline,
-                passing=_LOST,
+                passing=_PASSING,
             )
         except (ScriptFailed, ScriptBroken):
             return  # a folder that is still held open: the last clearing of the image takes all of them
