@@ -2,11 +2,12 @@
 
 import time
 import traceback
+from contextlib import suppress
 
 from imagebuild.errors import ImagebuildError, Interrupted, StepFailed
 from imagebuild.journal import Journal
 from imagebuild.plan import Plan, PlannedStep
-from imagebuild.step import Context
+from imagebuild.step import Context, Step
 
 
 class Failure(Exception):
@@ -20,36 +21,42 @@ class Failure(Exception):
 
 def run_plan(plan: Plan, context: Context, journal: Journal) -> None:
     """Run every step in order. Raises Failure; what stands in the cloud then is the caller's to keep or to remove."""
-    total = len(plan.steps)
     for planned in plan.steps:
-        title = f"[{planned.number}/{total}] {planned.step.name}: {planned.step.describe()}"
-        journal.write("step_begun", step=planned.step.name, number=planned.number, digest=planned.digest)
-        began = time.monotonic()
         try:
-            with context.report.step(planned.step.name, title):
-                _run(planned, context)
+            _walk(planned, context, journal, of=len(plan.steps))
         except ImagebuildError as error:
-            journal.write(
-                "step_failed",
-                step=planned.step.name,
-                seconds=round(time.monotonic() - began, 1),
-                error=type(error).__name__,
-                message=str(error),
-                details=error.details,
-            )
             raise Failure(planned.step.name, error) from error
-        journal.write("step_done", step=planned.step.name, seconds=round(time.monotonic() - began, 1))
+        except KeyboardInterrupt as error:  # between two steps
+            raise Failure(planned.step.name, _interrupted()) from error
 
 
-def _run(planned: PlannedStep, context: Context) -> None:
-    """One step; what is not an error of ours becomes one, with its trace in the journal and not on the screen."""
+def _walk(planned: PlannedStep, context: Context, journal: Journal, *, of: int) -> None:
+    """One step between its two lines in the journal. A journal that cannot be written ends the build like any failure."""
     step = planned.step
+    title = f"[{planned.number}/{of}] {step.name}: {step.describe()}"
+    journal.write("step_begun", step=step.name, number=planned.number, digest=planned.digest)
+    began = time.monotonic()
+    try:
+        with context.report.step(step.name, title):
+            _run(step, context)
+    except ImagebuildError as error:
+        took, kind = round(time.monotonic() - began, 1), type(error).__name__
+        with suppress(ImagebuildError):  # why the step failed says more than that the disk is full as well
+            journal.write(
+                "step_failed", step=step.name, seconds=took, error=kind, message=str(error), details=error.details
+            )
+        raise
+    journal.write("step_done", step=step.name, seconds=round(time.monotonic() - began, 1))
+
+
+def _run(step: Step, context: Context) -> None:
+    """The step's own work; what is not an error of ours becomes one, with its trace in the journal and not on the screen."""
     try:
         step.run(context)
     except ImagebuildError:
         raise
     except KeyboardInterrupt as error:
-        raise Interrupted("interrupted", hint="nothing is lost: the journal knows what stands") from error
+        raise _interrupted() from error
     except Exception as error:  # noqa: BLE001  the one place: a bug in a step must not lose what the build has made
         context.journal.write("bug", step=step.name, trace=traceback.format_exc())
         words = f"{step.name} broke: {type(error).__name__}: {error}"
@@ -57,3 +64,7 @@ def _run(planned: PlannedStep, context: Context) -> None:
     missing = step.gives - context.facts.keys()
     if missing:
         raise StepFailed(f"{step.name} did not give {', '.join(sorted(missing))}", hint="this is a defect of the step")
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("interrupted", hint="nothing is lost: the journal knows what stands")
