@@ -1,8 +1,10 @@
 """A plan: the recipe's steps in order, each with a digest chained to the one before. The same digest means the same image again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagebuild.errors import RecipeError
 from imagebuild.recipe import Recipe
 from imagebuild.resolution import Resolution
 from imagebuild.step import Step, chain
@@ -43,9 +45,17 @@ def make_plan(recipe: Recipe, resolution: Resolution, *, templates: Path) -> Pla
     steps = []
     for number, step in enumerate(recipe.steps, start=1):
         parameters = step.model_dump(mode="json", exclude={"deadline_minutes"})
-        digest = chain(digest, step.name, parameters, step.inputs(templates))
+        digest = chain(digest, step.name, parameters, _inputs(step, templates))
         steps.append(PlannedStep(number, step, digest))
     return Plan(recipe, resolution, tuple(steps))
+
+
+def _inputs(step: Step, templates: Path) -> Mapping[str, str]:
+    try:
+        return step.inputs(templates)
+    except (OSError, UnicodeDecodeError) as error:
+        words = f"{step.name} needs a template that cannot be read: {error}"
+        raise RecipeError(words, hint=f"restore it in {templates}") from error
 
 
 def describe_plan(plan: Plan) -> list[str]:
