@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, TextIO
 
 from imagebuild.secrets import hide
@@ -28,6 +28,13 @@ class Report(Protocol):
     def say(self, text: str, **facts: object) -> None:
         """A line of the result, outside of any step. `facts` are the machine's form of it."""
         ...
+
+
+def _tell(text: str, out: TextIO) -> None:
+    """Print a line. A reader who went away (`| head`) or a terminal without Korean letters must not end an hour's work."""
+    encoding = out.encoding or "utf-8"
+    with suppress(OSError):
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=out, flush=True)
 
 
 class ConsoleReport:
@@ -71,7 +78,7 @@ class ConsoleReport:
         return f"{seconds // 60:3d}:{seconds % 60:02d}"
 
     def _line(self, text: str) -> None:
-        print(hide(text), file=self._out, flush=True)
+        _tell(hide(text), self._out)
 
 
 class JsonReport:
@@ -107,7 +114,7 @@ class JsonReport:
 
     def _event(self, event: str, **facts: object) -> None:
         line = {"event": event, "seconds": round(time.monotonic() - self._begun, 1), **facts}
-        print(hide(json.dumps(line, ensure_ascii=True, default=str)), file=self._out, flush=True)
+        _tell(hide(json.dumps(line, ensure_ascii=True, default=str)), self._out)
 
 
 class SilentReport:
