@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.journal import Entry, is_owned, read_journal
-from imagebuild.secrets import Secret, make_password
+from imagebuild.secrets import Secret, hide, make_password
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class BuildFolder:
         (self.path / "password").unlink(missing_ok=True)
 
     def save(self, name: str, text: str) -> Path:
-        """Write a file of the build (a log, a JSON) whole or not at all."""
+        """Write a file of the build (a log, a JSON) whole or not at all, without secrets; letters that are none become `?`."""
         target = self.path / name
         part = target.with_suffix(target.suffix + ".part")
-        part.write_text(text, encoding="utf-8")
+        part.write_text(hide(text), encoding="utf-8", errors="replace")
         part.replace(target)
         return target
 
