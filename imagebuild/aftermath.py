@@ -16,27 +16,35 @@ UNDO_SECONDS = 600
 def conclude(failure: Failure, context: Context, folder: BuildFolder, *, keep: bool) -> None:
     """See to what a failed build has left; what then stands and what comes next is told in `failure.error.after`. Never raises."""
     failure.error.after = (f"failed in step {failure.step} of {context.build.id}; logs: {folder.path}",)
-    _save_console(context, folder)
+    again = "next: invoke sweep --kept" if keep else "next: invoke sweep"
     try:
+        _save_console(context, folder)
         told = _keep(context, folder) if keep else _take_away(context, folder)
-    except (ImagebuildError, KeyboardInterrupt) as error:
-        told = [f"cleaning up was cut short: {error or 'interrupted'}", "next: invoke sweep"]
+    except ImagebuildError as error:
+        told = [
+            f"cleaning up was cut short: {error}",
+            *(f"stands: {line}" for line in error.details),
+            again,
+        ]
+    except KeyboardInterrupt:
+        told = ["cleaning up was cut short: interrupted", again]
     failure.error.after += tuple(told)
 
 
 def undo(cloud: Cloud, folder: BuildFolder | None, owner: str, *, report: Report) -> int:
     """Delete everything of a dead build, and write it into its journal when this machine has it. Raises Busy when it is alive."""
+    deadline = Deadline.after(UNDO_SECONDS)
     if folder is None:
-        return _undo(cloud, owner, None, report)
+        return _undo(cloud, owner, None, report=report, deadline=deadline)
     with Journal(folder.journal) as journal:
-        deleted = _undo(cloud, owner, journal, report)
+        deleted = _undo(cloud, owner, journal, report=report, deadline=deadline)
     folder.forget_password()
     return deleted
 
 
-def _undo(cloud: Cloud, owner: str, journal: Journal | None, report: Report) -> int:
+def _undo(cloud: Cloud, owner: str, journal: Journal | None, *, report: Report, deadline: Deadline) -> int:
     things = leftovers(cloud, owner)
-    remove(cloud, things, report=report, deadline=Deadline.after(UNDO_SECONDS))
+    remove(cloud, things, report=report, deadline=deadline)
     if journal:
         journal.write("undone", deleted=[str(thing) for thing in things])
     return len(things)
@@ -44,7 +52,8 @@ def _undo(cloud: Cloud, owner: str, journal: Journal | None, report: Report) -> 
 
 def _take_away(context: Context, folder: BuildFolder) -> list[str]:
     with context.report.step("undo", f"undo: delete everything of {context.build.id}"):
-        deleted = _undo(context.cloud, context.build.id, context.journal, context.report)
+        deadline = Deadline.after(UNDO_SECONDS, context.clock)
+        deleted = _undo(context.cloud, context.build.id, context.journal, report=context.report, deadline=deadline)
     folder.forget_password()
     return [
         f"nothing of it stands any more ({deleted} things deleted)",
@@ -53,8 +62,10 @@ def _take_away(context: Context, folder: BuildFolder) -> list[str]:
 
 
 def _keep(context: Context, folder: BuildFolder) -> list[str]:
+    context.journal.write(
+        "kept"
+    )  # before the cloud is asked: it may not answer, and a sweep must leave it alone all the same
     things = leftovers(context.cloud, context.build.id)
-    context.journal.write("kept", things=[str(thing) for thing in things])
     told = [f"stands: {thing}" for thing in things]
     address = context.facts.get("guest_address")
     if address:
