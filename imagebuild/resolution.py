@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from imagebuild.cloud import Cloud, Flavor, Headroom, Image, Network
-from imagebuild.errors import CloudError, RecipeError
+from imagebuild.errors import CloudRefused, RecipeError
 from imagebuild.recipe import Recipe
 
 RECIPE_PROPERTY = "imagebuild_recipe"
@@ -66,6 +66,8 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
     source = _look("source.image", header.source.image, cloud.find_image, problems)
     flavor = _look("builder.flavor", header.builder.flavor, cloud.find_flavor, problems)
     network = _look("builder.network", header.builder.network, cloud.find_network, problems)
+    if network and not network.cidrs:
+        problems.append(f"builder.network: {network.name} has no subnet, so nothing in it gets an address")
     media = []
     for name in sorted({name for step in recipe.steps for name in step.media()}):
         image = _look("media", name, cloud.find_image, problems)
@@ -102,7 +104,7 @@ def _look(place: str, name: str, find: Callable[[str], Found | None], problems: 
     """The thing of that name; a problem when the cloud has none or cannot tell which."""
     try:
         found = find(name)
-    except CloudError as error:
+    except CloudRefused as error:  # a cloud that does not answer is no mistake in the recipe
         problems.append(f"{place}: {error}")
         return None
     if found is None:
