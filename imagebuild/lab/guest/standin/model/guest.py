@@ -44,7 +44,7 @@ class Guest:
         self.network = Network(self.registry, machine)
         self.power = Power(self.store, machine, clock, self.faults)
         self.drivers = Drivers(self.files, self.registry, machine, self.faults)
-        self.updates = Updates(self.store, self.registry, clock, self.faults)
+        self.updates = Updates(self.store, self.files, self.registry, clock, self.faults)
         self.programs = Programs(self.files, self.registry, self.services, self.faults)
         self.tasks = Tasks(self.store, clock)
         self.remote = RemoteAccess(self.store, self.registry, machine, self.faults, disk / "certificates")

@@ -74,13 +74,13 @@ class Registry:
         start = _fold(path) + "\\"
         return sorted(
             entry["path"].rsplit("\\", 1)[-1]
-            for key, entry in self._keys.items()
+            for key, entry in list(self._keys.items())
             if key.startswith(start) and "\\" not in key[len(start) :]
         )
 
     def value_names(self, path: str) -> list[str]:
         key = self._keys.get(_fold(path), {"values": {}})
-        return sorted(str(value["name"]) for value in key["values"].values())
+        return sorted(str(value["name"]) for value in list(key["values"].values()))
 
     def _value(self, path: str, name: str) -> dict[str, Any] | None:
         key = self._keys.get(_fold(path))

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 from imagebuild.lab.guest.standin.model.catalogue import FLAKY, SOURCE, Update
 from imagebuild.lab.guest.standin.model.clock import Clock, Pause, stamp
 from imagebuild.lab.guest.standin.model.faults import Faults
+from imagebuild.lab.guest.standin.model.files import WINDOWS, Files
 from imagebuild.lab.guest.standin.model.registry import CURRENT, SERVICING, WINDOWS_UPDATE, Registry
 from imagebuild.lab.guest.standin.model.store import Store
 
 REBOOT_REQUIRED = WINDOWS_UPDATE + "\\Auto Update\\RebootRequired"
+DISTRIBUTION = WINDOWS + "\\SoftwareDistribution"
+DOWNLOADS = DISTRIBUTION + "\\Download"
 HOTFIXES = CURRENT + "\\Component Based Servicing\\Packages"
 INSTALLED, PENDING = 112, 96
 SUCCEEDED, FAILED = 2, 4
@@ -30,8 +33,9 @@ class Outcome(NamedTuple):
 class Updates:
     """State of each update by KB: 'downloaded', 'pending' (a reboot completes it) or 'installed'; absent: not there."""
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock, faults: Faults) -> None:
+    def __init__(self, store: Store, files: Files, registry: Registry, clock: Clock, faults: Faults) -> None:
         self._store = store
+        self._files = files
         self._registry = registry
         self._clock = clock
         self._faults = faults
@@ -52,6 +56,9 @@ class Updates:
 
     def download(self, update: Update, pause: Pause) -> None:
         pause.wait(DOWNLOAD_SECONDS)
+        self._files.write_text(
+            f"{DOWNLOADS}\\{update.id}\\KB{update.kb}.cab", f"imagebuild stand-in for KB{update.kb}\n" * 1000
+        )
         self._set_state(update.kb, "downloaded")
 
     def install(self, update: Update, pause: Pause) -> Outcome:
