@@ -47,6 +47,8 @@ def fold(entries: Sequence[Entry]) -> Record | None:
             seconds[entry.facts["step"]] = entry.facts["seconds"]
         if entry.event == "step_failed":
             record |= {"failed_step": entry.facts["step"], "failure": entry.facts["message"], "state": "failed"}
+        elif entry.event == "build_failed":
+            record["failure"] = entry.facts["message"]
         record |= {"state": _ENDS[entry.event]} if entry.event in _ENDS else {}
     if "recipe" not in record:
         return None
