@@ -90,3 +90,21 @@ def test_the_silent_report_says_nothing(capsys: pytest.CaptureFixture[str]) -> N
         report.warn("d")
     report.say("e", f=1)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_who_went_away_does_not_end_the_work() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    for report in (ConsoleReport(Closed()), JsonReport(Closed())):
+        with report.step("a", "b"):
+            report.note("c")
+        report.say("d")
+
+
+def test_a_terminal_without_korean_letters_shows_their_numbers() -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    ConsoleReport(out).say("업데이트 done")
+    assert raw.getvalue() == b"\\uc5c5\\ub370\\uc774\\ud2b8 done\n"

@@ -1,0 +1,76 @@
+"""A build's folder: its own name, a password for its owner only, files whole or not at all."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from imagebuild.build_folder import BuildFolder, build_folders, new_build_folder
+from imagebuild.journal import Journal
+from imagebuild.secrets import Secret, hide
+
+
+def test_two_builds_at_once_never_meet(tmp_path: Path) -> None:
+    folders = [new_build_folder(tmp_path / "builds", "win7-vdi") for _ in range(20)]
+    assert len({folder.id for folder in folders}) == 20
+    for folder in folders:
+        assert re.fullmatch(r"win7-vdi-\d{8}-\d{6}-[0-9a-f]{4}", folder.id)
+        assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_password_is_made_once_for_its_owner_only_and_gone_afterwards(tmp_path: Path) -> None:
+    folder = new_build_folder(tmp_path, "small")
+    password = folder.password()
+    file = folder.path / "password"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text() == password.reveal()
+    assert BuildFolder(folder.path).password() == password
+    assert hide(password.reveal()) == "***"
+    folder.forget_password()
+    assert not file.exists()
+    folder.forget_password()
+    assert folder.password() != password
+
+
+def test_builds_are_found_oldest_first_and_only_with_a_journal(tmp_path: Path) -> None:
+    for name in ("b-20260102-000000-aaaa", "b-20260101-000000-ffff"):
+        Journal(tmp_path / name / "journal.jsonl").close()
+    (tmp_path / "empty").mkdir()
+    assert [folder.id for folder in build_folders(tmp_path)] == ["b-20260101-000000-ffff", "b-20260102-000000-aaaa"]
+    assert list(build_folders(tmp_path / "none")) == []
+
+
+def test_a_build_is_alive_while_its_journal_is_held(tmp_path: Path) -> None:
+    folder = new_build_folder(tmp_path, "small")
+    assert not folder.is_alive()
+    with Journal(folder.journal) as journal:
+        journal.write("build_begun", recipe="small")
+        assert folder.is_alive()
+    assert not folder.is_alive()
+    assert [entry.event for entry in folder.entries()] == ["build_begun"]
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = BuildFolder(tmp_path)
+    assert folder.save("console.log", "한글\n").read_text(encoding="utf-8") == "한글\n"
+
+    def cut(self: Path, target: Path) -> None:
+        raise OSError("cut off")
+
+    monkeypatch.setattr(Path, "replace", cut)
+    with pytest.raises(OSError, match="cut off"):
+        folder.save("console.log", "half")
+    assert (tmp_path / "console.log").read_text(encoding="utf-8") == "한글\n"
+
+
+def test_what_is_saved_has_no_secrets_and_any_letters(tmp_path: Path) -> None:
+    Secret("told-on-the-console")
+    path = BuildFolder(tmp_path).save("console.log", "password told-on-the-console \ud800\n")
+    assert path.read_text(encoding="utf-8") == "password *** ?\n"
+
+
+def test_values_are_saved_as_json(tmp_path: Path) -> None:
+    path = BuildFolder(tmp_path).save_json("record.json", {"b": 1, "a": Path("x")})
+    assert json.loads(path.read_text()) == {"a": "x", "b": 1}
+    assert path.read_text().endswith("}\n")

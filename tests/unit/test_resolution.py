@@ -1,0 +1,163 @@
+"""Resolution: every name, size and quota that is wrong is told at once, before anything is made."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagebuild.cloud import Image
+from imagebuild.errors import CloudRefused, CloudUnreachable, RecipeError
+from imagebuild.recipe import Recipe
+from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY, next_version, resolve, version_of
+from tests.fakes.clock import FakeClock
+from tests.fakes.cloud import FakeCloud, Limits
+from tests.unit.examples import write_recipe
+
+ISO = Image("", "", "active", disk_format="iso", size=10)
+READS = {"find_image", "find_flavor", "find_network", "headroom", "images"}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return write_recipe(tmp_path)
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    made = FakeCloud(FakeClock())
+    made.add_image("base", image=Image("", "", "active", min_disk=20, min_ram=1024, checksum="c0ffee"))
+    made.add_image("drivers-cd", image=ISO)
+    made.add_image("programs-cd", image=replace(ISO, size=(3 << 30) + 1))
+    made.add_flavor("f")
+    made.add_network("n", "10.0.0.0/24")
+    return made
+
+
+def problems(recipe: Recipe, cloud: FakeCloud) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        resolve(recipe, cloud)
+    assert "small.yaml cannot be built in the cloud fake" in str(caught.value)
+    assert caught.value.hint
+    return list(caught.value.details)
+
+
+def test_everything_is_looked_up_and_nothing_made(recipe: Recipe, cloud: FakeCloud) -> None:
+    found = resolve(recipe, cloud)
+    assert (found.source.name, found.flavor.name, found.network.name, found.version) == ("base", "f", "n", 1)
+    assert [(medium.name, medium.gib) for medium in found.media] == [("drivers-cd", 1), ("programs-cd", 4)]
+    assert set(cloud.faults.calls) <= READS
+    facts = found.facts
+    assert facts["source_image_id"] == found.source.id
+    assert facts["media"][1] == {"id": found.media[1].id, "name": "programs-cd", "gib": 4, "checksum": None}
+
+
+def test_all_that_is_missing_is_told_at_once(recipe: Recipe) -> None:
+    assert problems(recipe, FakeCloud(FakeClock())) == [
+        "source.image: there is no 'base'",
+        "builder.flavor: there is no 'f'",
+        "builder.network: there is no 'n'",
+        "media: there is no 'drivers-cd'",
+        "media: there is no 'programs-cd'",
+    ]
+
+
+def test_names_that_two_images_share_are_told(recipe: Recipe, cloud: FakeCloud) -> None:
+    cloud.add_image("base")
+    assert problems(recipe, cloud) == ["source.image: 2 active images are called 'base'"]
+
+
+def test_a_medium_must_be_an_iso(recipe: Recipe) -> None:
+    other = FakeCloud(FakeClock())
+    for name in ("base", "drivers-cd", "programs-cd"):
+        other.add_image(name)
+    other.add_flavor("f")
+    other.add_network("n", "10.0.0.0/24")
+    assert problems(recipe, other) == [
+        "media 'drivers-cd' is qcow2, not an ISO image",
+        "media 'programs-cd' is qcow2, not an ISO image",
+    ]
+
+
+def test_a_source_that_is_not_ready_or_does_not_fit(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    queued = cloud.add_image("x", image=Image("", "", "queued", min_disk=41, min_ram=4096))
+    text = (tmp_path / "small.yaml").read_text().replace("image: base", f"image: {queued.id}")
+    assert problems(write_recipe(tmp_path, text), cloud) == [
+        "source.image: x is queued, not active",
+        "builder.flavor: f has a disk of 40 GiB, x needs 41",
+        "builder.flavor: f has 2048 MiB of memory, x needs 4096",
+    ]
+
+
+def test_a_flavor_without_a_disk_of_its_own_fits_every_image(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.add_flavor("diskless", disk_gib=0)
+    text = (tmp_path / "small.yaml").read_text().replace("flavor: f", "flavor: diskless")
+    assert resolve(write_recipe(tmp_path, text), cloud).flavor.name == "diskless"
+
+
+def test_a_network_without_a_subnet_gives_nobody_an_address(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.add_network("bare")
+    text = (tmp_path / "small.yaml").read_text().replace("network: n", "network: bare")
+    (only,) = problems(write_recipe(tmp_path, text), cloud)
+    assert only.startswith("builder.network: bare has no subnet")
+
+
+def test_every_quota_that_is_short_is_told(recipe: Recipe, cloud: FakeCloud) -> None:
+    cloud.limits = Limits(instances=0, cores=1, ram_mib=2047, volumes=2, gigabytes=5, security_groups=0)
+    assert problems(recipe, cloud) == [
+        "quota: 1 instances needed, 0 left",
+        "quota: 2 cores needed, 1 left",
+        "quota: 2048 MiB of memory needed, 2047 left",
+        "quota: 3 volumes needed, 2 left",
+        "quota: 6 GiB of volumes needed, 5 left",
+        "quota: 1 security groups needed, 0 left",
+    ]
+
+
+def test_just_enough_is_enough(recipe: Recipe, cloud: FakeCloud) -> None:
+    cloud.limits = Limits(instances=1, cores=2, ram_mib=2048, volumes=3, gigabytes=6, security_groups=1)
+    assert resolve(recipe, cloud).version == 1
+
+
+def test_a_quota_that_nobody_tells_is_no_limit(
+    recipe: Recipe, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untold = replace(cloud.headroom(), **dict.fromkeys(vars(cloud.headroom())))
+    monkeypatch.setattr(cloud, "headroom", lambda: untold)
+    assert resolve(recipe, cloud).version == 1
+
+
+@pytest.mark.parametrize("call", sorted(READS))
+def test_a_cloud_that_does_not_answer_is_no_mistake_in_the_recipe(recipe: Recipe, cloud: FakeCloud, call: str) -> None:
+    cloud.faults.fail(call, CloudUnreachable("503"))
+    with pytest.raises(CloudUnreachable):
+        resolve(recipe, cloud)
+
+
+def test_a_refusal_is_told_with_the_place_it_is_about(recipe: Recipe, cloud: FakeCloud) -> None:
+    cloud.faults.fail("find_flavor", CloudRefused("403 not allowed"))
+    assert problems(recipe, cloud) == ["builder.flavor: 403 not allowed"]
+
+
+def add_version(cloud: FakeCloud, version: str, *, recipe: str = "small") -> None:
+    properties = {RECIPE_PROPERTY: recipe, VERSION_PROPERTY: version}
+    cloud.add_image(f"{recipe}-v{version}", foreign=False, image=None, **properties)
+
+
+def test_the_next_version_is_one_more_than_the_highest(cloud: FakeCloud) -> None:
+    assert next_version(cloud, "small") == 1
+    for version in ("2", "10", "9", "junk", "-3", "٣"):
+        add_version(cloud, version)
+    add_version(cloud, "77", recipe="other")
+    assert next_version(cloud, "small") == 11
+
+
+@pytest.mark.parametrize(("text", "version"), [("12", 12), ("007", 7), ("", 0), ("1.5", 0), ("x", 0), ("-1", 0)])
+def test_a_version_is_a_whole_number(text: str, version: int) -> None:
+    assert version_of(Image("i", "n", "active", properties={VERSION_PROPERTY: text})) == version
+
+
+def test_the_root_of_the_digest_stands_on_contents(recipe: Recipe, cloud: FakeCloud) -> None:
+    found = resolve(recipe, cloud)
+    assert found.root["source"] == "c0ffee"
+    assert replace(found, source=replace(found.source, checksum=None)).root["source"] == found.source.id
+    assert replace(found, source=replace(found.source, name="renamed")).root == found.root
