@@ -43,7 +43,10 @@ _SINCE = {  # settings that an older Windows refuses
     "HideOnlineAccountScreens": (6, 2),
     "PreventDeviceEncryption": (6, 2),
 }
-_LONGEST_PATH = 259  # characters of RunSynchronousCommand/Path
+_COMMANDS = (  # what holds a command, its line, and how many characters of it are read
+    ("RunSynchronousCommand", "Path", 259),
+    ("SynchronousCommand", "CommandLine", 1024),
+)
 _REFERENCE = re.compile(r"\$(?!\$)")
 
 
@@ -123,8 +126,15 @@ def _element_errors(element: ElementTree.Element, where: str, stage: str, *, nt:
 
 
 def _command_errors(component: ElementTree.Element, where: str) -> list[str]:
-    orders = [order.text for order in component.findall(f".//{_NAMESPACE}RunSynchronousCommand/{_NAMESPACE}Order")]
-    paths = [path.text or "" for path in component.findall(f".//{_NAMESPACE}RunSynchronousCommand/{_NAMESPACE}Path")]
-    errors = [f"{where}: two commands have order {order}" for order, n in Counter(orders).items() if n > 1]
-    errors += [f"{where}: a command has {len(p)} characters, 259 are read" for p in paths if len(p) > _LONGEST_PATH]
+    errors = []
+    for listed, line, longest in _COMMANDS:
+        commands = component.findall(f".//{_NAMESPACE}{listed}")
+        orders = Counter(command.findtext(f"{_NAMESPACE}Order") for command in commands)
+        lines = [command.findtext(f"{_NAMESPACE}{line}") or "" for command in commands]
+        errors += [f"{where}: two commands have order {order}" for order, count in orders.items() if count > 1]
+        errors += [
+            f"{where}: a command has {len(text)} characters, {longest} are read"
+            for text in lines
+            if len(text) > longest
+        ]
     return errors

@@ -107,6 +107,11 @@ class AnswerSettings(BaseModel):
         return self.admin_user.lower() != "administrator"
 
     @property
+    def enables_administrator(self) -> bool:
+        """Clients disable the built-in account when setup ends: SetupComplete.cmd must enable it where it is the one to use."""
+        return not self.is_server and not self.makes_account
+
+    @property
     def language(self) -> str:
         """The language of the user interface."""
         return self.ui_language or self.locale
@@ -149,12 +154,24 @@ def obscure_password(password: Secret, element: str) -> Secret:
 
 def render_answer_file(template_folder: Path, *, settings: AnswerSettings, password: Secret) -> str:
     """The answer file for `sysprep /unattend:` from sysprep.xml.j2. It holds the first password: treat it as a secret."""
+    return render_checked(template_folder, "sysprep.xml.j2", settings=settings, password=password)
+
+
+def render_checked(
+    template_folder: Path,
+    name: str,
+    *,
+    settings: AnswerSettings,
+    password: Secret,
+    values: Mapping[str, object] | None = None,
+) -> str:
+    """An answer file from the template `name`, which sees `settings`, both forms of the password and `values`."""
     passwords = {
         "administrator_password": obscure_password(password, "AdministratorPassword").reveal(),
         "account_password": obscure_password(password, "Password").reveal(),
     }
-    text = _render(template_folder, "sysprep.xml.j2", {"settings": settings, **passwords})
-    _refuse("sysprep.xml.j2", find_answer_errors(text, nt=settings.nt, architecture=settings.architecture))
+    text = _render(template_folder, name, {"settings": settings, **passwords, **(values or {})})
+    _refuse(name, find_answer_errors(text, nt=settings.nt, architecture=settings.architecture))
     return text
 
 

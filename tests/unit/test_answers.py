@@ -94,6 +94,12 @@ def test_an_account_of_ones_own_is_made_and_the_built_in_one_is_not() -> None:
     assert "SkipMachineOOBE" not in render("ws2019")
 
 
+def test_a_client_s_built_in_administrator_must_be_enabled_where_it_is_the_one_to_use() -> None:
+    assert settings("win7").enables_administrator
+    assert not settings("win7", admin_user="vdi-admin").enables_administrator
+    assert not settings("ws2022").enables_administrator
+
+
 def test_the_password_is_obscured_with_the_element_that_holds_it() -> None:
     text = render("win10", admin_user="vdi-admin")
     decoded = [base64.b64decode(value).decode("utf-16-le") for value in texts(text, "Value")]
