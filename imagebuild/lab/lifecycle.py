@@ -1,0 +1,227 @@
+"""The lab's life: up, down, status, reset. Each may be called in any state of the lab, twice, and after any kill."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.errors import ImagebuildError, LabError
+from imagebuild.lab import catalogue, configuration, credentials, databases, images, layout, network, packages, processes, supervision
+from imagebuild.lab.jobs import Running, run_jobs
+from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD, Layout, find_layout
+from imagebuild.lab.lock import hold_lock
+from imagebuild.lab.privilege import is_root, run_as_root
+from imagebuild.lab.status import LabStatus, read_status
+from imagebuild.report import ConsoleReport, Report
+from imagebuild.waiting import Deadline, wait_for
+
+UP_SECONDS = 1800.0
+LOCK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class LabCloud:
+    """A lab that is up: the names of its clouds in `clouds_yaml` (ordinary user and administrator), and where it lives."""
+
+    name: str
+    clouds_yaml: Path
+    admin_name: str
+    root: Path
+
+
+def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float = UP_SECONDS) -> LabCloud:
+    """Bring the lab up, whatever state it is in, and give it when it is usable.
+
+    `fake_hosts`: how many fake compute hosts it shall have; None leaves them as they are. Another process that changes the lab is waited
+    for. Raises LabError, DeadlinePassed, Busy.
+    """
+    place = find_layout()
+    cloud = LabCloud(CLOUD, place.clouds_yaml, ADMIN_CLOUD, place.root)
+    if not is_root():
+        if not (is_well(place) and fake_hosts in (None, supervision.read_fake_hosts(place))):
+            wish = [] if fake_hosts is None else [str(fake_hosts)]
+            run_as_root(report, "up", *wish)
+        return cloud
+    deadline = Deadline.after(deadline_seconds)
+    place.root.mkdir(parents=True, exist_ok=True)
+    with hold_lock(place.root / "lock", report, deadline=deadline):
+        count = supervision.read_fake_hosts(place) if fake_hosts is None else fake_hosts
+        background = _prepare(place, report, deadline)
+        try:
+            _start(place, report, count, deadline)
+            _fill(place, report, count)
+            for one in background:
+                report.note("the cloud is usable; its guest image is still being made")
+                wait_for(lambda one=one: one.ended() or None, "the guest image", deadline=deadline, every=0.2)
+                report.note(f"{one.job.name}: {one.seconds():.1f} s")
+        finally:
+            for one in background:
+                one.end()
+        _upload(place, report, deadline)
+    return cloud
+
+
+def is_well(place: Layout) -> bool:
+    """Whether the lab runs, all of it, on today's code."""
+    running = supervision.read_running(place)
+    return bool(running and running.is_ready() and running.digest == layout.digest_state(place.root) and catalogue.is_seeded(place))
+
+
+def down(report: Report) -> None:
+    """Stop guests, services and network; the state stays, and so does the unreachable route."""
+    place = find_layout()
+    if not is_root():
+        return run_as_root(report, "down")
+    if not place.root.exists():
+        return report.note("there is no lab")
+    with hold_lock(place.root / "lock", report, deadline=Deadline.after(LOCK_SECONDS)):
+        _stop(place, report)
+    return None
+
+
+def status() -> LabStatus:
+    """What the lab is doing. Changes nothing."""
+    return read_status(find_layout())
+
+
+def reset(report: Report) -> None:
+    """Remove everything that the lab made: guests, state, templates, images, environments, network, credentials. Debian packages stay."""
+    place = find_layout()
+    if not is_root():
+        return run_as_root(report, "reset")
+    if not place.root.exists():
+        return report.note("there is no lab")
+    with hold_lock(place.root / "lock", report, deadline=Deadline.after(LOCK_SECONDS)):
+        _stop(place, report)
+        with report.step("remove", "remove the lab"):
+            credentials.withdraw(credentials.MACHINE_WIDE)
+            credentials.unlink_command(place)
+            network.unblock_subnet()
+            for entry in sorted(place.root.iterdir(), key=lambda p: p.name == "lock"):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        place.root.rmdir()
+    return None
+
+
+def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]:
+    """Everything that must be on disk before services can start; gives the jobs that may run on while they do.
+
+    Where nothing is missing it takes milliseconds."""
+    background: list[Running] = []
+    for folder in (place.logs, place.run, place.templates, place.cache, place.web):
+        folder.mkdir(parents=True, exist_ok=True)
+    running = supervision.read_running(place)
+    if running and running.digest == layout.digest_state(place.root) == databases.read_maker(place) and not running.stopping:
+        return background
+    _stop(place, report)
+    if databases.read_maker(place) not in (None, layout.digest_state(place.root)):
+        report.note("the lab was made by another version: its servers, images and networks go, a new one is made")
+        _drop_state(place)
+    missing = packages.find_missing_packages()
+    if missing:
+        report.note(f"Debian packages to be installed: {' '.join(missing)}")
+    environment = packages.plan_environment(place)
+    packages.copy_code(place)
+    jobs = [*packages.plan_packages(missing), *environment]
+    if databases.read_maker(place) is None:
+        jobs += databases.plan_template(place)
+    if jobs:
+        with report.step("prepare", "prepare the lab"):
+            background = run_jobs([*jobs, *images.plan_images(place)], report, logs=place.logs, deadline=deadline)
+    if databases.read_maker(place) is None:
+        databases.finish_template(place)
+        databases.make_state(place)
+    databases.check_state(place)
+    return background
+
+
+def _drop_state(place: Layout) -> None:
+    """A state is renamed before it is removed: half of one is never taken for a whole."""
+    old = place.state.with_name("state.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.state.exists():
+        place.state.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(place.libvirt, ignore_errors=True)
+
+
+def _start(place: Layout, report: Report, fake_hosts: int, deadline: Deadline) -> None:
+    """Start the services that do not run, and wait until all are ready."""
+    network.block_subnet()
+    accounts = databases.read_accounts(place.state)
+    running = supervision.read_running(place)
+    if running is None:
+        foreign = network.find_foreign_route()
+        if foreign:
+            raise LabError(
+                f"this machine uses the lab's subnet already: {foreign}", hint="the lab needs 172.16.100.0/24 for itself"
+            )
+        configuration.write_settings(place.conf, configuration.Place(place, place.state, accounts.service))
+        configuration.write_libvirt_settings(place)
+    credentials.write_credentials(place, accounts)
+    credentials.link_command(place)
+    changed = supervision.write_plan(place, fake_hosts=fake_hosts)
+    if running is None:
+        with report.step("start", "start the lab's services"):
+            supervisor = supervision.start_supervisor(place)
+            supervision.await_services(place, deadline=deadline, supervisor=supervisor)
+    elif changed:
+        with report.step("reload", "restart what changed"):
+            supervision.reload_supervisor(running)
+            supervision.await_plan(place, deadline=deadline)
+    else:
+        supervision.await_services(place, deadline=deadline)
+
+
+def _fill(place: Layout, report: Report, fake_hosts: int) -> None:
+    """Catalogue and fake hosts, as far as something is missing."""
+    if catalogue.is_seeded(place) and fake_hosts == catalogue.read_fakes(place):
+        return
+    cloud = catalogue.connect(place, ADMIN_CLOUD)
+    with report.step("catalogue", "network, flavors, zones, volume type"):
+        if not catalogue.is_seeded(place):
+            catalogue.seed(place, cloud)
+        if fake_hosts != catalogue.read_fakes(place):
+            catalogue.fit_fakes(cloud, fake_hosts)
+            catalogue.write_fakes(place, fake_hosts)
+
+
+def _upload(place: Layout, report: Report, deadline: Deadline) -> None:
+    """Bring the lab's images to what they are made from today."""
+    offers = images.make_offers(place, report, deadline=deadline)
+    images.upload_images(catalogue.connect(place, ADMIN_CLOUD), offers, report)
+
+
+def _stop(place: Layout, report: Report) -> None:
+    """Stop whatever of the lab runs, in order where its supervisor lives, by force where it does not; then its network."""
+    left = processes.find_processes(place)
+    if left:
+        network.block_subnet()
+        with report.step("stop", "stop the lab"):
+            supervision.stop_supervisor(place)
+            processes.end_processes(processes.find_processes(place))
+    (place.run / "services.json").unlink(missing_ok=True)
+    network.remove_bridges(place)
+
+
+def main(action: str, *arguments: str) -> int:
+    """For privilege.run_as_root: one action in a process of its own."""
+    report = ConsoleReport()
+    try:
+        match action:
+            case "up":
+                up(report, fake_hosts=int(arguments[0]) if arguments else None)
+            case "down":
+                down(report)
+            case "reset":
+                reset(report)
+            case _:
+                report.say("\n".join(status().lines()))
+    except ImagebuildError as error:
+        report.say(f"{error}\n  hint: {error.hint}" + "".join(f"\n  | {line}" for line in error.details))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

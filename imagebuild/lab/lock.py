@@ -1,0 +1,50 @@
+"""One at a time: whoever changes the lab holds its lock. The kernel gives it up when the holder dies, however it dies."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagebuild.errors import Busy
+from imagebuild.report import Report
+from imagebuild.waiting import Deadline, wait_for
+
+
+@contextmanager
+def hold_lock(path: Path, report: Report, *, deadline: Deadline) -> Iterator[None]:
+    """Hold the lab's lock. While another process holds it wait for that, said once, until the deadline; then Busy names it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _take(handle, report, deadline)
+        os.truncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, report: Report, deadline: Deadline) -> None:
+    said = False
+
+    def probe() -> bool | None:
+        nonlocal said
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if deadline.passed():
+                raise Busy(
+                    f"process {_holder(handle)} is changing the lab", hint="wait until it has ended, then run this again"
+                ) from None
+            if not said:
+                report.note(f"waiting for process {_holder(handle)}, which is changing the lab")
+                said = True
+            return None
+        return True
+
+    wait_for(probe, "the lab's lock", deadline=deadline, every=0.2)
+
+
+def _holder(handle: int) -> str:
+    return os.pread(handle, 20, 0).decode(errors="replace") or "(unknown)"
