@@ -55,6 +55,9 @@ def _take_away(context: Context, folder: BuildFolder) -> list[str]:
         deadline = Deadline.after(UNDO_SECONDS, context.clock)
         deleted = _undo(context.cloud, context.build.id, context.journal, report=context.report, deadline=deadline)
     folder.forget_password()
+    image = context.facts.get("image_name")
+    if image:
+        return [f"{image} was registered before that and stands; nothing else does", "next: invoke images"]
     return [
         f"nothing of it stands any more ({deleted} things deleted)",
         f"next: mend it, then invoke build {context.build.recipe}",
