@@ -1,0 +1,157 @@
+"""The front: what a person may type, and what a script sees of it: exit codes, one sentence, one advice, no trace."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke import Program
+
+import tasks
+from imagebuild import pipeline
+from imagebuild.adapters import openstack_cloud
+from imagebuild.errors import Busy, CloudRefused, ImagebuildError, RecipeError
+from imagebuild.lab import lifecycle
+from imagebuild.report import Report
+from imagebuild.secrets import Secret
+
+Outcome = tuple[int, str, str]
+
+
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str]) -> Any:
+    """`invoke WORDS` in this process: exit code, what is printed, what is complained."""
+
+    def run(*words: str) -> Outcome:
+        code = 0
+        try:
+            Program(namespace=tasks.namespace).run(["invoke", *words])
+        except SystemExit as ended:  # a task that went well just comes back
+            code = int(ended.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever touches a cloud or the lab here has gone too far."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a cloud was touched")
+
+    for place, name in ((pipeline, "open_cloud"), (lifecycle, "up"), (openstack_cloud, "connect_cloud")):
+        monkeypatch.setattr(place, name, refuse)
+
+
+def test_the_list_names_every_task_with_a_sentence(invoke: Any) -> None:
+    code, out, err = invoke("--list")
+    assert (code, err) == (0, "")
+    words = {line.split()[0] for line in out.splitlines() if line.startswith("  ") and not line.startswith("   ")}
+    assert words >= {"build", "plan", "images", "sweep", "test", "lab.up", "lab.down", "lab.status", "lab.reset"}
+
+
+@pytest.mark.parametrize("task", ["build", "plan"])
+def test_a_recipe_that_does_not_exist_is_told_with_its_neighbour_before_any_cloud_call(invoke: Any, task: str) -> None:
+    code, out, err = invoke(task, "win7-vdo")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[0].startswith("error: there is no recipe 'win7-vdo'")
+    assert err.splitlines()[1] == "  advice: did you mean win7-vdi?"
+
+
+@pytest.mark.parametrize("task", ["build", "plan"])
+def test_every_problem_of_a_wrong_recipe_is_told_with_its_line(invoke: Any, task: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("recipe: wrong\nsauce: {image: base}\nsteps: [boot-bilder]\n")
+    code, _, err = invoke(task, str(path))
+    assert code == 2
+    assert f"  | {path}:2: sauce: is not known here; did you mean 'source'?" in err.splitlines()
+    assert (
+        f"  | {path}:3: steps[0].boot-bilder: there is no such step; did you mean 'boot-builder'?" in err.splitlines()
+    )
+    assert "Traceback" not in err
+
+
+def test_a_wish_for_failures_that_nobody_knows(invoke: Any) -> None:
+    code, _, err = invoke("build", "win7-vdi", "--on-error", "explode")
+    assert code == 2
+    assert "known are keep and undo" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["build", "r"], ("r", None, "undo")),
+        (["build", "r", "--cloud", "mine", "--on-error", "keep"], ("r", "mine", "keep")),
+    ],
+)
+def test_what_is_typed_arrives(
+    invoke: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], wanted: tuple[object, ...]
+) -> None:
+    given: list[tuple[object, ...]] = []
+
+    def build(name: str, settings: pipeline.Settings, report: Report) -> str:
+        assert settings.recipes.name == "recipes"
+        assert settings.recipes.is_dir()
+        given.append((name, settings.cloud, settings.on_error))
+        return name
+
+    monkeypatch.setattr(pipeline, "build", build)
+    assert invoke(*words)[0] == 0
+    assert given == [wanted]
+
+
+def test_sweep_takes_its_switches(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, bool]] = []
+
+    def sweep(settings: pipeline.Settings, report: Report, **switches: bool) -> int:
+        given.append(switches)
+        return 0
+
+    monkeypatch.setattr(pipeline, "sweep", sweep)
+    invoke("sweep")
+    invoke("sweep", "--dry-run", "--kept", "--foreign")
+    assert given == [
+        dict.fromkeys(("dry_run", "kept", "foreign"), False),
+        dict.fromkeys(("dry_run", "kept", "foreign"), True),
+    ]
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def images(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "images", images)
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"), [(CloudRefused("x"), 1), (RecipeError("x"), 2), (Busy("x"), 3), (KeyboardInterrupt(), 130)]
+)
+def test_exit_codes_tell_scripts_what_happened(
+    invoke: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException, wanted: int
+) -> None:
+    fail_with(monkeypatch, error)
+    code, _, err = invoke("images")
+    assert code == wanted
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+
+
+def test_an_error_is_a_sentence_with_details_an_advice_and_what_stands(
+    invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Secret("secret-in-an-error")
+    error = ImagebuildError("it broke", hint="mend it", details=[*map(str, range(30)), "x secret-in-an-error"])
+    error.after = ("stands: server 1", "next: invoke sweep")
+    fail_with(monkeypatch, error)
+    _, _, err = invoke("images")
+    lines = err.splitlines()
+    assert lines[0] == "error: it broke"
+    assert lines[1] == "  | 6"  # the last 25: the end of a log says why
+    assert lines[25:] == ["  | x ***", "  advice: mend it", "  stands: server 1", "  next: invoke sweep"]
+
+
+def test_json_is_json_to_its_last_line(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "images", lambda recipe, settings, report: report.say("none", images=[]))
+    _, out, _ = invoke("images", "--json")
+    assert [json.loads(line)["images"] for line in out.splitlines()] == [[]]
