@@ -1,5 +1,6 @@
 # pending.ps1 - dot-sourced after the prelude by whoever must know why this Windows wants a restart. Each reason: word, kind
-# (hard = restart; soft = file renames, which browsers and virus scanners leave all the time; wait = servicing is at work: do not restart now), text.
+# (hard = restart; soft = what is left lying all the time, as file renames by browsers and virus scanners; wait = servicing is at work: do not
+# restart now), text.
 # PowerShell 2.0 and later; ASCII only.
 
 function New-Reason([string]$Word, [string]$Kind, [string]$Text) {
@@ -27,6 +28,9 @@ function Get-OtherReasons {
         $files = @(Get-RegistryValue 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager' $name | Where-Object { $_ })      # pairs: from, to; an empty "to" deletes
         if ($files.Count -gt 0) { New-Reason ('file_renames' + $name.Substring(27)) 'soft' ('{0} paths in {1}, first {2}' -f $files.Count, $name, $files[0]) }
     }
+    $agent = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate'
+    if (Test-Path -LiteralPath "$agent\Auto Update\PostRebootReporting") { New-Reason 'update_reporting' 'soft' 'Windows Update has results of a restart to report' }
+    if ((Test-Path -LiteralPath "$agent\Services\Pending") -and @(Get-ChildItem -LiteralPath "$agent\Services\Pending").Count -gt 0) { New-Reason 'update_services' 'soft' 'an update service waits to be registered' }
     $updates = 'HKLM:\SOFTWARE\Microsoft\Updates'
     if ((Get-RegistryValue "$updates\UpdateExeVolatile" 'Flags' 0) -ne 0 -or (Get-RegistryValue $updates 'UpdateExeVolatile' 0) -ne 0) { New-Reason 'update_exe' 'hard' 'an update installer asks for a restart' }
     $names = 'HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName'
