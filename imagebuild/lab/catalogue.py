@@ -63,7 +63,7 @@ def seed(place: Layout, cloud: Any) -> None:
 def _make_network(cloud: Any) -> None:
     network = cloud.network.find_network(NETWORK)
     if not network:
-        network = cloud.network.create_network(name=NETWORK, is_shared=True, is_port_security_enabled=False)
+        network = cloud.network.create_network(name=NETWORK, is_shared=True)
     if not cloud.network.find_subnet(f"{NETWORK}-v4"):
         cloud.network.create_subnet(
             network_id=network.id,
