@@ -54,7 +54,7 @@ class CloudbaseInit(Step):
                 "LOGGINGSERIALPORTNAME": context.header.windows.serial_port or "",
                 "RUN_SERVICE_AS_LOCAL_SYSTEM": "1",
             },
-            "enable_administrator": self.enable_administrator,
+            "enable_administrator": self.enable_administrator or context.header.windows.enables_administrator,
             "first_boot_commands": self.first_boot_commands,
         }
         done = context.guest.run_as_system(

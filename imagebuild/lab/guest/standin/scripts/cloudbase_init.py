@@ -84,7 +84,7 @@ def _install(run: Run, installer: str, expected: str) -> dict[str, Any]:
     log = run.parameters.text("log", LOG)
     code = run.guest.programs.run(installer, kind="msi", log=log, pause=run.pause)
     if code not in WORKS_WITH:
-        raise ScriptError(f"msiexec.exe /i {installer} ended with {code}: look for 'Return value 3' in {log}")
+        raise ScriptError(f"msiexec.exe /i {installer} ended with {code}: look for a line that ends in ' 3.' in {log}")
     return {"installed_now": True, "exit_code": code, "reboot_needed": code != 0}
 
 
