@@ -2,7 +2,7 @@
 
 import getpass
 import os
-import socket
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ def build(name: str, settings: Settings, report: Report) -> str:
         _tell_leftovers(cloud, settings, report)
         folder = new_build_folder(settings.builds, recipe.name)
         with Journal(folder.journal) as journal:
-            host = {"host": socket.gethostname(), "user": getpass.getuser(), "pid": os.getpid()}
+            host = {"host": platform.node(), "user": getpass.getuser(), "pid": os.getpid()}
             journal.write("build_begun", recipe=recipe.name, cloud=cloud.name, project=cloud.project_id, **host)
             with _undone_before_it_began(journal):
                 plan, allow_from = _plan(recipe, cloud, settings, report)
