@@ -18,6 +18,7 @@ from imagebuild.windows import bundle, user_data
 
 BUILDER_MAC, CLONE_MAC = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
 VIRTIO_DISK, VIRTIO_NIC = Device(0x1AF4, 0x1001), Device(0x1AF4, 0x1000)
+POWERSHELL = "powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass"
 ANSWER_FILE = (
     '<?xml version="1.0" encoding="utf-8"?><unattend xmlns="urn:schemas-microsoft-com:unattend">'
     '<settings pass="oobeSystem"><component name="x"><UserAccounts><AdministratorPassword><Value>from-answer-file</Value>'
@@ -57,7 +58,10 @@ class ManualClock(Clock):
         """Run what was spawned, in order; with a name only the first of that name."""
         while chosen := next((one for one in self.queue if one[0].startswith(name)), None):
             self.queue.remove(chosen)
-            chosen[1]()
+            try:
+                chosen[1]()
+            except PoweredOff:
+                self.queue.clear()
             if name:
                 return
 
@@ -133,9 +137,11 @@ class FakeMachine:
 
     def reboot(self) -> None:
         self.left = "reboot"
+        raise PoweredOff
 
     def power_off(self) -> None:
         self.left = "power off"
+        raise PoweredOff
 
 
 class FakeCall:
@@ -241,7 +247,7 @@ class Bench:
     def script(self, name: str, **parameters: Any) -> dict[str, Any]:
         """A guest script in the session; its whole result."""
         code, out, error = self.run(
-            f"powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -File C:\\imagebuild\\scripts\\{name}.ps1",
+            f"{POWERSHELL} -InputFormat None -File C:\\imagebuild\\scripts\\{name}.ps1",
             base64.b64encode(json.dumps(parameters).encode()) + b"\n",
         )
         assert (code, error) == (0, ""), (code, out, error)
@@ -289,7 +295,7 @@ def make_virtio_cd(folder: Path) -> Path:
             place = folder / name / system / "amd64"
             place.mkdir(parents=True)
             (place / f"{inf}.inf").write_text(
-                f"[Version]\nClass=x\nCatalogFile={inf}.cat\nDriverVer=06/07/2019,61.77.104.17200 ; {inf}\n"
+                f"[Version]\nClass=x\nCatalogFile={inf}.cat\nDriverVer=06/07/2019,61.77.104.17200\n; {inf}\n"
             )
             (place / f"{inf}.cat").write_text("catalogue")
             (place / f"{inf}.sys").write_text("driver")

@@ -12,7 +12,6 @@ from imagebuild.lab.guest.standin.commands import run_command, run_line
 from imagebuild.lab.guest.standin.machine import Call, Machine, WinRmRefused
 from imagebuild.lab.guest.standin.model.clock import Clock
 from imagebuild.lab.guest.standin.model.cloudbase import CloudbaseInit
-from imagebuild.lab.guest.standin.model.edition import RESEALED
 from imagebuild.lab.guest.standin.model.guest import LOGON_MARK, Guest
 from imagebuild.lab.guest.standin.model.setup import Setup
 from imagebuild.lab.guest.standin.scripts.user_data import run_user_data
@@ -61,9 +60,10 @@ class Windows:
         guest = self._guest
         for word in guest.faults.read(guest.machine.metadata()):
             guest.complain(f"no fault is called '{word}'; nothing is broken by it")
-        guest.drivers.bind_present()
-        if address is not None and guest.network.stale_address() is None:
-            guest.network.keep_lease(address, now=int(guest.clock.now().timestamp()))
+        with guest.store.change():
+            guest.drivers.bind_present()
+            if address is not None and guest.network.stale_address() is None:
+                guest.network.keep_lease(address, now=int(guest.clock.now().timestamp()))
         guest.clock.spawn("start-up", self._start_up)
 
     def listeners(self) -> frozenset[str]:
@@ -92,8 +92,7 @@ class Windows:
 
     def open_shell(self) -> None:
         """Raise WinRmRefused where Windows would refuse another shell: the profile goes while sysprep's traces are cleared."""
-        guest = self._guest
-        if guest.closing or guest.sysprep.state().image_state == RESEALED:
+        if self._guest.closing:
             raise WinRmRefused(
                 KEY_DELETED, "Illegal operation attempted on a registry key that has been marked for deletion."
             )
@@ -108,11 +107,12 @@ class Windows:
         setup = Setup(guest, cloudbase, lambda line: run_line(guest, line))
         self._open_for_others()
         if setup.needed():
-            setup.run()
+            with guest.store.change():
+                setup.run()
+        cloudbase.run_at_boot()
         guest.services.start_automatic()
         if self._configuring:
             guest.updates.finish_configuring()
-        cloudbase.run_at_boot()
         guest.registry.make_key(LOGON_MARK)
 
     def _open_for_others(self) -> None:

@@ -21,7 +21,14 @@ UNATTEND_CONFIGURATION = FOLDER + "\\conf\\cloudbase-init-unattend.conf"
 LOG = FOLDER + "\\log\\cloudbase-init.log"
 MEMORY = "HKLM:\\SOFTWARE\\Cloudbase Solutions\\Cloudbase-Init"
 VERSION = "1.1.2.0"
-DONE, EVERY_BOOT = 1, 2
+DONE, AGAIN = 1, 2
+EVERY_BOOT = (
+    "ExtendVolumesPlugin",
+    "MTUPlugin",
+    "NTPClientPlugin",
+    "DisplayIdleTimeoutConfigPlugin",
+    "WindowsAutoUpdatesPlugin",
+)
 FACTORY_CONFIGURATION = """[DEFAULT]
 username=Administrator
 inject_user_password=true
@@ -58,12 +65,13 @@ class CloudbaseInit:
                 "CreateUserPlugin": lambda: self._set_password(text),
                 "SetUserPasswordPlugin": lambda: self._set_password(text),
                 "UserDataPlugin": self._user_data,
+                "LocalScriptsPlugin": self._local_scripts,
             }.get(name)
             if guest.registry.get(memory, name) == DONE:
                 continue
             if act is not None:
                 act()
-            guest.registry.set(memory, name, EVERY_BOOT if act is None else DONE)
+            guest.registry.set(memory, name, AGAIN if name in EVERY_BOOT else DONE)
             self._log(
                 f"plugin {name} done for instance {instance}" + ("" if act else " (the stand-in plays nothing for it)")
             )
@@ -83,6 +91,10 @@ class CloudbaseInit:
         content = self._guest.machine.user_data()
         if content:
             self._run_user_data(content)
+
+    def _local_scripts(self) -> None:
+        for name in self._guest.files.children(FOLDER + "\\LocalScripts"):
+            self._guest.complain(f"no play for the local script {name}")
 
     def _log(self, text: str) -> None:
         self._guest.files.append(LOG, f"{stamp(self._guest.clock.now())} {text}\r\n".encode())

@@ -21,6 +21,7 @@ CULTURE = "ko-KR"
 LANGUAGE = 1042
 CODE_PAGE = "949"
 REARMS = 3
+BALANCED = "381b4222-f694-41f0-9685-ff5bb260df2e"
 TERMINAL = CONTROL + "\\Terminal Server"
 RESEALED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 COMPLETE = "IMAGE_STATE_COMPLETE"
@@ -53,7 +54,8 @@ def write_factory_registry(registry: Registry) -> None:
     registry.set(TERMINAL, "fDenyTSConnections", 1)
     registry.set(TERMINAL + "\\WinStations\\RDP-Tcp", "UserAuthentication", 0)
     registry.set(TERMINAL + "\\WinStations\\RDP-Tcp", "PortNumber", 3389)
-    registry.set(CONTROL + "\\Power", "HibernateEnabled", 0)
+    registry.set(CONTROL + "\\Power", "HibernateEnabled", 1)
+    registry.set(CONTROL + "\\Power\\User\\PowerSchemes", "ActivePowerScheme", BALANCED)
     packages = CURRENT + "\\Component Based Servicing\\Packages"
     client_pack = f"Microsoft-Windows-Client-LanguagePack-Package~{_BASE}~{CULTURE}~6.1.7601.17514"
     registry.set(f"{packages}\\{client_pack}", "CurrentState", 112)

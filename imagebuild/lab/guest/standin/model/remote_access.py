@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 
 from imagebuild.lab.guest.standin.machine import Machine
@@ -47,11 +48,11 @@ class RemoteAccess:
     def certificate(self) -> tuple[Path, Path] | None:
         """Certificate and key of the HTTPS listener."""
         entry = self._certificates.get(self._registry.get(f"{LISTENERS}\\*+HTTPS", "certThumbprint", ""))
-        return None if entry is None else (Path(entry["certificate"]), Path(entry["key"]))
+        return None if entry is None else (self._folder / entry["certificate"], self._folder / entry["key"])
 
     def make_certificate(self, common_name: str) -> str:
         """A new self-signed certificate in the machine's own store; its thumbprint (SHA-1, as Windows names certificates)."""
-        folder = self._folder / str(len(self._certificates) + 1)
+        folder = self._folder / os.urandom(8).hex()
         folder.mkdir(parents=True, exist_ok=True)
         certificate, key = self._machine.make_certificate(common_name, folder)
         encoded = "".join(line for line in certificate.read_text("ascii").splitlines() if not line.startswith("-"))
@@ -59,8 +60,8 @@ class RemoteAccess:
         with self._store.change():
             self._certificates[thumbprint] = {
                 "subject": f"CN={common_name}",
-                "certificate": str(certificate),
-                "key": str(key),
+                "certificate": str(certificate.relative_to(self._folder)),
+                "key": str(key.relative_to(self._folder)),
             }
         return thumbprint
 
@@ -72,7 +73,7 @@ class RemoteAccess:
         """Thumbprints of the certificates that are named by theirs (40 digits) or by their SHA-256 (64 digits)."""
         wanted = {one.upper() for one in prints}
         hashes = {
-            name: self._machine.certificate_sha256(Path(entry["certificate"]))
+            name: self._machine.certificate_sha256(self._folder / entry["certificate"])
             for name, entry in self._certificates.items()
         }
         return sorted(name for name, sha256 in hashes.items() if {name, sha256.upper()} & wanted)
@@ -81,7 +82,7 @@ class RemoteAccess:
         with self._store.change():
             entry = self._certificates.pop(thumbprint.upper(), None)
         for name in ("certificate", "key") if entry else ():
-            Path(entry[name]).unlink(missing_ok=True)
+            (self._folder / entry[name]).unlink(missing_ok=True)
 
     def allow(self, *, basic: bool, unencrypted: bool) -> None:
         """The two settings of the service by which passwords can travel in clear."""

@@ -42,7 +42,7 @@ class Store:
     def _save(self) -> None:
         part = self._path.with_name(self._path.name + ".part")
         with part.open("w", encoding="utf-8") as file:
-            json.dump(self._content, file)
+            file.write(json.dumps(self._content))  # dump would write in small pieces, slowly
             file.flush()
             os.fsync(file.fileno())
         part.replace(self._path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from imagebuild.lab.guest.standin.model.cloudbase import DONE, MEMORY
+from imagebuild.lab.guest.standin.model.cloudbase import DONE, EVERY_BOOT, MEMORY
 from imagebuild.lab.guest.standin.model.guest import Guest
 from imagebuild.lab.guest.standin.model.network import INTERFACE
 from imagebuild.lab.guest.standin.model.registry import STAMP
@@ -13,13 +13,6 @@ from imagebuild.lab.guest.standin.model.services import CLOUDBASE
 from imagebuild.lab.guest.standin.scripts.contract import Run, ScriptError, as_text, plays
 from imagebuild.lab.guest.standin.scripts.readiness import pending_reasons
 
-EVERY_BOOT = (
-    "ExtendVolumesPlugin",
-    "MTUPlugin",
-    "NTPClientPlugin",
-    "DisplayIdleTimeoutConfigPlugin",
-    "WindowsAutoUpdatesPlugin",
-)
 LICENSED = 1
 
 

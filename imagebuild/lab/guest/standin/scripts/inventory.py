@@ -184,7 +184,7 @@ def _activation(guest: Guest) -> Record:
         "partial_key": "STAND",
         "channel": "VOLUME_KMSCLIENT",
     }
-    return {"rearms_left": guest.sysprep.rearms_left(), "kms_host": "", "products": [product]}
+    return {"rearms_left": guest.sysprep.rearms_left(), "kms_host": None, "products": [product]}
 
 
 def _certificates(guest: Guest) -> list[Record]:

@@ -94,7 +94,8 @@ def install_virtio_drivers(run: Run) -> dict[str, Any]:
 def _install_driver(guest: Guest, name: str, path: str) -> dict[str, Any]:
     inf, version = path.rsplit("\\", 1)[1], inf_version(guest.files.read_text(path))
     already = guest.drivers.in_store(inf, version)
-    code = guest.drivers.add(path)
+    with guest.store.change():
+        code = guest.drivers.add(path)
     state = {BOUND: "installed", STAGED: "staged"}.get(code, "failed")
     in_store = guest.drivers.in_store(inf, version)
     words = WORDS[code]
