@@ -79,12 +79,14 @@ def wait_for(
     """
     clock = deadline.clock
     begun = clock.now()
+    last: ImagebuildError | None = None
     while True:
-        last: ImagebuildError | None = None
         try:
-            found = probe()
+            found, last = probe(), None
         except passing as error:
-            found, last = None, error
+            found = None
+            if last is None or not isinstance(error, DeadlinePassed):  # "no time left" says less than what was before it
+                last = error
         if found is not None:
             return found
         if deadline.passed():

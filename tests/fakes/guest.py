@@ -3,6 +3,7 @@
 What is not in the table fails as it does on a real guest: loudly.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ class Job:
     parameters: dict[str, Any]
     begun_at: float
     play: Play
-    seconds: float = JOB_SECONDS
+    seconds: float
     steps: list[str] = field(default_factory=list)
     outcome: Value | ScriptFailed | None = None
     interrupted: bool = False
@@ -61,6 +62,7 @@ class FakeGuest:
         self.logon_screen_shown = True
         self.jobs: dict[str, Job] = {}
         self._table: dict[str, Play] = {}
+        self._hanging: set[str] = set()
         self._booted_at = clock.now() - 300
         self._boots = 1
         self._away_until = 0.0
@@ -93,6 +95,21 @@ class FakeGuest:
             return before(parameters, say)
 
         self._table[script] = play
+
+    def hang(self, script: str) -> None:
+        """The script runs as SYSTEM, tells a step and never ends."""
+        self._hanging.add(script)
+        self._table.setdefault(script, lambda parameters, say: {})
+
+    def ready(self) -> Value:
+        """What Get-Ready tells now."""
+        return {
+            "uptime_seconds": int(self.clock.now() - self._booted_at),
+            "boot_time": f"202601{self._boots:02d}103000.500000+540",
+            "version": "6.1.7601",
+            "busy": list(self.busy),
+            "logon_screen_shown": self.logon_screen_shown,
+        }
 
     def parameters_of(self, script: str) -> list[dict[str, Any]]:
         """What every run of the script was given, in order."""
@@ -129,7 +146,7 @@ class FakeGuest:
         asked = dict(parameters or {})
         self.ran.append((script, asked, "administrator"))
         if script == "Get-Ready" and script not in self._table:
-            return self._ready()
+            return self.ready()
         return self._play(script)(asked, on_step or _say_nothing)
 
     @call
@@ -144,8 +161,13 @@ class FakeGuest:
     ) -> Value:
         self._begin(script, dict(parameters or {}), job=job, deadline=deadline)
         work = self.jobs[job]
-        if work.outcome is None:
-            wait_for(lambda: self._ended(work), f"the job {job}", deadline=deadline, passing=(GuestUnreachable,))
+        if script in self._hanging and not work.interrupted:
+            (on_step or _say_nothing)("working")
+        try:
+            wait_for(lambda: self._ended(work), f"the job {job}", deadline=deadline)
+        except DeadlinePassed:
+            del self.jobs[job]  # it is ended with the deadline
+            raise
         if work.interrupted:
             del self.jobs[job]
             raise SessionLost(f"{script} (job {job}) was interrupted by a reboot")
@@ -162,9 +184,8 @@ class FakeGuest:
         self, script: str, parameters: Parameters | None = None, *, job: str, deadline: Deadline
     ) -> None:
         self._begin(script, dict(parameters or {}), job=job, deadline=deadline)
-        self._finish(
-            self.jobs[job]
-        )  # detached: nobody will come and ask, so it plays now what the world will see of it
+        if script not in self._hanging:
+            self._finish(self.jobs[job])  # nobody will come and ask: it plays now what the world will see of it
 
     @call
     def wait_until_ready(self, *, deadline: Deadline, on_step: OnStep | None = None) -> Value:
@@ -174,12 +195,12 @@ class FakeGuest:
     @call
     def restart(self, reason: str, *, deadline: Deadline, on_step: OnStep | None = None) -> Restarted:
         self._reach(deadline)
-        begun, before = self.clock.now(), self._ready()["boot_time"]
+        begun, before = self.clock.now(), self.ready()["boot_time"]
         self.restarts.append(reason)
         if not self.never_restarts:
             self.reboot()
         wait_for(
-            lambda: None if self._away() or self._ready()["boot_time"] == before else True,
+            lambda: None if self._away() or self.ready()["boot_time"] == before else True,
             "Windows to restart",
             deadline=deadline,
         )
@@ -207,7 +228,8 @@ class FakeGuest:
         if script not in self._table:
             raise ScriptFailed(f"Start-SystemJob failed: there is no {script}.ps1", script="Start-SystemJob")
         self.ran.append((script, parameters, "SYSTEM"))
-        self.jobs[job] = Job(script, parameters, self.clock.now(), self._table[script])
+        seconds = math.inf if script in self._hanging else JOB_SECONDS
+        self.jobs[job] = Job(script, parameters, self.clock.now(), self._table[script], seconds)
 
     def _ended(self, work: Job) -> bool | None:
         if work.interrupted or work.outcome is not None:
@@ -228,7 +250,7 @@ class FakeGuest:
 
         def probe() -> Value | None:
             self._reach(deadline)
-            ready = self._ready()
+            ready = self.ready()
             if ready["busy"] or not ready["logon_screen_shown"]:
                 good_since.clear()
                 return None
@@ -237,15 +259,6 @@ class FakeGuest:
 
         passing: tuple[type[ImagebuildError], ...] = (GuestUnreachable, GuestRefused, SessionLost)
         return wait_for(probe, "Windows to be ready", deadline=deadline, passing=passing)
-
-    def _ready(self) -> Value:
-        return {
-            "uptime_seconds": int(self.clock.now() - self._booted_at),
-            "boot_time": f"202601{self._boots:02d}103000.500000+540",
-            "version": "6.1.7601",
-            "busy": list(self.busy),
-            "logon_screen_shown": self.logon_screen_shown,
-        }
 
     def _play(self, script: str) -> Play:
         if script not in self._table:

@@ -195,3 +195,9 @@ def test_after_the_restart_readiness_is_waited_for() -> None:
 
     with pytest.raises(DeadlinePassed, match="to be ready"):
         machine.restart(ready=never)
+
+
+def test_no_time_left_hides_nothing_of_what_was_wrong() -> None:
+    answers = Answers(GuestRefused("the password is refused"), DeadlinePassed("no time left"))
+    with pytest.raises(DeadlinePassed, match="the password is refused"):
+        answers.wait(seconds=10)

@@ -1,0 +1,104 @@
+"""What the contracts run against: a fake and the real thing, each with what the test needs to know of its world."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.adapters.winrm_guest import connect_guest
+from imagebuild.guest import Guest, read_certificate
+from imagebuild.secrets import Secret
+from imagebuild.waiting import Clock, Deadline, SystemClock, wait_for
+from tests.contract import standin_process
+from tests.fakes.clock import FakeClock
+from tests.fakes.guest import FakeGuest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PASSWORD = Secret("Stand-in.2026")
+
+
+@dataclass(frozen=True)
+class GuestBench:
+    """A guest that is up, has our scripts, and whose Install-Updates never ends."""
+
+    guest: Guest
+    clock: Clock
+
+    def soon(self, seconds: float = 60) -> Deadline:
+        """A deadline on the guest's clock."""
+        return Deadline.after(seconds, self.clock)
+
+
+def fake_guest_bench() -> GuestBench:
+    """FakeGuest with the scripts that the contract runs."""
+    clock = FakeClock()
+    guest = FakeGuest(clock, settle_seconds=0.5)
+    guest.plays("Get-Ready", lambda parameters, say: guest.ready())
+    guest.returns("Get-PendingReboot", {"reboot_needed": False, "wait": False, "reasons": []})
+    guest.breaks("Get-SystemJob", "the parameter id is missing")
+    guest.hang("Install-Updates")
+    return GuestBench(guest, clock)
+
+
+@contextmanager
+def standin_guest_bench(folder: Path, *, faults: str = "update-hangs") -> Iterator[GuestBench]:
+    """WinRmGuest over TLS to the stand-in's server on loopback, pinned by what the stand-in said on its console."""
+    with standin(folder, faults=faults) as (port, certificate):
+        clock = SystemClock()
+        guest = connect_guest(
+            "127.0.0.1",
+            user="Administrator",
+            password=PASSWORD,
+            certificate_sha256=certificate,
+            port=port,
+            clock=clock,
+            settle_seconds=0.5,
+        )
+        bench = GuestBench(guest, clock)
+        try:
+            guest.wait_until_ready(deadline=bench.soon())
+            guest.send_scripts(deadline=bench.soon())
+            guest.run("Initialize-Workplace", deadline=bench.soon())
+            yield bench
+        finally:
+            guest.close()
+
+
+@contextmanager
+def standin(folder: Path, *, faults: str = "") -> Iterator[tuple[int, str]]:
+    """The stand-in in processes of its own: its HTTPS port and the certificate that it told."""
+    meta = {"admin_pass": PASSWORD.reveal(), "standin-faults": faults}
+    (folder / "meta_data.json").write_text(json.dumps({"uuid": "host-1", "hostname": "host-1", "meta": meta}))
+    console = folder / "console.log"
+    console.touch()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", standin_process.MODULE, str(folder), str(port)]
+    process = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
+    try:
+        certificate = wait_for(
+            lambda: read_certificate(console.read_text()),
+            "the stand-in's certificate",
+            deadline=Deadline.after(30),
+            every=0.1,
+        )
+        wait_for(lambda: _listens(port), "the stand-in's port", deadline=Deadline.after(10), every=0.1)
+        yield port, certificate
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+
+
+def _listens(port: int) -> bool | None:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return None
+    return True
