@@ -6,17 +6,24 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
+from uuid import uuid4
 
+from imagebuild.adapters.openstack_cloud import connect_cloud
 from imagebuild.adapters.winrm_guest import connect_guest
+from imagebuild.cloud import Cloud, Flavor, Image, Kind, Network, ServerRequest
 from imagebuild.guest import Guest, read_certificate
+from imagebuild.lab import lifecycle
+from imagebuild.report import SilentReport
 from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, SystemClock, wait_for
 from tests.contract import standin_process
 from tests.fakes.clock import FakeClock
+from tests.fakes.cloud import FakeCloud
 from tests.fakes.guest import FakeGuest
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -102,3 +109,60 @@ def _listens(port: int) -> bool | None:
     except ConnectionRefusedError:
         return None
     return True
+
+
+@dataclass(frozen=True)
+class CloudBench:
+    """A cloud with an image, a flavor that fits it and a network; `owner` is this run's."""
+
+    cloud: Cloud
+    clock: Clock
+    image: Image
+    flavor: Flavor
+    network: Network
+    owner: str
+
+    def soon(self, seconds: float = 120) -> Deadline:
+        """A deadline on the cloud's clock."""
+        return Deadline.after(seconds, self.clock)
+
+    def wait(self, probe: Callable[[], bool], what: str, *, seconds: float = 120) -> None:
+        """Until the probe is true."""
+        wait_for(lambda: probe() or None, what, deadline=self.soon(seconds), every=0.5)
+
+    def request(self, name: str) -> ServerRequest:
+        """The smallest server."""
+        return ServerRequest(name, self.image.id, self.flavor.id, self.network.id, root_bus="ide")
+
+    def sweep(self) -> None:
+        """Delete all that this run has made."""
+        for owned in self.cloud.owned(self.owner).values():
+            things = [
+                *(("server", thing.id) for thing in owned.servers),
+                *(("volume", thing.id) for thing in owned.volumes),
+                *(("security_group", thing.id) for thing in owned.security_groups),
+                *(("image", thing.id) for thing in owned.images),
+            ]
+            for kind, thing_id in things:
+                self.cloud.delete(cast("Kind", kind), thing_id, deadline=self.soon())
+
+
+def fake_cloud_bench() -> CloudBench:
+    """FakeCloud with what the contract needs."""
+    clock = FakeClock()
+    cloud = FakeCloud(clock)
+    image = cloud.add_image("win7-sp1-x64", hw_disk_bus="ide", os_type="windows")
+    flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
+    network = cloud.add_network("vdi-network", "172.16.100.0/24")
+    return CloudBench(cloud, clock, image, flavor, network, "contract")
+
+
+def lab_cloud_bench() -> CloudBench:
+    """The lab, as the tool's ordinary user."""
+    lab = lifecycle.up(SilentReport())
+    cloud = connect_cloud(lab.name, config_files=[lab.clouds_yaml])
+    image, flavor, network = (
+        cloud.find_image("win7-sp1-x64"), cloud.find_flavor("1cpu_256MB_4GB"), cloud.find_network("vdi-network")
+    )  # fmt: skip
+    assert image and flavor and network
+    return CloudBench(cloud, SystemClock(), image, flavor, network, f"contract-{uuid4().hex[:8]}")
