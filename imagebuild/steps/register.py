@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
-from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY, next_version
+from imagebuild.errors import StepFailed
+from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY, next_version, version_of
 from imagebuild.step import Context, Minutes, Step
 
+_BUILD = "imagebuild_build"
+_LEAST_RAM_MIB = 1024
 # What Nova copies from the builder onto its snapshot and what would mislead whoever boots the image.
 _BUILDER_ONLY = (
     "hw_cdrom_bus",
@@ -37,24 +40,26 @@ class Register(Step):
         """Name and properties first, protection with them; the build's id goes in the same request."""
         cloud, build, target = context.cloud, context.build, context.header.image
         image_id = context.facts["image_id"]
-        version = next_version(cloud, build.recipe)
+        present = cloud.image(image_id)
+        if present is None:
+            raise StepFailed("the image is gone: somebody deleted it", hint="build again")
+        registered = present.properties.get(_BUILD) == build.id  # by a run of this step that was cut off
+        version = version_of(present) if registered else next_version(cloud, build.recipe)
         if version != build.version:
             context.report.warn(
                 f"version {build.version} was taken while this build ran: it becomes {version} (the stamp says the build)"
             )
         name = f"{build.recipe}-v{version}"
-        present = cloud.image(image_id)
-        properties = self._properties(context, version) | {
-            key: None for key in (OWNER_KEY, ROLE_KEY, *_BUILDER_ONLY) if present and key in present.properties
-        }
+        least_ram = max(_LEAST_RAM_MIB, context.facts["source_min_ram"])
+        gone = {key: None for key in (OWNER_KEY, ROLE_KEY, *_BUILDER_ONLY) if key in present.properties}
         image: Image = cloud.update_image(
             image_id,
             name=name,
-            properties=properties,
+            properties=gone | self._properties(context, version),
             visibility="private",
             protected=True,
-            min_disk=target.min_disk_gib if target.min_disk_gib is not None else context.facts["flavor_disk_gib"],
-            min_ram=target.min_ram_mib if target.min_ram_mib is not None else context.facts["source_min_ram"],
+            min_disk=context.facts["flavor_disk_gib"] if target.min_disk_gib is None else target.min_disk_gib,
+            min_ram=least_ram if target.min_ram_mib is None else target.min_ram_mib,
         )
         context.remember(image_name=image.name, image_version=version)
         context.report.note(
@@ -66,7 +71,7 @@ class Register(Step):
         properties = {
             RECIPE_PROPERTY: build.recipe,
             VERSION_PROPERTY: str(version),
-            "imagebuild_build": build.id,
+            _BUILD: build.id,
             "imagebuild_digest": build.digest,
             "imagebuild_base": facts["source_image_name"],
             "imagebuild_base_id": facts["source_image_id"],
