@@ -57,10 +57,11 @@ class Generalize(Step):
     def run(self, context: Context) -> None:
         """Seal what earlier steps asked for, start the act, watch the console until the machine is off, then prove it."""
         deadline = context.deadline(self.deadline_minutes)
-        for call in context.facts.get("before_generalize", []):
-            context.guest.run(call["script"], call["parameters"], deadline=deadline)
-        context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
-        context.disconnect()  # an open shell of ours keeps the workplace in use, and it must go
+        if not _phases(context.cloud.console_log(context.facts["server_id"])):  # else it has begun: it begins only once
+            for call in context.facts.get("before_generalize", []):
+                context.guest.run(call["script"], call["parameters"], deadline=deadline)
+            context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
+            context.disconnect()  # an open shell of ours keeps the workplace in use, and it must go
         watch = _Watch(context)
         try:
             server = wait_for(watch.look, "the builder to shut itself down", deadline=deadline, every=1)
