@@ -35,7 +35,7 @@ class Updates(Step):
     drivers: bool = False
     previews: bool = False
     optional: bool = False
-    max_rounds: int = Field(default=12, ge=1, le=50)
+    max_rounds: int = Field(default=12, ge=2, le=50, description="the last two find nothing")
     failed: Literal["report", "stop"] = Field(
         default="report", description="an update that fails twice: told, or the end"
     )
