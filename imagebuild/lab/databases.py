@@ -23,7 +23,7 @@ FOLDERS = (
     "glance/tasks",
     "glance/staging",
     "nova/instances",
-    "neutron/dhcp",
+    "neutron",
     "cinder/volumes",
     "cinder/coordination",
     "cinder/conversion",

@@ -1,5 +1,6 @@
 """Where everything of the lab is: folders, ports, names, and the digest that tells which version of the lab made a state."""
 
+import functools
 import hashlib
 import os
 import sys
@@ -83,6 +84,11 @@ class Layout:
         return self.root / "run"
 
     @property
+    def dhcp(self) -> Path:
+        """dnsmasq's files. It reads them as an ordinary user, which the state's folder does not let in."""
+        return self.run / "dhcp"
+
+    @property
     def logs(self) -> Path:
         """Every log."""
         return self.root / "logs"
@@ -154,11 +160,13 @@ def find_services_files() -> list[Path]:
     return [p for p in SERVICES.rglob("*") if p.is_file() and p.suffix != ".pyc"]
 
 
+@functools.cache  # a process is of one version, also while somebody edits the source
 def digest_environment() -> str:
     """Changes when the services' environment must be made anew."""
     return digest_files([CONSTRAINTS], f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
+@functools.cache
 def digest_state(root: Path) -> str:
     """Changes when a state made before can no longer be used."""
     return digest_files([SOURCE / name for name in SHAPING] + find_services_files(), digest_environment(), str(root))

@@ -16,6 +16,7 @@ monkey_patch.patch(backend="threading")  # before anything else of Nova is impor
 import nova.conf  # noqa: E402
 import nova.privsep  # noqa: E402
 import os_brick  # noqa: E402
+import os_brick.privileged  # noqa: E402
 import os_vif  # noqa: E402
 from nova import config, context, objects, service, thread_pool_factory  # noqa: E402
 from nova.api.openstack import wsgi_app  # noqa: E402
@@ -36,6 +37,7 @@ def main(config_file: str, port: str, fake_hosts: str) -> None:
     sqlite.install()
     _configure(config_file)
     _shorten_stop_delay()
+    _forgo_enlightenments()
     link.await_needs()  # conductor, scheduler and compute call keystone and placement while they start
     running = []
     for binary in ("nova-conductor", "nova-scheduler"):
@@ -61,7 +63,8 @@ def _configure(config_file: str) -> None:
     config.parse_args(["nova-lab", "--config-file", config_file])
     oslo_log.setup(CONF, "nova")
     service_opts.register_service_opts(CONF)
-    nova.privsep.sys_admin_pctxt.set_client_mode(False)  # we are root: no privsep daemon, no rootwrap, no sudo
+    for privileged in (nova.privsep.sys_admin_pctxt, os_brick.privileged.default):
+        privileged.set_client_mode(False)  # we are root: no privsep daemon, no rootwrap, no sudo
     objects.register_all()
     os_brick.setup(CONF)
     os_vif.initialize()
@@ -76,6 +79,18 @@ def _shorten_stop_delay() -> None:
         return wrapper(delay=min(delay, STOP_EVENT_SECONDS), executor=executor)
 
     thread_pool_factory.StaticallyDelayingCancellableTaskExecutorWrapper = make
+
+
+def _forgo_enlightenments() -> None:
+    """Nova gives guests with os_type=windows Hyper-V features, which QEMU has only with KVM: without it such a guest does not start."""
+    from nova.virt.libvirt import driver
+
+    set_features = driver.LibvirtDriver._set_features
+
+    def set_plain_features(self: Any, guest: Any, os_type: str | None, image_meta: Any, flavor: Any) -> None:
+        set_features(self, guest, None if os_type == "windows" else os_type, image_meta, flavor)
+
+    driver.LibvirtDriver._set_features = set_plain_features
 
 
 def _start_compute(host: str, driver: str) -> Any:

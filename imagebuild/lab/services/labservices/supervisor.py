@@ -184,21 +184,25 @@ class Supervisor:
             service.state, service.due = "stopped", float("inf")
 
     def _end_phase(self) -> None:
-        """Stopping goes by phases: a phase begins when all processes of the one before are gone."""
-        if not self.ending:
-            return
-        phase = self.ending[0]
-        errand = phase.get("errand")
-        if errand and errand["name"] not in self.services:
-            self.services[errand["name"]] = Service(errand)
-            self._start(self.services[errand["name"]])
-        if errand and self.services[errand["name"]].pid:
-            return
-        present = [self.services[name] for name in phase["services"] if name in self.services]
-        for service in present:
-            self._stop(service)
-        if not any(service.pid for service in present):
+        """Stopping goes by phases: an errand first, if it has one; then its services; the next phase when all of them are gone."""
+        while self.ending:
+            phase = self.ending[0]
+            if not self._is_errand_done(phase.get("errand")):
+                return
+            present = [self.services[name] for name in phase["services"] if name in self.services]
+            for service in present:
+                self._stop(service)
+            if any(service.pid for service in present):
+                return
             self.ending.pop(0)
+
+    def _is_errand_done(self, spec: dict[str, Any] | None) -> bool:
+        if spec is None:
+            return True
+        if spec["name"] not in self.services:
+            self.services[spec["name"]] = Service(spec)
+            self._start(self.services[spec["name"]])
+        return not self.services[spec["name"]].pid
 
     # -- files and signals
     def _read_plan(self) -> None:
