@@ -1,5 +1,6 @@
 """OpenStack as our Cloud: keystoneauth for the way in, four services behind one front. The only place that knows clouds.yaml."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -197,6 +198,8 @@ def connect_cloud(
     Raises CloudError for an unknown name or an unusable entry, CloudRefused for wrong credentials, CloudUnreachable.
     """
     clock = clock or SystemClock()
+    for library in ("keystoneauth", "openstack"):  # without a handler Python prints their warnings between our lines
+        logging.getLogger(library).addHandler(logging.NullHandler())
     doing = f"use the cloud '{name}'"
     files = None if config_files is None else [str(path) for path in config_files]
     read = openstack.config.OpenStackConfig(config_files=files, app_name="imagebuild").get_one

@@ -1,6 +1,7 @@
 """The lab's stand-in for Windows on this machine's loopback: the real WinRM server and the real model, each boot a process of its own.
 
-`python -m tests.contract.standin_process FOLDER PORT`: state, console and settings are in FOLDER.
+`python -m tests.contract.standin_process FOLDER PORT`: state, console and settings are in FOLDER; HTTPS on PORT,
+HTTP, where the fault open-http asks for it, on the next one.
 """
 
 import json
@@ -101,7 +102,7 @@ def boot(folder: Path, port: int) -> None:
     verdict = model.boot()
     assert verdict.stop_code is None, verdict
     model.start(machine.ask_dhcp(verdict.stale_address))
-    Listeners(model, address="127.0.0.1", ports={"http": 0, "https": port}).keep()
+    Listeners(model, address="127.0.0.1", ports={"http": port + 1, "https": port}).keep()
 
 
 def keep_booting(folder: Path, port: int) -> int:

@@ -127,6 +127,13 @@ class TestMaking:
         bench.wait(lambda: _volume_status(bench, made.id) == "available", "the volume to be filled")
         bench.cloud.delete("volume", made.id, deadline=bench.soon())
 
+    def test_over_the_quota_is_refused_as_such(self, bench: CloudBench) -> None:
+        left = bench.cloud.headroom().gigabytes
+        assert left is not None
+        with pytest.raises(CloudRefused, match="(?i)quota|limit") as caught:
+            bench.cloud.create_volume(f"{bench.owner}-huge", owner=bench.owner, role="huge", gib=left + 1)
+        assert caught.value.hint
+
     def test_a_security_group_is_made_once(self, bench: CloudBench) -> None:
         cloud, name = bench.cloud, f"{bench.owner}-group"
         made = cloud.create_security_group(name, owner=bench.owner, allow_from="172.16.100.1/32", ports=[5986, 5985])

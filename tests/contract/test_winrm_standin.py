@@ -114,6 +114,20 @@ def test_any_certificate_is_taken_when_that_was_said_aloud(server: tuple[int, st
     assert ask(connect(server, insecure=True))["version"]
 
 
+def test_plain_http_is_encrypted_by_ntlm_and_has_to_be_asked_for(tmp_path: Path) -> None:
+    with standin(tmp_path, faults="open-http") as (port, _):
+        guest = connect_guest(
+            "127.0.0.1",
+            user="Administrator",
+            password=PASSWORD,
+            certificate_sha256=None,
+            insecure_http=True,
+            port=port + 1,
+        )
+        assert ask(guest)["version"]
+        assert ask(guest)["version"], "a session made anew encrypts as well"
+
+
 def test_a_wrong_password_is_refused_and_not_told(server: tuple[int, str]) -> None:
     with pytest.raises(GuestRefused, match="password is refused") as caught:
         ask(connect(server, password=Secret("wrong-password")))
