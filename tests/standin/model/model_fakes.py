@@ -271,6 +271,10 @@ class Bench:
         assert found["state"] == "finished" and found["result"]["ok"], found
         return found["result"]["value"]
 
+    def value_of_state(self) -> str:
+        state: str = self.guest.sysprep.state().image_state
+        return state
+
     def restart(self) -> BootVerdict:
         """Restart-Guest, its countdown, and the next boot."""
         self.value("Restart-Guest", reason="test")
