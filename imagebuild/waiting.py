@@ -85,9 +85,7 @@ def wait_for(
             found, last = probe(), None
         except passing as error:
             found = None
-            if last is None or not isinstance(
-                error, DeadlinePassed
-            ):  # "no time left" says less than what was before it
+            if last is None or not isinstance(error, DeadlinePassed):  # which says less than the answer before it
                 last = error
         if found is not None:
             return found
