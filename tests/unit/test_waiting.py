@@ -72,6 +72,19 @@ def test_a_passing_error_is_not_yet_and_named_in_the_end() -> None:
     assert (caught.value.hint, caught.value.details) == ("is it on?", ("port 5986",))
 
 
+def test_a_question_that_ran_out_of_time_does_not_hide_the_answer_before_it() -> None:
+    clock = TickingClock()
+    deadline = Deadline.after(5, clock)
+
+    def probe() -> None:
+        if deadline.passed():
+            raise DeadlinePassed("no time left to ask")
+        raise GuestUnreachable("connection refused")
+
+    with pytest.raises(DeadlinePassed, match=r"^waited 5 s for it; last answer: connection refused$"):
+        wait_for(probe, "it", deadline=deadline, passing=(GuestUnreachable, DeadlinePassed))
+
+
 def test_an_own_hint_goes_before_that_of_the_last_answer() -> None:
     def probe() -> None:
         raise GuestUnreachable("no", hint="theirs")
