@@ -15,6 +15,27 @@ from imagebuild.lab.layout import PORTS, Layout
 from imagebuild.lab.processes import MARK_VARIABLE, await_end, is_alive
 from imagebuild.waiting import Deadline, wait_for
 
+# Libraries that most services import. The supervisor imports them once and forks: that is a fifth of the memory, and seconds at the start.
+PRELOAD = (
+    "cheroot.wsgi",
+    "dateutil.parser",
+    "dogpile.cache",
+    "jinja2",
+    "jsonschema",
+    "keystonemiddleware.auth_token",
+    "openstack.connection",
+    "oslo_db.options",
+    "oslo_db.sqlalchemy.enginefacade",
+    "oslo_messaging",
+    "oslo_middleware",
+    "oslo_policy.policy",
+    "oslo_reports.guru_meditation_report",
+    "oslo_versionedobjects.base",
+    "paste.deploy",
+    "routes.middleware",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.orm",
+)
 STOP_SECONDS = 20.0
 TAIL_LINES = 20
 
@@ -107,7 +128,7 @@ def make_plan(place: Layout, *, fake_hosts: int) -> dict[str, Any]:
     plan: dict[str, Any] = {
         "digest": layout.digest_state(place.root),
         "fake_hosts": fake_hosts,
-        "preload": [],
+        "preload": PRELOAD,
         "services": services,
         "stop_phases": [{"errand": guests, "services": names[1:]}, {"services": names[:1]}],
     }

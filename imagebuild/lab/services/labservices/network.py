@@ -8,9 +8,6 @@ from labservices import link, sqlite, taps, web
 def main(port: str) -> None:
     """Serve until SIGTERM. Ready means: bridges and dnsmasq are there, too."""
     sqlite.install()
-    from oslo_service import backend
-
-    backend.init_backend(backend.BackendType.THREADING)
     application = importlib.import_module("neutron.wsgi.api").application
     server = web.make_server(application, int(port))
     from neutron_lib.plugins import directory

@@ -63,10 +63,7 @@ class Supervisor:
         """Until everything is stopped."""
         self._listen_to_signals()
         self._read_plan()
-        for module in self.plan["preload"]:
-            importlib.import_module(module)
-        gc.collect()
-        gc.freeze()  # what exists now is never collected, so its pages stay shared with the forked services
+        self._import_shared()
         self.record("supervisor started", pid=os.getpid())
         while self.ending is None or self.ending or any(s.pid for s in self.services.values()):
             self._turn()
@@ -75,6 +72,17 @@ class Supervisor:
     def record(self, event: str, **facts: object) -> None:
         """One line of history."""
         events.record(self.root / "logs" / "events.jsonl", event, **facts)
+
+    def _import_shared(self) -> None:
+        """Import what the services share, for native threads and without eventlet, beside which Nova refuses to run with them."""
+        sys.modules["eventlet"] = None  # type: ignore[assignment]  # the import system's own way to say "not here"
+        backend = importlib.import_module("oslo_service.backend")
+        backend.init_backend(backend.BackendType.THREADING)
+        for module in self.plan["preload"]:
+            importlib.import_module(module)
+        del sys.modules["eventlet"]
+        gc.collect()
+        gc.freeze()  # what exists now is never collected, so its pages stay shared with the forked services
 
     # -- one turn of the loop
     def _turn(self) -> None:

@@ -51,9 +51,6 @@ def serve_beside(application: Any, port: int, threads: int = 10) -> None:
 def main(module: str, port: str) -> None:
     """The whole life of a service that is nothing but a web API: `module` has the WSGI `application`."""
     sqlite.install()
-    from oslo_service import backend
-
-    backend.init_backend(backend.BackendType.THREADING)
     application = importlib.import_module(module).application
     server = make_server(application, int(port))
     link.tell_ready()
