@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,13 +29,18 @@ def _examples() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(line) for line in EXAMPLES.read_text(encoding="utf-8").splitlines())
 
 
-def answer(script: str, test: str, **changes: Any) -> dict[str, Any]:
-    """What the script really answered in a PowerShell, in the first invocation whose test's name contains `test`; then changed."""
-    for example in _examples():
-        if example["script"] == script and test in example["test"] and example["result"]["ok"]:
-            value: dict[str, Any] = json.loads(json.dumps(example["result"]["value"]))
-            return value | changes
-    raise LookupError(f"no example of {script} in a test with {test!r}")
+def answers(script: str, test: str = "") -> list[dict[str, Any]]:
+    """What the script really answered in a PowerShell, in the invocations whose test's name contains `test`; copies to be changed."""
+    return [
+        deepcopy(example["result"]["value"])
+        for example in _examples()
+        if example["script"] == script and test in example["test"] and example["result"]["ok"]
+    ]
+
+
+def answer(script: str, test: str) -> dict[str, Any]:
+    """The first of these answers."""
+    return answers(script, test)[0]
 
 
 @dataclass
