@@ -73,8 +73,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def started(disk: Path, hardware: str, folder: Path, *, discs: tuple[Path, ...] = ()) -> Iterator[Guest]:
-    """A guest that boots from `disk` (raw, written to) on that hardware; ended on leaving."""
+def started(
+    disk: Path, hardware: str, folder: Path, *, discs: tuple[Path, ...] = (), spare_disk: bool = False
+) -> Iterator[Guest]:
+    """A guest that boots from `disk` (raw, written to) on that hardware; ended on leaving.
+
+    `spare_disk` adds an empty disk on virtio, as the builder of an image has one.
+    """
     folder.mkdir(exist_ok=True)
     guest_files = folder / "serial.log", folder / "monitor"
     port, tls_port = _free_port(), _free_port()
@@ -87,6 +92,11 @@ def started(disk: Path, hardware: str, folder: Path, *, discs: tuple[Path, ...] 
         bus = "ide.1" if hardware != "sata" else f"ide.{number + 1}"
         unit = f",unit={number}" if hardware != "sata" else ""
         command += ["-device", f"ide-cd,drive=cd{number},bus={bus}{unit}"]
+    if spare_disk:
+        spare = folder / "spare.raw"
+        with spare.open("wb") as file:
+            file.truncate(1 << 20)
+        command += ["-drive", f"id=spare,file={spare},format=raw,if=none", "-device", "virtio-blk-pci,drive=spare"]
     process = subprocess.Popen([*command, *HARDWARE[hardware]], stdin=subprocess.DEVNULL)
     try:
         yield Guest(process, guest_files[0], port, tls_port, guest_files[1], time.monotonic())
