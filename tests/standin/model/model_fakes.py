@@ -275,6 +275,9 @@ class Bench:
         state: str = self.guest.sysprep.state().image_state
         return state
 
+    def value_of_workplace(self) -> bool:
+        return bool(self.guest.store.section("workplace").get("private"))
+
     def restart(self) -> BootVerdict:
         """Restart-Guest, its countdown, and the next boot."""
         self.value("Restart-Guest", reason="test")

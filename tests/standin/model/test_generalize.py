@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import pytest
 from model_fakes import ANSWER_FILE, Bench
 
 from imagebuild.lab.guest.standin.machine import WinRmRefused
+from imagebuild.lab.guest.standin.model.clock import Pause
 from imagebuild.windows import build_access_traces
 
 PHASES = ["checking", "answer_file", "sysprep", "clearing", "releasing", "shutdown"]
@@ -48,8 +51,6 @@ def generalize(bench: Bench, **parameters: Any) -> dict[str, Any]:
     } | parameters  # fmt: skip
     bench.value("Start-SystemJob", id="generalize", script="Start-Generalize", parameters=given, detached=True)
     bench.clock.run("task imagebuild-generalize")
-    import json
-
     outcome: dict[str, Any] = json.loads(bench.guest.files.read_text("C:\\Windows\\Setup\\imagebuild\\outcome.json"))
     return outcome
 
@@ -99,8 +100,6 @@ def test_the_whole_act(builder: Bench) -> None:
 def test_two_clones_differ(builder: Bench) -> None:
     prepare(builder)
     generalize(builder)
-    import shutil
-
     kept = builder.disk.with_name("image")
     shutil.copytree(builder.disk, kept)
     sids = []
@@ -193,8 +192,6 @@ def test_without_cloudbase_init_made_quiet_the_check_blocks(builder: Bench) -> N
 def test_a_clone_of_a_machine_that_only_ran_sysprep_by_hand_keeps_the_lease(builder: Bench) -> None:
     prepare(builder)
     builder.guest.files.write_text("C:\\answer.xml", ANSWER_FILE)
-    from imagebuild.lab.guest.standin.model.clock import Pause
-
     assert builder.guest.sysprep.generalize("C:\\answer.xml", Pause(builder.clock)) == 0
     address = builder.machine.own_address
     builder.become_clone()

@@ -73,8 +73,8 @@ def _split(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _run_one(session: Session, text: str) -> int:
-    line = text.strip().lstrip("@").strip()
-    if not line:
+    line = text.lstrip().lstrip("@").lstrip()
+    if not line.strip():
         return 0
     word, rest = _first_word(line)
     name = word.rsplit("\\", 1)[-1].lower().removesuffix(".exe")
@@ -84,7 +84,7 @@ def _run_one(session: Session, text: str) -> int:
         return run_powershell(session, rest)
     if name == "cmd":
         return run_text(session, _strip_outer_quotes(re.sub(r"(?i)^(\s*/[dscqk])+\s*", "", rest)))
-    target, appends, rest = _take_redirections(session, line[len(line) - len(rest) :] if rest else "")
+    target, appends, rest = _take_redirections(session, rest)
     if name in ("echo", "echo."):
         return _echo(session, rest, target, appends=appends)
     command = COMMANDS.get(name)

@@ -64,8 +64,10 @@ class Tasks:
         self.on_run()
 
         def execute() -> None:
+            pause = Pause(self._clock, lambda: execution.stopped)
             try:
-                work(Pause(self._clock, lambda: execution.stopped))
+                pause.check()
+                work(pause)
             except Killed:
                 pass
             finally:
