@@ -128,6 +128,17 @@ def test_plain_http_is_encrypted_by_ntlm_and_has_to_be_asked_for(tmp_path: Path)
         assert ask(guest)["version"], "a session made anew encrypts as well"
 
 
+@pytest.mark.parametrize("insecure", [False, True])
+def test_the_environments_proxy_is_not_for_guests(
+    server: tuple[int, str], monkeypatch: pytest.MonkeyPatch, insecure: bool
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert ask(connect(server, insecure=insecure))["version"]
+
+
 def test_a_wrong_password_is_refused_and_not_told(server: tuple[int, str]) -> None:
     with pytest.raises(GuestRefused, match="password is refused") as caught:
         ask(connect(server, password=Secret("wrong-password")))

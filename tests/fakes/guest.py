@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagebuild.adapters.winrm_errors import WrongCertificate
 from imagebuild.errors import (
     DeadlinePassed,
     GuestError,
@@ -246,6 +247,8 @@ class FakeGuest:
             work.outcome = error
 
     def _wait_ready(self, deadline: Deadline) -> Value:
+        if isinstance(self.refuses, WrongCertificate):
+            raise self.refuses  # the one refusal that no waiting heals
         good_since: list[float] = []
 
         def probe() -> Value | None:

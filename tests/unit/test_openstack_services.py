@@ -222,6 +222,13 @@ def test_a_security_group_that_was_left_without_rules_gets_them() -> None:
     assert (rule["direction"], rule["protocol"], rule["ethertype"]) == ("ingress", "tcp", "IPv4")
 
 
+def test_a_security_group_of_another_build_is_not_ours() -> None:
+    theirs = {"id": "g0", "name": "g", "description": "imagebuild_owner=else"}
+    made = {"security_group": {"id": "g1", "name": "g", "description": "imagebuild_owner=o"}}
+    wire = Wire(Response(200, {"security_groups": [theirs]}), Response(201, made))
+    assert networks(wire).create_group("g", owner="o", allow_from="10.0.0.0/8", ports=[]).id == "g1"
+
+
 def test_a_rule_that_exists_is_fine_and_another_conflict_is_not() -> None:
     group = Response(200, {"security_groups": [{"id": "g1", "name": "g", "description": "imagebuild_owner=o"}]})
     exists = Response(409, {"NeutronError": {"type": "SecurityGroupRuleExists", "message": "already exists"}})
@@ -232,9 +239,9 @@ def test_a_rule_that_exists_is_fine_and_another_conflict_is_not() -> None:
 
 
 def test_a_security_group_waits_for_its_last_port() -> None:
-    wire = Wire(Response(409), Response(409), Response(204))
+    wire = Wire(Response(409), Response(503), Response(409), Response(204))
     networks(wire).delete_group("g1", deadline=soon(wire))
-    assert len(wire.sent) == 3 and wire.clock.slept > 0
+    assert len(wire.sent) == 4 and wire.clock.slept > 0
 
 
 def test_a_network_quota_that_users_may_not_read_is_no_quota() -> None:

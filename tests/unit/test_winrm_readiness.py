@@ -162,6 +162,18 @@ def test_a_clock_step_is_no_proof() -> None:
         guest_readiness.restart(ask_with_step, machine.arm, machine.ask, deadline=deadline, clock=machine.clock)
 
 
+def test_an_uptime_that_began_anew_by_itself_is_no_proof() -> None:
+    machine = Machine(after=1e9, uptime=4_294_960.0)  # milliseconds in 32 bits are over after 49.7 days
+
+    def ask_wrapped(deadline: Deadline) -> Value:
+        answer = machine.ask(deadline)
+        return {**answer, "uptime_seconds": answer["uptime_seconds"] % 4_294_967}
+
+    deadline = Deadline.after(100, machine.clock)
+    with pytest.raises(DeadlinePassed):
+        guest_readiness.restart(ask_wrapped, machine.arm, machine.ask, deadline=deadline, clock=machine.clock)
+
+
 def test_a_young_windows_that_has_not_restarted_yet_is_told_apart() -> None:
     machine = Machine(after=25.0, uptime=3.0)
     restarted = machine.restart()

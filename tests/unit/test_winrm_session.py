@@ -72,6 +72,12 @@ def test_exit_codes_are_unsigned(code: int, read: int) -> None:
     assert execute(session_to(guest), guest).exit_code == read
 
 
+def test_of_endless_complaints_the_end_is_kept() -> None:
+    guest = Guest(*[(b"", b"x" * 50_000, -1, False)] * 10, (b"", b"the last words", 1, True))
+    stderr = execute(session_to(guest), guest).stderr
+    assert stderr.endswith(b"the last words") and len(stderr) < 20_000
+
+
 def test_a_silent_command_is_waited_for_until_the_deadline_and_then_ended() -> None:
     guest = Guest()  # every Receive says "nothing yet"
     guest.takes_seconds = 20
