@@ -11,10 +11,7 @@ from emulated import Guest, make_config_drive, started
 from imagebuild import windows
 from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.guest import read_certificate
-from imagebuild.lab.guest.image import build_image
 from imagebuild.lab.guest.media import VIRTIO_LABEL, make_virtio_iso
-from imagebuild.lab.layout import find_layout
-from imagebuild.report import ConsoleReport
 from imagebuild.secrets import Secret
 from imagebuild.waiting import Deadline, wait_for
 
@@ -23,12 +20,6 @@ PASSWORD = "Passw0rd!"
 OPEN = {"uuid": "one", "hostname": "standin-1", "admin_pass": PASSWORD, "meta": {"standin-listeners": "http"}}
 SLOWEST_BOOT = 60.0
 """Seconds. A quiet machine needs 5 to 8; tests run beside other work."""
-
-
-@pytest.fixture(scope="session")
-def image() -> Path:
-    """The image as the lab builds it, from the lab's cache."""
-    return build_image(cache=find_layout().cache / "guest", report=ConsoleReport(), deadline=Deadline.after(600))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.lab.guest.media import make_programs_iso
 from imagebuild.lab.guest.standin.hardware import (
     certificate_sha256,
     make_certificate,
@@ -64,7 +63,10 @@ def test_devices_are_read_from_the_bus(tmp_path: Path) -> None:
 
 
 def test_the_label_of_a_disc(tmp_path: Path) -> None:
-    assert read_label(make_programs_iso(tmp_path / "cd.iso")) == "VDI-MEDIA"
+    (tmp_path / "cd").write_bytes(
+        bytes(16 * 2048) + b"\1CD001\1\0" + b"LINUX".ljust(32) + b"VDI-MEDIA".ljust(32) + bytes(2000)
+    )
+    assert read_label(tmp_path / "cd") == "VDI-MEDIA"
     (tmp_path / "empty").write_bytes(b"")
     assert read_label(tmp_path / "empty") is None
     assert read_label(tmp_path / "missing") is None

@@ -10,6 +10,8 @@ import pytest
 from imagebuild.lab.guest.media import PROGRAMS, make_programs_iso, make_virtio_iso, write_installer
 from imagebuild.lab.guest.standin.model.programs import read_installer
 
+pytestmark = pytest.mark.lab  # genisoimage is one of the lab's packages
+
 
 def read_iso(iso: Path, name: str) -> str:
     command = ["isoinfo", "-J", "-i", str(iso), "-x", f"/{name}"]
