@@ -1,4 +1,4 @@
-"""What a new lab offers: its network, flavors, zones and the volume type. Everything is find-or-create, so a killed run is just repeated."""
+"""What a new lab offers: network, flavors, zones, volume type. All of it is find-or-create, so a killed run is just repeated."""
 
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -38,7 +38,9 @@ def translated(what: str) -> Any:
     try:
         yield
     except exceptions.SDKException as error:
-        raise LabError(f"{what} failed: {error}", hint="run the command again; invoke lab.reset makes a new lab") from error
+        raise LabError(
+            f"{what} failed: {error}", hint="run the command again; invoke lab.reset makes a new lab"
+        ) from error
 
 
 def is_seeded(place: Layout) -> bool:

@@ -160,7 +160,9 @@ def make_neutron(place: Place) -> Settings:
 def make_nova(place: Place) -> Settings:
     """Nova: libvirt with QEMU's own CPU emulation, always; quotas as a small real cloud has them."""
     login = place.login()
-    helper = {"helper_command": "/bin/false"}  # privileged code runs in the service itself; a privsep daemon would be a mistake
+    helper = {
+        "helper_command": "/bin/false"
+    }  # privileged code runs in the service itself; a privsep daemon would be a mistake
     return {
         "DEFAULT": {
             **place.logging("nova"),

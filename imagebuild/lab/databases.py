@@ -165,4 +165,6 @@ def check_state(place: Layout) -> None:
         except sqlite3.DatabaseError as error:
             verdict = str(error)
         if verdict != "ok":
-            raise LabError(f"the lab's database {path.name} is damaged: {verdict}", hint="invoke lab.reset makes a new lab")
+            raise LabError(
+                f"the lab's database {path.name} is damaged: {verdict}", hint="invoke lab.reset makes a new lab"
+            )

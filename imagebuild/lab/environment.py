@@ -12,7 +12,6 @@ from pathlib import Path
 
 from imagebuild.lab.layout import CONSTRAINTS, Layout, digest_environment
 
-
 STAMP = ".imagebuild-lab.json"
 
 

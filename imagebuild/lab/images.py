@@ -85,7 +85,7 @@ def upload_images(cloud: Any, offers: list[Offer], report: Report) -> None:
 
 
 def _is_fitting(image: Any, digest: str) -> bool:
-    return image.status == "active" and image.properties.get(DIGEST) == digest
+    return bool(image.status == "active" and image.properties.get(DIGEST) == digest)
 
 
 def _upload(cloud: Any, offer: Offer, digest: str) -> None:

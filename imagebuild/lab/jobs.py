@@ -29,9 +29,7 @@ class Job:
     background: bool = False
 
 
-def run_jobs(
-    jobs: Sequence[Job], report: Report, *, logs: Path, deadline: Deadline, cores: int = 2
-) -> "list[Running]":
+def run_jobs(jobs: Sequence[Job], report: Report, *, logs: Path, deadline: Deadline, cores: int = 2) -> "list[Running]":
     """Run all jobs; each job's seconds are noted as it ends, its output is in logs/setup-NAME.log.
 
     Returns when all are done, but for the background ones, which are started and handed back for the caller to await and to end.
@@ -101,6 +99,10 @@ class Running:
             hint=f"the whole output is in {self.log}; mend the cause and run the command again, it goes on from there",
             details=lines[-TAIL_LINES:],
         )
+
+    def await_end(self, *, deadline: Deadline) -> None:
+        """Wait until it has succeeded; raises what `ended` raises, and DeadlinePassed."""
+        wait_for(lambda: self.ended() or None, self.job.name, deadline=deadline, every=0.2)
 
     def end(self) -> None:
         """Kill the whole group of a job that is no longer wanted."""

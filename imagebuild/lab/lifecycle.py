@@ -6,14 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.errors import ImagebuildError, LabError
-from imagebuild.lab import catalogue, configuration, credentials, databases, images, layout, network, packages, processes, supervision
+from imagebuild.lab import (
+    catalogue,
+    configuration,
+    credentials,
+    databases,
+    images,
+    layout,
+    network,
+    packages,
+    processes,
+    supervision,
+)
 from imagebuild.lab.jobs import Running, run_jobs
 from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD, Layout, find_layout
 from imagebuild.lab.lock import hold_lock
 from imagebuild.lab.privilege import is_root, run_as_root
 from imagebuild.lab.status import LabStatus, read_status
 from imagebuild.report import ConsoleReport, Report
-from imagebuild.waiting import Deadline, wait_for
+from imagebuild.waiting import Deadline
 
 UP_SECONDS = 1800.0
 LOCK_SECONDS = 30.0
@@ -52,7 +63,7 @@ def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float
             _fill(place, report, count)
             for one in background:
                 report.note("the cloud is usable; its guest image is still being made")
-                wait_for(lambda one=one: one.ended() or None, "the guest image", deadline=deadline, every=0.2)
+                one.await_end(deadline=deadline)
                 report.note(f"{one.job.name}: {one.seconds():.1f} s")
         finally:
             for one in background:
@@ -64,7 +75,12 @@ def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float
 def is_well(place: Layout) -> bool:
     """Whether the lab runs, all of it, on today's code."""
     running = supervision.read_running(place)
-    return bool(running and running.is_ready() and running.digest == layout.digest_state(place.root) and catalogue.is_seeded(place))
+    return bool(
+        running
+        and running.is_ready()
+        and running.digest == layout.digest_state(place.root)
+        and catalogue.is_seeded(place)
+    )
 
 
 def down(report: Report) -> None:
@@ -111,9 +127,13 @@ def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]
     for folder in (place.logs, place.run, place.templates, place.cache, place.web):
         folder.mkdir(parents=True, exist_ok=True)
     running = supervision.read_running(place)
-    if running and running.digest == layout.digest_state(place.root) == databases.read_maker(place) and not running.stopping:
+    if (
+        running
+        and running.digest == layout.digest_state(place.root) == databases.read_maker(place)
+        and not running.stopping
+    ):
         return background
-    _stop(place, report)
+    _stop(place, report, guests=databases.read_maker(place) != layout.digest_state(place.root))
     if databases.read_maker(place) not in (None, layout.digest_state(place.root)):
         report.note("the lab was made by another version: its servers, images and networks go, a new one is made")
         _drop_state(place)
@@ -154,7 +174,8 @@ def _start(place: Layout, report: Report, fake_hosts: int, deadline: Deadline) -
         foreign = network.find_foreign_route()
         if foreign:
             raise LabError(
-                f"this machine uses the lab's subnet already: {foreign}", hint="the lab needs 172.16.100.0/24 for itself"
+                f"this machine uses the lab's subnet already: {foreign}",
+                hint="the lab needs 172.16.100.0/24 for itself",
             )
         configuration.write_settings(place.conf, configuration.Place(place, place.state, accounts.service))
         configuration.write_libvirt_settings(place)
@@ -192,16 +213,20 @@ def _upload(place: Layout, report: Report, deadline: Deadline) -> None:
     images.upload_images(catalogue.connect(place, ADMIN_CLOUD), offers, report)
 
 
-def _stop(place: Layout, report: Report) -> None:
-    """Stop whatever of the lab runs, in order where its supervisor lives, by force where it does not; then its network."""
-    left = processes.find_processes(place)
-    if left:
+def _stop(place: Layout, report: Report, *, guests: bool = True) -> None:
+    """Stop whatever of the lab runs: in order where its supervisor lives, by force where it does not; then its network.
+
+    Without `guests` only what a killed supervisor left behind is ended: the guests run on, and the services will find them again.
+    """
+    if processes.find_processes(place):
         network.block_subnet()
-        with report.step("stop", "stop the lab"):
-            supervision.stop_supervisor(place)
-            processes.end_processes(processes.find_processes(place))
+        with report.step("stop", "stop the lab" if guests else "end what a killed supervisor has left"):
+            if guests:
+                supervision.stop_supervisor(place)
+            processes.end_processes([p for p in processes.find_processes(place) if guests or not p.is_guest])
     (place.run / "services.json").unlink(missing_ok=True)
-    network.remove_bridges(place)
+    if guests:
+        network.remove_bridges(place)
 
 
 def main(action: str, *arguments: str) -> int:

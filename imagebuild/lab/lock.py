@@ -35,7 +35,8 @@ def _take(handle: int, report: Report, deadline: Deadline) -> None:
         except BlockingIOError:
             if deadline.passed():
                 raise Busy(
-                    f"process {_holder(handle)} is changing the lab", hint="wait until it has ended, then run this again"
+                    f"process {_holder(handle)} is changing the lab",
+                    hint="wait until it has ended, then run this again",
                 ) from None
             if not said:
                 report.note(f"waiting for process {_holder(handle)}, which is changing the lab")

@@ -1,6 +1,5 @@
 """What the lab needs from outside: Debian packages, and the services' Python environment from pinned releases."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -48,7 +47,9 @@ def find_missing_packages() -> list[str]:
     try:
         shown = subprocess.run(query, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise LabError("this is not a Debian machine: dpkg-query is missing", hint="the lab runs on Debian 12") from error
+        raise LabError(
+            "this is not a Debian machine: dpkg-query is missing", hint="the lab runs on Debian 12"
+        ) from error
     present = {line.split()[1] for line in shown.stdout.splitlines() if line.startswith("installed ")}
     return [name for name in wanted if name not in present]
 
@@ -105,4 +106,4 @@ def copy_code(place: Layout) -> None:
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(layout.SERVICES, part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.rmtree(place.code, ignore_errors=True)
-    os.rename(part, place.code)
+    part.rename(place.code)

@@ -19,6 +19,7 @@ class Process:
 
     pid: int
     command: str
+    is_guest: bool
 
 
 def find_processes(place: Layout) -> list[Process]:
@@ -26,10 +27,13 @@ def find_processes(place: Layout) -> list[Process]:
     mark = f"{MARK_VARIABLE}={place.mark}".encode()
     found = []
     for folder in PROC.iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            environment, command = _read(folder / "environ"), _read(folder / "cmdline")
-            if mark in environment.split(b"\0") or _is_guest(command, place):
-                found.append(Process(int(folder.name), command.replace(b"\0", b" ").decode(errors="replace").strip()))
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        environment, command = _read(folder / "environ"), _read(folder / "cmdline")
+        guest = _is_guest(command, place)
+        if guest or mark in environment.split(b"\0"):
+            text = command.replace(b"\0", b" ").decode(errors="replace").strip()
+            found.append(Process(int(folder.name), text, guest))
     return found
 
 
@@ -89,5 +93,3 @@ def is_alive(pid: int) -> bool:
     """Whether a process exists (a zombie does not count)."""
     stat = _read(PROC / str(pid) / "stat")
     return bool(stat) and stat.rpartition(b")")[2].split()[0] != b"Z"
-
-

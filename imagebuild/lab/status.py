@@ -72,7 +72,7 @@ def read_status(place: Layout) -> LabStatus:
         network=f"{layout.NETWORK} {layout.SUBNET}",
         bridges=tuple(network.find_bridges(place)),
         blocked=network.is_subnet_blocked(),
-        guests=sum("qemu-system" in p.command.partition(" ")[0] for p in processes),
+        guests=sum(p.is_guest for p in processes),
         cached_images=tuple(sorted(p.name for p in place.cache.glob("*/*") if p.suffix in (".qcow2", ".iso"))),
         events=_read_events(place),
     )
@@ -87,8 +87,7 @@ def _judge(place: Layout) -> str:
     if maker != today or (running and running.digest != today):
         return "other version"
     if running is None:
-        left = [p for p in find_processes(place) if "qemu-img" not in p.command]
-        return "broken" if left else "stopped"
+        return "broken" if find_processes(place) else "stopped"
     return "running" if running.is_ready() else "broken"
 
 
@@ -97,7 +96,7 @@ def _read_services(place: Layout) -> tuple[ServiceStatus, ...]:
     if running is None:
         return ()
     now = time.monotonic()
-    own = {"pid": running.pid, "state": "ready", "restarts": 0, "since_monotonic": 0.0}
+    own = {"pid": running.pid, "state": "ready", "restarts": 0, "since_monotonic": running.since_monotonic}
     return tuple(
         ServiceStatus(
             name=name,

@@ -41,7 +41,7 @@ def start(spec: dict[str, Any], output: Path, let_go: Callable[[], None]) -> tup
             _call(spec)
             code = 0
         else:
-            os.execvpe(spec["command"][0], spec["command"], os.environ)
+            os.execvpe(spec["command"][0], spec["command"], os.environ)  # noqa: S606
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:  # noqa: BLE001  the last frame of a forked child: nothing above it may run

@@ -8,6 +8,7 @@ from labservices import link, sqlite
 def main(config_file: str) -> None:
     """Serve until SIGTERM. The token is checked in the cell database as always; only the extra call to the compute host is left out:
     over the in-memory transport no other process can be asked."""
+    link.await_needs()
     sys.argv = ["nova-novncproxy", "--config-file", config_file]
     from nova import monkey_patch
 

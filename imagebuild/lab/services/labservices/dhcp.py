@@ -53,7 +53,9 @@ class Dhcp:
         pid = self.pid()
         if pid and new == self._served:
             return
-        lines = [f"{h.mac},{h.address},host-{h.address.replace('.', '-')}\n" for h in sorted(hosts, key=lambda h: h.address)]
+        lines = [
+            f"{h.mac},{h.address},host-{h.address.replace('.', '-')}\n" for h in sorted(hosts, key=lambda h: h.address)
+        ]
         part = self.hosts_file.with_suffix(".new")
         part.write_text("".join(lines), encoding="ascii")
         part.replace(self.hosts_file)
@@ -98,7 +100,9 @@ class Dhcp:
         command += [f"--dhcp-hostsfile={self.hosts_file}", "--log-dhcp", f"--log-facility={self.log_file}"]
         for number, subnet in enumerate(subnets):
             network = IPv4Network(subnet.cidr)
-            command.append(f"--dhcp-range=set:net{number},{network.network_address},static,{network.netmask},{LEASE_SECONDS}")
+            command.append(
+                f"--dhcp-range=set:net{number},{network.network_address},static,{network.netmask},{LEASE_SECONDS}"
+            )
             command.append(f"--dhcp-option=tag:net{number},option:router,{subnet.gateway}")
             if subnet.dns:
                 command.append(f"--dhcp-option=tag:net{number},option:dns-server,{','.join(subnet.dns)}")

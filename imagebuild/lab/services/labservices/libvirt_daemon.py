@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt", "log": "/var/log/libvirt", "cache": "/var/cache/libvirt"}
+FOLDERS = {
+    "etc": "/etc/libvirt",
+    "run": "/run/libvirt",
+    "lib": "/var/lib/libvirt",
+    "log": "/var/log/libvirt",
+    "cache": "/var/cache/libvirt",
+}
 ACCOUNT = "libvirt-qemu"  # libvirt looks this account up when it starts, whatever its settings say
 ACCOUNT_ID = 64055  # Debian's number for it
 
@@ -19,7 +25,8 @@ def main(folder: Path) -> None:
         _mount(folder / name, place)
     _add_account(folder, "/etc/passwd", f"{ACCOUNT}:x:{ACCOUNT_ID}:{ACCOUNT_ID}::/nonexistent:/usr/sbin/nologin")
     _add_account(folder, "/etc/group", f"{ACCOUNT}:x:{ACCOUNT_ID}:")
-    os.execv("/usr/sbin/libvirtd", ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf", "--pid-file", "/run/libvirt/libvirtd.pid"])
+    command = ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf", "--pid-file", "/run/libvirt/libvirtd.pid"]
+    os.execv("/usr/sbin/libvirtd", command)  # noqa: S606
 
 
 def _add_account(folder: Path, place: str, line: str) -> None:

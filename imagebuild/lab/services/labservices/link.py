@@ -3,7 +3,9 @@
 import os
 import socket
 
-NEEDS_SECONDS = 120.0  # longer than any service needs to start on a busy machine; then the service gives up and is started anew
+NEEDS_SECONDS = (
+    120.0  # longer than any service needs to start on a busy machine; then the service gives up and is started anew
+)
 
 _line: socket.socket | None = None
 

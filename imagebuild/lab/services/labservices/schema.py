@@ -83,7 +83,9 @@ def make_nova(config_file: str) -> None:
     no_cell = cell.with_name("nova_cell0.sqlite")
     with sqlite3.connect(cell) as source, sqlite3.connect(no_cell) as target:
         source.backup(target)
-    final = Path(os.environ["LAB_STATE"]) / "db"  # what is made here is a template; the lab runs on a copy in that folder
+    final = (
+        Path(os.environ["LAB_STATE"]) / "db"
+    )  # what is made here is a template; the lab runs on a copy in that folder
     rows = (
         (NO_CELL, "cell0", "none:///", f"sqlite:///{final / no_cell.name}"),
         (str(uuid.uuid4()), "cell1", conf.transport_url, f"sqlite:///{final / cell.name}"),

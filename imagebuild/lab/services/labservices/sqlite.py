@@ -33,7 +33,9 @@ def _prepare_connection(connection: Any, _record: Any) -> None:
         return
     connection.isolation_level = None  # the transactions are ours
     connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA synchronous=NORMAL")  # with WAL: a power cut may lose the last commits, never the database
+    connection.execute(
+        "PRAGMA synchronous=NORMAL"
+    )  # with WAL: a power cut may lose the last commits, never the database
     path = connection.execute("PRAGMA database_list").fetchone()[2]
     if path:
         _keep_open(path)

@@ -22,7 +22,9 @@ from typing import Any
 
 from labservices import child, events
 
-STEADY_SECONDS = 20.0  # a service that lived this long and died is started at once; a younger one waits longer each time
+STEADY_SECONDS = (
+    20.0  # a service that lived this long and died is started at once; a younger one waits longer each time
+)
 LONGEST_PAUSE = 15.0
 STOP_SECONDS = 4.0  # from SIGTERM to SIGKILL
 PROBE_SECONDS = 0.05
@@ -58,6 +60,7 @@ class Supervisor:
         self.ending: list[dict[str, Any]] | None = None  # phases of stopping that are left
         self.wanted: dict[str, bool] = {"stop": False, "reload": False}
         self.plan: dict[str, Any] = {}
+        self.since = time.monotonic()
 
     def run(self) -> None:
         """Until everything is stopped."""
@@ -126,7 +129,9 @@ class Supervisor:
 
     # -- starting
     def _start(self, service: Service) -> None:
-        service.pid, service.line = child.start(service.spec, self.root / "logs" / f"{service.name}.out", self._child_closes)
+        service.pid, service.line = child.start(
+            service.spec, self.root / "logs" / f"{service.name}.out", self._child_closes
+        )
         service.state, service.told, service.since = "starting", False, time.monotonic()
         if service.line:
             self.selector.register(service.line, selectors.EVENT_READ, lambda s=service: self._hear(s))
@@ -154,7 +159,9 @@ class Supervisor:
     def _became_ready(self, service: Service) -> None:
         if service.state == "starting":
             service.state = "ready"
-            self.record("ready", service=service.name, pid=service.pid, seconds=round(time.monotonic() - service.since, 1))
+            self.record(
+                "ready", service=service.name, pid=service.pid, seconds=round(time.monotonic() - service.since, 1)
+            )
 
     def _hang_up(self, service: Service) -> None:
         if service.line:
@@ -182,7 +189,14 @@ class Supervisor:
         service.quick_deaths = service.quick_deaths + 1 if lived < STEADY_SECONDS else 0
         pause = min(LONGEST_PAUSE, 2.0 ** (service.quick_deaths - 1)) if service.quick_deaths else 0.0
         service.state, service.due, service.restarts = "pausing", time.monotonic() + pause, service.restarts + 1
-        self.record("died", service=service.name, pid=pid, exit_code=code, lived_seconds=round(lived, 1), restarts=service.restarts)
+        self.record(
+            "died",
+            service=service.name,
+            pid=pid,
+            exit_code=code,
+            lived_seconds=round(lived, 1),
+            restarts=service.restarts,
+        )
 
     def _stop(self, service: Service) -> None:
         if service.pid and service.state != "stopping":
@@ -229,6 +243,7 @@ class Supervisor:
     def _write_status(self) -> None:
         status = {
             "pid": os.getpid(),
+            "since_monotonic": self.since,
             "digest": self.plan["digest"],
             "plan": self.plan["number"],
             "stopping": self.ending is not None,

@@ -72,7 +72,9 @@ def main(config_file: str, port: str) -> None:
     volumes = _start(
         binary=constants.VOLUME_BINARY, host=f"{CONF.host}@{BACKEND}", service_name=BACKEND, coordination=True
     )
-    scheduler = _start(binary=constants.SCHEDULER_BINARY)  # last: it asks the volume service for what it can do and waits for the answer
+    scheduler = _start(
+        binary=constants.SCHEDULER_BINARY
+    )  # last: it asks the volume service for what it can do and waits for the answer
     service.Service.service_id = volumes.origin_service_id
     web.serve_beside(oslo_wsgi.Loader(CONF).load_app(name="osapi_volume"), int(port))
     for one in (volumes, scheduler):

@@ -54,26 +54,22 @@ class LabFileDriver(driver.VolumeDriver):
         """Nothing can be wrong with a folder that do_setup has made."""
 
     def _update_volume_stats(self) -> None:
-        """What the scheduler reads."""
+        """What the scheduler reads. No list of pools: with one it takes only the second report for a first, ten seconds later."""
         disk = os.statvfs(self.folder)
-        pool = {
-            "pool_name": "files",
-            "total_capacity_gb": disk.f_blocks * disk.f_frsize / GIB,
-            "free_capacity_gb": disk.f_bavail * disk.f_frsize / GIB,
-            "reserved_percentage": 0,
-            "thin_provisioning_support": True,
-            "thick_provisioning_support": False,
-            "max_over_subscription_ratio": self.configuration.max_over_subscription_ratio,
-            "provisioned_capacity_gb": 0,
-            "multiattach": True,
-            "QoS_support": False,
-        }
         self._stats = {
             "volume_backend_name": self.configuration.volume_backend_name,
             "vendor_name": "imagebuild",
             "driver_version": self.VERSION,
             "storage_protocol": "file",
-            "pools": [pool],
+            "total_capacity_gb": disk.f_blocks * disk.f_frsize // GIB,
+            "free_capacity_gb": disk.f_bavail * disk.f_frsize // GIB,
+            "provisioned_capacity_gb": 0,
+            "reserved_percentage": 0,
+            "thin_provisioning_support": True,
+            "thick_provisioning_support": False,
+            "max_over_subscription_ratio": self.configuration.max_over_subscription_ratio,
+            "multiattach": True,
+            "QoS_support": False,
         }
 
     def path_of(self, thing: Any) -> Path:
@@ -151,7 +147,12 @@ class LabFileDriver(driver.VolumeDriver):
     # -- attaching
     def initialize_connection(self, volume: Any, connector: Any) -> dict[str, Any]:
         """Where Nova finds the volume."""
-        place = {"device_path": str(self.path_of(volume)), "name": volume.name, "export": str(self.folder), "discard": True}
+        place = {
+            "device_path": str(self.path_of(volume)),
+            "name": volume.name,
+            "export": str(self.folder),
+            "discard": True,
+        }
         return {"driver_volume_type": "gpfs", "data": place}
 
     def terminate_connection(self, volume: Any, connector: Any, **kwargs: Any) -> None:
@@ -183,7 +184,9 @@ class LabFileDriver(driver.VolumeDriver):
     @contextlib.contextmanager
     def _quiet(self, volume: Any) -> Iterator[None]:
         """Pause the running guests that have this volume: the copy is then like a disk after a power cut, not like two halves."""
-        guests = [a.instance_uuid for a in volume.volume_attachment if a.instance_uuid and a.attach_status == "attached"]
+        guests = [
+            a.instance_uuid for a in volume.volume_attachment if a.instance_uuid and a.attach_status == "attached"
+        ]
         if not guests:
             yield
             return
