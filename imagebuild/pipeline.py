@@ -135,10 +135,21 @@ def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, fore
     if not things:
         report.say("nothing to sweep", found=0)
     if not dry_run:
-        for owner in sorted({thing.owner for thing in things}):
-            folder = BuildFolder(settings.builds / owner)
-            undo(cloud, folder if folder.journal.exists() else None, owner, report=report)
+        _undo_all(sorted({thing.owner for thing in things}), cloud, settings, report)
     return len(things)
+
+
+def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> None:
+    """Undo each of these builds; one that cannot be undone does not keep the others."""
+    still: list[str] = []
+    for owner in owners:
+        folder = BuildFolder(settings.builds / owner)
+        try:
+            undo(cloud, folder if folder.journal.exists() else None, owner, report=report)
+        except ImagebuildError as error:
+            still += error.details or [f"{owner}: {error}"]
+    if still:
+        raise ImagebuildError("not everything could be swept", hint="run `invoke sweep` again later", details=still)
 
 
 def open_cloud(settings: Settings, report: Report) -> Cloud:
