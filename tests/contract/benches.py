@@ -8,18 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
+from imagebuild import windows
 from imagebuild.adapters.openstack_cloud import connect_cloud
 from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.cloud import Cloud, Flavor, Image, Kind, Network, ServerRequest
 from imagebuild.guest import Guest, read_certificate
 from imagebuild.lab import lifecycle
 from imagebuild.report import SilentReport
-from imagebuild.secrets import Secret
+from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Clock, Deadline, SystemClock, wait_for
 from tests.contract import standin_process
 from tests.fakes.clock import FakeClock
@@ -67,14 +68,50 @@ def standin_guest_bench(folder: Path, *, faults: str = "update-hangs") -> Iterat
             clock=clock,
             settle_seconds=0.5,
         )
-        bench = GuestBench(guest, clock)
-        try:
-            guest.wait_until_ready(deadline=bench.soon())
-            guest.send_scripts(deadline=bench.soon())
-            guest.run("Initialize-Workplace", deadline=bench.soon())
-            yield bench
-        finally:
-            guest.close()
+        yield from _prepared(GuestBench(guest, clock))
+
+
+@contextmanager
+def lab_guest_bench() -> Iterator[GuestBench]:
+    """The same, in a virtual machine of the lab: a slow guest, a real network, real reboots."""
+    cloud = lab_cloud_bench()
+    password = make_password()
+    request = replace(
+        cloud.request(cloud.owner),
+        user_data=windows.user_data(),
+        admin_password=password,
+        metadata={"standin-faults": "update-hangs"},
+    )
+    try:
+        server = cloud.cloud.create_server(request, owner=cloud.owner, role="guest")
+        certificate = wait_for(
+            lambda: read_certificate(cloud.cloud.console_log(server.id)),
+            "the certificate on the console",
+            deadline=cloud.soon(240),
+            every=1,
+        )
+        booted = cloud.cloud.server(server.id)
+        assert booted is not None
+        guest = connect_guest(
+            booted.addresses[0],
+            user="Administrator",
+            password=password,
+            certificate_sha256=certificate,
+            settle_seconds=0.5,
+        )
+        yield from _prepared(GuestBench(guest, SystemClock()))
+    finally:
+        cloud.sweep()
+
+
+def _prepared(bench: GuestBench) -> Iterator[GuestBench]:
+    try:
+        bench.guest.wait_until_ready(deadline=bench.soon(120))
+        bench.guest.send_scripts(deadline=bench.soon())
+        bench.guest.run("Initialize-Workplace", deadline=bench.soon())
+        yield bench
+    finally:
+        bench.guest.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What every Guest keeps, the fake and WinRM alike. The real one runs against the stand-in's server, over TLS and NTLM."""
+"""What every Guest keeps, the fake and WinRM alike: over TLS and NTLM to the stand-in on loopback, and in a virtual machine."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,17 @@ import pytest
 from imagebuild.errors import DeadlinePassed, GuestError, ScriptBroken, ScriptFailed, SessionLost
 from imagebuild.secrets import Secret
 from imagebuild.waiting import wait_for
-from tests.contract.benches import GuestBench, fake_guest_bench, standin_guest_bench
+from tests.contract.benches import GuestBench, fake_guest_bench, lab_guest_bench, standin_guest_bench
 
 
-@pytest.fixture(scope="module", params=["fake", "stand-in"])
+@pytest.fixture(scope="module", params=["fake", "stand-in", pytest.param("lab", marks=pytest.mark.lab)])
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestBench]:
     """One guest for all tests of this file: jobs take names of their own."""
     if request.param == "fake":
         yield fake_guest_bench()
         return
-    with standin_guest_bench(tmp_path_factory.mktemp("standin")) as bench:
+    in_lab = request.param == "lab"
+    with lab_guest_bench() if in_lab else standin_guest_bench(tmp_path_factory.mktemp("standin")) as bench:
         yield bench
 
 
