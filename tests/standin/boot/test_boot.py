@@ -93,6 +93,7 @@ def test_with_drivers_installed_for_a_present_disk_it_moves_to_virtio(disk: Path
             password=Secret(PASSWORD),
             certificate_sha256=certificate,
             port=machine.tls_port,
+            settle_seconds=1.0,
         )
         guest.wait_until_ready(deadline=deadline)
         guest.send_scripts(deadline=deadline)

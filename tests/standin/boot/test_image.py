@@ -136,7 +136,7 @@ def test_a_build_that_was_killed_is_begun_anew(image: Path, tmp_path: Path) -> N
         building.kill()
     assert not list(cache.glob("*.qcow2"))
     anew = build_image(cache=cache, report=SilentReport(), deadline=Deadline.after(300))
-    assert anew.name == image.name
+    assert anew.exists()
     assert not (cache / "work").exists()
     assert mounted not in Path("/proc/self/mountinfo").read_text()
     made_at = anew.stat().st_mtime_ns
