@@ -75,6 +75,7 @@ class Windows:
         return self._guest.remote.certificate()
 
     def settings(self) -> WinRmSettings:
+        """How the WinRM service is configured now."""
         remote = self._guest.remote
         return WinRmSettings(
             basic=remote.allows("auth_basic"),
@@ -88,6 +89,7 @@ class Windows:
         return None if "winrm-refuses" in self._guest.faults else self._guest.identity.password_of(user)
 
     def computer_name(self) -> str:
+        """The NetBIOS name."""
         return self._guest.identity.computer_name()
 
     def open_shell(self) -> None:

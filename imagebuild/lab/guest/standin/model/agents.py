@@ -35,10 +35,12 @@ class BrokerAgents:
             self._brokers[service] = [address, port]
 
     def broker_of(self, service: str) -> tuple[str, int] | None:
+        """Address and port of the broker that the service is configured for; None where its configuration names none."""
         found = self._brokers.get(service)
         return None if found is None else (str(found[0]), int(found[1]))
 
     def log_path(self, service: str) -> str:
+        """Where the agent of this service writes what came of its registrations."""
         return f"C:\\ProgramData\\imagebuild stand-in\\{service}.log"
 
     def start(self, service: str) -> bool:

@@ -58,6 +58,7 @@ class Pause:
             raise Killed
 
     def wait(self, seconds: float) -> None:
+        """Wait so many seconds; raise Killed when the end comes first."""
         if not self._clock.wait(seconds, self._stop):
             raise Killed
 

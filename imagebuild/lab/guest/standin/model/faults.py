@@ -48,6 +48,7 @@ class Faults:
         return sorted(set(words) - FAULTS.keys())
 
     def __contains__(self, word: str) -> bool:
+        """Whether a fault is switched on; KeyError for a word that no fault has."""
         if word not in FAULTS:
             raise KeyError(f"no fault is called {word}")
         return word in self._words

@@ -61,15 +61,18 @@ class Files:
         return place
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of that path."""
         try:
             return self.locate(path).exists()
-        except FileNotFoundError:
+        except OSError:  # no such drive, or a name that no file can have
             return False
 
     def is_folder(self, path: str) -> bool:
+        """Whether there is a folder of that path."""
         return self.exists(path) and self.locate(path).is_dir()
 
     def make_folder(self, path: str) -> None:
+        """Make a folder and all above it; one that exists is left alone."""
         self.locate(path).mkdir(parents=True, exist_ok=True)
 
     def children(self, path: str) -> list[str]:
@@ -77,9 +80,11 @@ class Files:
         return sorted(child.name for child in self.locate(path).iterdir()) if self.is_folder(path) else []
 
     def read(self, path: str) -> bytes:
+        """The whole content of a file."""
         return self.locate(path).read_bytes()
 
     def read_text(self, path: str) -> str:
+        """The text of a file: UTF-8, with or without a mark; what is no UTF-8 becomes U+FFFD."""
         return self.read(path).decode("utf-8-sig", "replace")
 
     def write(self, path: str, content: bytes) -> None:
@@ -91,9 +96,11 @@ class Files:
         part.replace(target)
 
     def write_text(self, path: str, text: str) -> None:
+        """Write a file as UTF-8 without a mark, atomically."""
         self.write(path, text.encode())
 
     def append(self, path: str, content: bytes) -> None:
+        """Add to the end of a file, which is made when it is not there."""
         target = self.locate(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("ab") as file:
@@ -107,6 +114,7 @@ class Files:
         return place.stat().st_size
 
     def sha256(self, path: str) -> str:
+        """SHA-256 of a file, in hexadecimal."""
         digest = hashlib.sha256()
         with self.locate(path).open("rb") as file:
             while block := file.read(1 << 20):

@@ -31,6 +31,7 @@ class Identity:
         self._accounts = store.section("accounts")
 
     def install_factory(self) -> None:
+        """The accounts and the name of a base image; nobody has a password yet."""
         self._accounts[ADMINISTRATOR.casefold()] = {
             "name": ADMINISTRATOR,
             "rid": 500,
@@ -54,6 +55,7 @@ class Identity:
         return str(self._state["sid"])
 
     def forget_sid(self) -> None:
+        """What generalize does to the machine SID."""
         with self._store.change():
             self._state.pop("sid", None)
 
@@ -67,6 +69,7 @@ class Identity:
                 self._registry.set(f"{NAMES}\\{key}", "ComputerName", short)
 
     def computer_name(self) -> str:
+        """The name that this Windows answers to now."""
         return str(self._registry.get(NAMES + "\\ActiveComputerName", "ComputerName", "WIN-STANDIN"))
 
     def set_password(self, user: str, password: str) -> None:
@@ -81,9 +84,11 @@ class Identity:
         return None if entry is None or entry["disabled"] else entry["password"]
 
     def accounts(self) -> list[Account]:
+        """The local accounts, by their RID."""
         entries = sorted(self._accounts.values(), key=lambda entry: int(entry["rid"]))
         return [Account(entry["name"], entry["rid"], entry["disabled"]) for entry in entries]
 
     def remove_account(self, name: str) -> None:
+        """Delete a local account; one that is not there is no error."""
         with self._store.change():
             self._accounts.pop(name.casefold(), None)

@@ -64,4 +64,5 @@ class Network:
         self._machine.release_dhcp()
 
     def persistent_routes(self) -> list[str]:
+        """Routes that were added for good, which clones would inherit."""
         return self._registry.value_names(TCPIP + "\\PersistentRoutes")

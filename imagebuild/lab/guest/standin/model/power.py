@@ -25,6 +25,7 @@ class BootMark(NamedTuple):
     event_index: int
 
     def as_json(self) -> dict[str, int | str]:
+        """The mark as the guest scripts write it."""
         return {"uptime_seconds": self.uptime_seconds, "boot_time": self.boot_time, "event_index": self.event_index}
 
 
@@ -44,10 +45,12 @@ class Power:
         self.gone = False
 
     def count_boot(self) -> None:
+        """One more boot: the event log started."""
         with self._store.change():
             self._state["boots"] = int(self._state.get("boots", 0)) + 1
 
     def uptime(self) -> int:
+        """Whole seconds since this boot."""
         return int(self._machine.uptime_seconds())
 
     def mark(self) -> BootMark:

@@ -29,6 +29,7 @@ class Installer(NamedTuple):
 
     @property
     def folder(self) -> str:
+        """Where the program's files go."""
         return f"C:\\Program Files\\{self.product}"
 
 

@@ -27,6 +27,7 @@ class Registry:
         self._keys = store.section("registry")
 
     def has_key(self, path: str) -> bool:
+        """Whether there is such a key."""
         return _fold(path) in self._keys
 
     def make_key(self, path: str) -> None:
@@ -38,6 +39,7 @@ class Registry:
                 self._keys.setdefault(_fold(name), {"path": name, "values": {}})
 
     def get(self, path: str, name: str, default: Any = None) -> Any:
+        """The data of a value, or the default where key or value are not there."""
         found = self._value(path, name)
         return default if found is None else found["data"]
 
@@ -79,6 +81,7 @@ class Registry:
         )
 
     def value_names(self, path: str) -> list[str]:
+        """Names of the values of a key, in order; none for a key that is not there."""
         key = self._keys.get(_fold(path), {"values": {}})
         return sorted(str(value["name"]) for value in list(key["values"].values()))
 

@@ -40,6 +40,7 @@ class RemoteAccess:
         return frozenset(there - {"https"} if self.certificate() is None else there)
 
     def add_listener(self, transport: str, thumbprint: str = "") -> None:
+        """Listen on a transport; HTTPS by the certificate of that thumbprint."""
         key = f"{LISTENERS}\\*+{transport.upper()}"
         self._registry.set(key, "Port", PORTS[transport])
         if thumbprint:
@@ -79,6 +80,7 @@ class RemoteAccess:
         return sorted(name for name, sha256 in hashes.items() if {name, sha256.upper()} & wanted)
 
     def remove_certificate(self, thumbprint: str) -> None:
+        """Delete a certificate with its key."""
         with self._store.change():
             entry = self._certificates.pop(thumbprint.upper(), None)
         for name in ("certificate", "key") if entry else ():
@@ -90,27 +92,35 @@ class RemoteAccess:
         self._registry.set(WSMAN + "\\Service", "allow_unencrypted", int(unencrypted))
 
     def allows(self, name: str) -> bool:
+        """One of the service's switches: auth_basic or allow_unencrypted."""
         return bool(self._registry.get(WSMAN + "\\Service", name, 0))
 
     def set_quota(self, name: str, value: int) -> None:
+        """Set a limit of the service."""
         self._registry.set(WSMAN + "\\Quota", name, value)
 
     def quota(self, name: str) -> int:
+        """A limit of the service; what Windows 7 has where nothing was set."""
         return int(self._registry.get(WSMAN + "\\Quota", name, QUOTAS[name]))
 
     def open_firewall(self, rule: str, port: int) -> None:
+        """Allow a TCP port under a rule of this name."""
         self._registry.set(
             FIREWALL_RULES, rule, f"v2.0|Action=Allow|Active=TRUE|Dir=In|Protocol=6|LPort={port}|Name={rule}|"
         )
 
     def firewall_rules(self) -> list[str]:
+        """Names of the rules that were added."""
         return self._registry.value_names(FIREWALL_RULES)
 
     def close_firewall(self, rule: str) -> None:
+        """Remove a rule; one that is not there is no error."""
         self._registry.remove_value(FIREWALL_RULES, rule)
 
     def desktop_enabled(self) -> bool:
+        """Whether remote desktop takes connections."""
         return bool(self._registry.get(TERMINAL, "fDenyTSConnections", 1) == 0)
 
     def desktop_port(self) -> int:
+        """The TCP port of remote desktop."""
         return int(self._registry.get(TERMINAL + "\\WinStations\\RDP-Tcp", "PortNumber", 3389))

@@ -40,6 +40,7 @@ class Service(NamedTuple):
 
     @property
     def running(self) -> bool:
+        """Whether it runs now."""
         return self.state == "Running"
 
 
@@ -61,12 +62,14 @@ class Services:
         self.add(CLOUDBASE, start_mode="Auto", path=f'"{folder}\\OpenStackService.exe" {CLOUDBASE}')
 
     def add(self, name: str, *, start_mode: str, path: str, account: str = "LocalSystem") -> None:
+        """Install a service. It does not start by that."""
         with self._store.change():
             self._entries[name.casefold()] = {"name": name, "account": account, "path": path}
             self._registry.set(f"{SERVICES}\\{name}", "Start", STARTS[start_mode])
             self._registry.set(f"{SERVICES}\\{name}", "ImagePath", path, "ExpandString")
 
     def find(self, name: str) -> Service | None:
+        """The service of that name, whatever the case; None where there is none."""
         entry: dict[str, Any] | None = self._entries.get(name.casefold())
         if entry is None:
             return None
@@ -76,10 +79,12 @@ class Services:
         return Service(entry["name"], state, mode, entry["account"], entry["path"])
 
     def all(self) -> list[Service]:
+        """All services, by name."""
         found = (self.find(name) for name in sorted(self._entries))
         return [service for service in found if service is not None]
 
     def set_start_mode(self, name: str, start_mode: str) -> None:
+        """Change how it starts: a word of STARTS."""
         self._registry.set(f"{SERVICES}\\{self._entries[name.casefold()]['name']}", "Start", STARTS[start_mode])
 
     def start(self, name: str) -> None:
@@ -91,6 +96,7 @@ class Services:
                 self._running.discard(key)
 
     def stop(self, name: str) -> None:
+        """Stop it; one that does not run is no error."""
         self._running.discard(name.casefold())
 
     def start_automatic(self) -> None:

@@ -62,9 +62,11 @@ class Setup:
         self._run_line = run_line
 
     def needed(self) -> bool:
+        """Whether this boot is the first one after a generalize, or one that was cut off in the middle of that."""
         return self._guest.registry.get(SETUP_STATE, "ImageState") in (RESEALED, SPECIALIZE)
 
     def run(self) -> None:
+        """Go through it to the end."""
         guest = self._guest
         guest.registry.set(SETUP_STATE, "ImageState", SPECIALIZE)
         guest.registry.set("HKLM:\\SYSTEM\\Setup", "SystemSetupInProgress", 1)

@@ -44,6 +44,7 @@ class SysprepState(NamedTuple):
     running: bool
 
     def as_json(self) -> dict[str, str | int | bool | None]:
+        """The state as the guest scripts write it."""
         return {
             "image_state": self.image_state,
             "generalization_state": self.generalization_state,
@@ -62,6 +63,7 @@ class Sysprep:
         self.running = False
 
     def state(self) -> SysprepState:
+        """What registry, tag file and process list say now."""
         registry, files = self._guest.registry, self._guest.files
         written = datetime.fromtimestamp(files.locate(TAG).stat().st_mtime, UTC) if files.exists(TAG) else None
         return SysprepState(
@@ -73,6 +75,7 @@ class Sysprep:
         )
 
     def rearms_left(self) -> int:
+        """How often this Windows may still be generalized."""
         return REARMS - int(self._state.get("rearmed", 0))
 
     def generalize(self, answer_file: str, pause: Pause) -> int:

@@ -38,9 +38,11 @@ class Tasks:
         self.on_run: Callable[[], None] = lambda: None
 
     def names(self) -> list[str]:
+        """Names of all tasks."""
         return sorted(self._definitions)
 
     def register(self, name: str, arguments: str) -> None:
+        """Make a task, or make it anew. It does not run by that."""
         with self._store.change():
             self._definitions[name] = {"arguments": arguments}
 
@@ -50,6 +52,7 @@ class Tasks:
             return self._definitions.pop(name, None) is not None
 
     def state(self, name: str) -> int:
+        """ABSENT, READY or RUNNING."""
         execution = self._executions.get(name)
         if name not in self._definitions:
             return ABSENT

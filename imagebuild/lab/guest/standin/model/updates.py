@@ -51,10 +51,12 @@ class Updates:
         ]
 
     def state(self, kb: str) -> str | None:
+        """'downloaded', 'pending', 'installed', or None."""
         found: str | None = self._state.get("states", {}).get(kb)
         return found
 
     def download(self, update: Update, pause: Pause) -> None:
+        """Fetch one update, which takes a moment and leaves a file."""
         pause.wait(DOWNLOAD_SECONDS)
         self._files.write_text(
             f"{DOWNLOADS}\\{update.id}\\KB{update.kb}.cab", f"imagebuild stand-in for KB{update.kb}\n" * 1000
@@ -80,6 +82,7 @@ class Updates:
         return Outcome(SUCCEEDED, hresult, update.reboots)
 
     def reboot_required(self) -> bool:
+        """Whether an installed update waits for a reboot."""
         return self._registry.has_key(REBOOT_REQUIRED)
 
     def history(self) -> list[dict[str, Any]]:
@@ -87,6 +90,7 @@ class Updates:
         return list(reversed(self._state.get("history", [])))
 
     def forget_history(self) -> None:
+        """What deleting the data store does."""
         with self._store.change():
             self._state["history"] = []
 

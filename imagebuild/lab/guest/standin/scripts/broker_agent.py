@@ -23,6 +23,7 @@ REMOVABLE_KEY = re.compile(
     "Set-BrokerAgent", "service", "address", "port", "settings", "file", "listen_port", "wait_seconds", "goal", "records"
 )  # fmt: skip
 def set_broker_agent(run: Run) -> dict[str, Any]:
+    """Configure an installed agent and start it, or stop it and remove what registers this machine."""
     guest, parameters = run.guest, run.parameters
     name = str(parameters.required("service"))
     goal = parameters.text("goal", "running")
@@ -159,6 +160,7 @@ def _record_name(guest: Guest, record: Parameters) -> str | None:
 
 @plays("Get-BrokerAgent", "service", "settings", "file", "listen_port", "records")
 def get_broker_agent(run: Run) -> dict[str, Any]:
+    """What state the agent is in."""
     guest, parameters = run.guest, run.parameters
     settings = []
     for setting in (Parameters(one) for one in parameters.items("settings")):

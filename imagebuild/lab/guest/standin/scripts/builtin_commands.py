@@ -12,6 +12,7 @@ from imagebuild.lab.guest.standin.scripts.session import Session
 
 
 def unquote(text: str) -> str:
+    """Without the quotes around it."""
     return text.strip().strip('"')
 
 
@@ -105,6 +106,7 @@ def _net(session: Session, rest: str) -> int:
 
 
 def refuse(session: Session, line: str, code: int) -> int:
+    """Fail aloud at what is not played; the exit code."""
     session.guest.complain(f"no play for the command {line}")
     session.error(f"stand-in: no play for {line}")
     return code

@@ -126,6 +126,7 @@ LOOKS = (
 
 @plays("Test-Generalize", "free_bytes", "rearms_needed", "accept")
 def test_generalize(run: Run) -> dict[str, Any]:
+    """Look at everything that would make sysprep fail."""
     accepted = run.parameters.texts("accept")
     checks = []
     for look in LOOKS:
@@ -140,6 +141,7 @@ def test_generalize(run: Run) -> dict[str, Any]:
 
 @plays("Test-DomainState")
 def test_domain_state(run: Run) -> dict[str, Any]:
+    """Domain membership, rearms and licence."""
     guest: Guest = run.guest
     state, rearm = guest.sysprep.state(), guest.sysprep.rearms_left()
     reasons = []

@@ -30,9 +30,42 @@ COPIES = (
     "service_start", "first_boot_commands", "enable_administrator", "log",
 )  # fmt: skip
 def install_cloudbase_init(run: Run) -> dict[str, Any]:
+    """Install, configure, keep quiet on the builder."""
     guest, parameters = run.guest, run.parameters
-    installer, expected = str(parameters.required("installer")), str(parameters.required("sha256"))
-    texts = {name: str(parameters.required(name)) for name in ("configuration", "unattend_configuration")}
+    installer, mode = _check_parameters(run)
+    result: dict[str, Any] = {"installed_now": False, "exit_code": None, "reboot_needed": False}
+    if guest.services.find(CLOUDBASE) is None:
+        result |= _install(run, installer, str(parameters.required("sha256")))
+    if guest.services.find(CLOUDBASE) is None:
+        raise ScriptError(f"{installer} was installed, but there is no service cloudbase-init: is it the right MSI?")
+    guest.services.set_start_mode(CLOUDBASE, mode)
+    guest.services.stop(CLOUDBASE)
+    run.step("writing its configuration")
+    files = [
+        _save(guest, CONFIGURATION, parameters.text("configuration")),
+        _save(guest, UNATTEND_CONFIGURATION, parameters.text("unattend_configuration")),
+    ]
+    for script in parameters.items("local_scripts"):
+        files.append(_save(guest, f"{FOLDER}\\LocalScripts\\{script['name']}", script["text"]))
+    enable = parameters.flag("enable_administrator", default=False)
+    setup_complete = _set_setup_complete(guest, parameters.texts("first_boot_commands"), enable_administrator=enable)
+    return result | {
+        "setup_complete": setup_complete,
+        "version": _version(guest),
+        "service": {"start_mode": mode, "state": "Stopped", "account": "LocalSystem"},
+        "files": files,
+        "python_works": True,
+        "ran_on_builder": bool(guest.registry.subkeys(MEMORY)),
+    }
+
+
+def _check_parameters(run: Run) -> tuple[str, str]:
+    """Before anything is done: the installer's path and the start mode of the service."""
+    parameters = run.parameters
+    installer = str(parameters.required("installer"))
+    parameters.required("sha256")
+    for name in ("configuration", "unattend_configuration"):
+        _check_ascii(str(parameters.required(name)), name)
     start = parameters.text("service_start", "demand")
     if start not in MODES:
         words = "automatic would run it against the builder's metadata at the next reboot"
@@ -40,40 +73,13 @@ def install_cloudbase_init(run: Run) -> dict[str, Any]:
     for script in parameters.items("local_scripts"):
         if not LOCAL_SCRIPT.match(script["name"]):
             raise ScriptError(f"local script '{script['name']}': a plain ASCII file name with .ps1, .cmd, .bat or .py")
-    for name, text in texts.items():
-        _check_ascii(text, name)
-    commands = parameters.texts("first_boot_commands")
-    for command in commands:
+    for command in parameters.texts("first_boot_commands"):
         _check_ascii(command, "first_boot_commands")
     if parameters.text("media"):
-        installer = find_media(guest, parameters.text("media"))[0] + "\\" + installer.lstrip("\\")
-    if not guest.files.exists(installer):
+        installer = find_media(run.guest, parameters.text("media"))[0] + "\\" + installer.lstrip("\\")
+    if not run.guest.files.exists(installer):
         raise ScriptError(f"installer '{installer}' is not there")
-    result: dict[str, Any] = {"installed_now": False, "exit_code": None, "reboot_needed": False}
-    if guest.services.find(CLOUDBASE) is None:
-        result |= _install(run, installer, expected)
-    guest.services.set_start_mode(CLOUDBASE, MODES[start])
-    guest.services.stop(CLOUDBASE)
-    run.step("writing its configuration")
-    files = [
-        _save(guest, CONFIGURATION, texts["configuration"]),
-        _save(guest, UNATTEND_CONFIGURATION, texts["unattend_configuration"]),
-    ]
-    for script in parameters.items("local_scripts"):
-        files.append(_save(guest, f"{FOLDER}\\LocalScripts\\{script['name']}", script["text"]))
-    service = guest.services.find(CLOUDBASE)
-    if service is None:
-        raise ScriptError(f"{installer} was installed, but there is no service cloudbase-init: is it the right MSI?")
-    return result | {
-        "setup_complete": _set_setup_complete(
-            guest, commands, enable_administrator=parameters.flag("enable_administrator", default=False)
-        ),
-        "version": _version(guest),
-        "service": {"start_mode": service.start_mode, "state": service.state, "account": service.account},
-        "files": files,
-        "python_works": True,
-        "ran_on_builder": bool(guest.registry.subkeys(MEMORY)),
-    }
+    return installer, MODES[start]
 
 
 def _install(run: Run, installer: str, expected: str) -> dict[str, Any]:

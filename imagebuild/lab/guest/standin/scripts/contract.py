@@ -34,22 +34,27 @@ class Parameters:
         self.values = dict(values)
 
     def get(self, name: str, default: Any = None) -> Any:
+        """The value, or the default where it is absent or null."""
         value = self.values.get(name)
         return default if value is None else value
 
     def required(self, name: str) -> Any:
+        """The value; ScriptError where it is absent, null or empty."""
         value = self.get(name)
         if value is None or value == "":
             raise ScriptError(f"parameter '{name}' is missing")
         return value
 
     def text(self, name: str, default: str = "") -> str:
+        """The value as [string]."""
         return as_text(self.get(name, default))
 
     def number(self, name: str, default: int) -> int:
+        """The value as [int]; ScriptError for what is no number."""
         return as_number(self.get(name, default), name)
 
     def flag(self, name: str, *, default: bool) -> bool:
+        """The value as [bool]."""
         return bool(self.get(name, default))
 
     def items(self, name: str) -> list[Any]:
@@ -58,6 +63,7 @@ class Parameters:
         return [item for item in (value if isinstance(value, list) else [value]) if item is not None]
 
     def texts(self, name: str) -> list[str]:
+        """The items as [string], without the empty ones."""
         return [as_text(item) for item in self.items(name) if item != ""]
 
     def table(self, name: str) -> Parameters:
@@ -102,6 +108,7 @@ class Run:
         self._write(f"@@STEP {encode(text.encode())} @@")
 
     def uptime(self) -> int:
+        """Whole seconds since boot."""
         return self.guest.power.uptime()
 
 
@@ -129,6 +136,7 @@ def plays(name: str, *parameters: str) -> Callable[[Play], Play]:
 
 
 def encode(content: bytes) -> str:
+    """Base64, as text."""
     return base64.b64encode(content).decode("ascii")
 
 
@@ -138,6 +146,7 @@ def result_line(result: Mapping[str, Any]) -> str:
 
 
 def ascii_json(value: Any) -> str:
+    """JSON as the prelude writes it: keys in order, nothing but ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 

@@ -15,6 +15,7 @@ FACTORY_TASKS = ("Defrag\\ScheduledDefrag", "Maintenance\\WinSAT", "Registry\\Re
 
 @plays("Set-Desktop", "items", "time_servers", "describe")
 def set_desktop(run: Run) -> dict[str, Any]:
+    """Apply the named items, or describe them."""
     servers = run.parameters.texts("time_servers")
     for server in servers:
         if not SERVER.match(server):

@@ -25,6 +25,7 @@ class _Attempt(NamedTuple):
 
 @plays("Save-Download", "url", "path", "sha256", "size_bytes", "attempts", "timeout_seconds")
 def save_download(run: Run) -> dict[str, Any]:
+    """Fetch one file, or find that it is there."""
     guest, parameters = run.guest, run.parameters
     url, path = str(parameters.required("url")), str(parameters.required("path"))
     wanted = str(parameters.required("sha256")).lower()

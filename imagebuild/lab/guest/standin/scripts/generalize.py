@@ -34,6 +34,7 @@ KEPT_FILES = ("outcome.json", "phase.txt", "logs-before.txt")
     "serial_port",
 )  # fmt: skip
 def start_generalize(run: Run) -> dict[str, Any]:
+    """The last act; what it returns also stands in outcome.json."""
     if run.parameters_file is not None:
         run.guest.files.remove(run.parameters_file)
     folder, serial = run.parameters.text("folder", DEFAULT_FOLDER), run.parameters.text("serial_port")

@@ -15,6 +15,7 @@ FOLDER = WINDOWS + "\\Setup\\imagebuild"
 
 @plays("Get-GeneralizeOutcome", "folder", "lines")
 def get_generalize_outcome(run: Run) -> dict[str, Any]:
+    """Phases, states, log lines and the reason of a failure."""
     guest = run.guest
     folder, count = run.parameters.text("folder", FOLDER), run.parameters.number("lines", 20)
 

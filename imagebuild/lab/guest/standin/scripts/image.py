@@ -18,6 +18,7 @@ LICENSED = 1
 
 @plays("Set-ImageStamp", "stamp")
 def set_image_stamp(run: Run) -> dict[str, Any]:
+    """Write what image this is; an older stamp is replaced."""
     registry = run.guest.registry
     stamp = dict(run.parameters.required("stamp"))
     for name in ("version", "build"):
@@ -43,6 +44,7 @@ def set_image_stamp(run: Run) -> dict[str, Any]:
 
 @plays("Get-CloneState", "plugins", "paths")
 def get_clone_state(run: Run) -> dict[str, Any]:
+    """Name, SID, addresses, Cloudbase-Init, drivers, stamp of this machine."""
     guest = run.guest
     names = guest.registry.value_names(STAMP)
     stamp = {name: guest.registry.get(STAMP, name) for name in names} if guest.registry.has_key(STAMP) else None

@@ -31,6 +31,7 @@ PROPERTY = re.compile(r"[A-Z_][A-Z0-9_.]*\Z")
     "timeout_seconds", "settle_seconds", "busy_retries", "log", "detect", "media",
 )  # fmt: skip
 def install_program(run: Run) -> dict[str, Any]:
+    """Run an installer unless its evidence is there already."""
     guest, parameters = run.guest, run.parameters
     path, kind = str(parameters.required("path")), str(parameters.required("kind"))
     if kind not in ("msi", "exe", "msu"):

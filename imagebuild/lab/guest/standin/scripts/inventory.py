@@ -202,6 +202,7 @@ SECTIONS: dict[str, Callable[[Guest], Any]] = {
 
 @plays("Get-Inventory", "sections")
 def get_inventory(run: Run) -> dict[str, Any]:
+    """The named sections, or all."""
     guest = run.guest
     wanted = run.parameters.texts("sections") if run.parameters.get("sections") is not None else list(SECTIONS)
     result: dict[str, Any] = {"problems": {}, "volatile": {}}

@@ -21,6 +21,7 @@ PROGRAMS = ("powershell.exe", "cmd.exe", "powershell.exe")
 
 
 def run_folder(job_id: str) -> str:
+    """The folder of a run; ScriptError for an id that would need quoting."""
     if not JOB_ID.match(job_id):
         words = "1 to 64 characters of A-Z a-z 0-9 _ -, the first a letter or a digit"
         raise ScriptError(f"job id '{job_id}' is refused: {words}")
@@ -29,6 +30,7 @@ def run_folder(job_id: str) -> str:
 
 @plays("Start-SystemJob", "id", "script", "parameters", "timeout_seconds", "detached")
 def start_system_job(run: Run) -> dict[str, Any]:
+    """Start a script as SYSTEM, or attach to the run of that id."""
     guest, files = run.guest, run.guest.files
     job_id = str(run.parameters.required("id"))
     folder = run_folder(job_id)
@@ -133,6 +135,7 @@ class _TimeLimit:
 
 @plays("Invoke-SystemJob", "id", "script", "timeout_seconds", "boot")
 def invoke_system_job(run: Run) -> dict[str, Any]:
+    """The wrapper, run by hand."""
     job_id = str(run.parameters.required("id"))
     run_folder(job_id)
     script = str(run.parameters.required("script"))
@@ -142,6 +145,7 @@ def invoke_system_job(run: Run) -> dict[str, Any]:
 
 @plays("Get-SystemJob", "id", "output_from", "most_bytes")
 def get_system_job(run: Run) -> dict[str, Any]:
+    """How far a job is."""
     files = run.guest.files
     job_id = str(run.parameters.required("id"))
     folder = run_folder(job_id)
@@ -225,6 +229,7 @@ def _remove_run(run: Run, folder: str) -> bool:
 
 @plays("Stop-SystemJob", "id", "remove")
 def stop_system_job(run: Run) -> dict[str, Any]:
+    """End a job and take its task away."""
     guest, files = run.guest, run.guest.files
     job_id = str(run.parameters.required("id"))
     folder, task = run_folder(job_id), f"imagebuild-{job_id}"

@@ -22,6 +22,7 @@ STAND_IN_PACKAGE = b"#!imagebuild stand-in package"
 
 @plays("Install-Package", "path", "sha256", "work_folder")
 def install_package(run: Run) -> dict[str, Any]:
+    """A .msu or .cab of the stand-in; anything else is no package."""
     guest = run.guest
     path, digest = str(run.parameters.required("path")), run.parameters.text("sha256")
     if re.match(r"[\\/]{2}", path):
@@ -78,6 +79,7 @@ def _dism(code: int) -> dict[str, Any]:
 
 @plays("Clear-UpdateLeftovers", "component_store", "reset_base", "download_folder", "data_store")
 def clear_update_leftovers(run: Run) -> dict[str, Any]:
+    """Empty what Windows Update downloaded."""
     guest, flag = run.guest, run.parameters.flag
     result: dict[str, Any] = {
         "component_store": None,

@@ -18,6 +18,7 @@ SHUTDOWN_WORDS = {0: "armed", IN_PROGRESS: "a shutdown is already under way"}
 
 @plays("Get-Ready")
 def get_ready(run: Run) -> dict[str, Any]:
+    """Is Windows up, and has it finished what a reboot started?"""
     guest = run.guest
     busy = (
         ["component servicing is finishing a reboot"]
@@ -64,6 +65,7 @@ def pending_reasons(guest: Guest) -> list[dict[str, str]]:
 
 @plays("Get-PendingReboot")
 def get_pending_reboot(run: Run) -> dict[str, Any]:
+    """Every reason to restart."""
     reasons = pending_reasons(run.guest)
     not_asked = []
     if run.account != SYSTEM:
@@ -77,6 +79,7 @@ def get_pending_reboot(run: Run) -> dict[str, Any]:
 
 @plays("Restart-Guest", "reason", "delay_seconds")
 def restart_guest(run: Run) -> dict[str, Any]:
+    """Arm a restart and give the marks that prove it afterwards."""
     power = run.guest.power
     reason = run.parameters.required("reason")
     delay = min(600, max(2, run.parameters.number("delay_seconds", 5)))

@@ -16,6 +16,7 @@ NO_DOMAIN, NO_USER = "the domain does not exist or cannot be reached", "no such 
 
 @plays("Set-RemoteDesktop", "enabled", "nla", "members")
 def set_remote_desktop(run: Run) -> dict[str, Any]:
+    """Switch it on or off and let accounts in."""
     guest = run.guest
     enabled, nla = run.parameters.flag("enabled", default=True), run.parameters.flag("nla", default=True)
     changed = []

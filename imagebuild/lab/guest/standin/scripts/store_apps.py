@@ -9,6 +9,7 @@ from imagebuild.lab.guest.standin.scripts.contract import Run, plays
 
 @plays("Repair-Appx", "packages", "rounds")
 def repair_appx(run: Run) -> dict[str, Any]:
+    """Nothing to repair."""
     limit = run.parameters.number("rounds", 3)
     removed = []
     for package in dict.fromkeys(run.parameters.texts("packages")):

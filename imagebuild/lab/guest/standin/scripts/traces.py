@@ -11,6 +11,7 @@ from imagebuild.lab.guest.standin.scripts.trace_table import PARAMETERS, walk_ta
 
 @plays("Clear-Traces", *PARAMETERS)
 def clear_traces(run: Run) -> dict[str, Any]:
+    """Remove every row of the table."""
     check_parameters(run.guest, run.parameters)
     items = walk_table(run, run.parameters, keep=run.parameters.texts("keep"), only=[], remove=True)
     items = [item | {"removed": bool(item["found"]) and not item["left"]} for item in items]
@@ -19,6 +20,7 @@ def clear_traces(run: Run) -> dict[str, Any]:
 
 @plays("Get-Traces", *PARAMETERS)
 def get_traces(run: Run) -> dict[str, Any]:
+    """Look at every row of the table."""
     check_parameters(run.guest, run.parameters)
     items = walk_table(run, run.parameters, keep=run.parameters.texts("keep"), only=[], remove=False)
     items = [{name: value for name, value in item.items() if name != "left"} for item in items]

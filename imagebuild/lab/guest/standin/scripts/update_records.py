@@ -26,6 +26,7 @@ PREREQUISITES = (
 
 @plays("Get-UpdateHistory", "since", "max_entries")
 def get_update_history(run: Run) -> dict[str, Any]:
+    """What was installed and what failed, newest first."""
     since, limit = run.parameters.text("since", "1980-01-01T00:00:00Z"), run.parameters.number("max_entries", 1000)
     if not TIME.match(since):
         raise ScriptError(f"since '{since}' is not a time like 2026-01-31T10:00:00Z")
@@ -58,6 +59,7 @@ def _entry(recorded: dict[str, Any]) -> dict[str, Any]:
 
 @plays("Test-UpdatePrerequisites", "extended_support")
 def test_update_prerequisites(run: Run) -> dict[str, Any]:
+    """The packages that Windows 7 needs before it takes updates."""
     registry = run.guest.registry
     extended = run.parameters.flag("extended_support", default=False)
     packages = registry.subkeys(HOTFIXES)

@@ -49,6 +49,7 @@ def _choose(run: Run, offers: list[Update], rules: Rules) -> list[dict[str, Any]
 
 @plays("Find-Updates", *SELECTION, *SEARCH)
 def find_updates(run: Run) -> dict[str, Any]:
+    """One search, with what the selection takes of it."""
     rules = read_rules(run.parameters)
     offers, seconds = _search(run)
     updates = _choose(run, offers, rules)
@@ -67,6 +68,7 @@ def find_updates(run: Run) -> dict[str, Any]:
 
 @plays("Install-Updates", *SELECTION, *SEARCH, "max_download_minutes", "max_install_minutes")
 def install_updates(run: Run) -> dict[str, Any]:
+    """One round; refused to a network logon as Windows refuses it."""
     rules = read_rules(run.parameters)
     report: dict[str, Any] = {
         "updates": [], "left_out": [], "warnings": [], "found_count": 0, "search_seconds": 0, "download_seconds": 0,

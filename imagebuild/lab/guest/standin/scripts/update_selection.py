@@ -39,6 +39,7 @@ class Rules(NamedTuple):
 
 
 def read_rules(parameters: Parameters) -> Rules:
+    """Read and check every parameter of the selection; ScriptError for the first that is wrong."""
     return Rules(
         include_kb=frozenset(_kb_number(one) for one in parameters.texts("include_kb")),
         exclude_kb=frozenset(_kb_number(one) for one in parameters.texts("exclude_kb")),

@@ -32,6 +32,7 @@ GONE = object()
     "proxy", "proxy_bypass",
 )  # fmt: skip
 def set_update_source(run: Run) -> dict[str, Any]:
+    """Write the policies, after remembering what was there."""
     guest, parameters = run.guest, run.parameters
     source, proxy, bypass = (
         parameters.text("source", "default"),
@@ -131,6 +132,7 @@ def _apply(guest: Guest, wanted: dict[str, Any]) -> list[str]:
 
 @plays("Reset-UpdateSource", "forget_identity")
 def reset_update_source(run: Run) -> dict[str, Any]:
+    """Bring back what was remembered."""
     guest = run.guest
     text = guest.registry.get(MEMORY, "Before")
     before = json.loads(text) if text is not None else {"values": [], "absent_keys": [], "disabled_services": []}

@@ -36,48 +36,27 @@ GUEST_AGENTS = ("QEMU-GA", "QEMU Guest Agent VSS Provider", "BalloonService")
 
 @plays("Install-VirtioDrivers", "media", "os", "architecture", "drivers", "skip")
 def install_virtio_drivers(run: Run) -> dict[str, Any]:
+    """Add the drivers of the CD that fit."""
     guest, parameters = run.guest, run.parameters
     letter, label = find_media(guest, parameters.text("media", "virtio-win"))
-    root = letter + "\\"
     first = parameters.text("os") or OS_FOLDER
     folders = [first, *([SAME_BINARIES[first]] if first in SAME_BINARIES else [])]
     architecture = parameters.text("architecture", ARCHITECTURE.lower())
-    present = [name for name in guest.files.children(root) if guest.files.is_folder(root + name)]
-    asked = parameters.get("drivers")
-    wanted = present if asked is None else parameters.texts("drivers")
-    skip = {
-        name.casefold()
-        for name in (*parameters.texts("skip"), ALWAYS_SKIPPED, *(["qemufwcfg"] if "fwcfg" in present else []))
-    }
-    plan: list[tuple[str, str]] = []
-    results: list[dict[str, Any]] = []
-    for name in (one for one in wanted if one.casefold() not in skip):
-        there = [
-            f"{root}{name}\\{folder}\\{architecture}"
-            for folder in folders
-            if name.casefold() in {one.casefold() for one in present}
-        ]
-        there = [folder for folder in there if guest.files.is_folder(folder)]
-        if there:
-            plan += [
-                (name, f"{there[0]}\\{inf}") for inf in guest.files.children(there[0]) if inf.lower().endswith(".inf")
-            ]
-        elif asked is not None:
-            results.append(
-                {
-                    "name": name,
-                    "state": "absent",
-                    "words": f"the CD has no folder of it for {' or '.join(folders)}, {architecture}",
-                }
-            )
+    fits = f"{' or '.join(folders)}, {architecture}"
+    plan, results = [], []
+    for name in _wanted_drivers(run, letter):
+        places = [f"{letter}\\{name}\\{folder}\\{architecture}" for folder in folders]
+        place = next((one for one in places if guest.files.is_folder(one)), None)
+        if place is not None:
+            plan += [(name, f"{place}\\{inf}") for inf in guest.files.children(place) if inf.lower().endswith(".inf")]
+        elif parameters.get("drivers") is not None:
+            results.append({"name": name, "state": "absent", "words": f"the CD has no folder of it for {fits}"})
+    if not plan:
+        words = "is this the virtio-win CD, and the right one for this Windows?"
+        raise ScriptError(f"nothing on {letter}\\ fits {fits}: {words}")
     for number, (name, inf) in enumerate(plan, 1):
         run.step(f"virtio driver {number} of {len(plan)}: {name}")
         results.append(_install_driver(guest, name, inf))
-    if not plan:
-        fits = f"{' or '.join(folders)}, {architecture}"
-        raise ScriptError(
-            f"nothing on {root} fits {fits}: is this the virtio-win CD, and the right one for this Windows?"
-        )
     failed = [one["name"] for one in results if one["state"] not in ("installed", "staged")]
     return {
         "media": letter,
@@ -89,6 +68,16 @@ def install_virtio_drivers(run: Run) -> dict[str, Any]:
         "complete": not failed,
         "reboot_needed": any(one.get("reboot_needed") for one in results),
     }
+
+
+def _wanted_drivers(run: Run, letter: str) -> list[str]:
+    """Names of drivers: those that were asked for, or all folders of the CD, without those that are skipped."""
+    files = run.guest.files
+    present = [name for name in files.children(letter + "\\") if files.is_folder(f"{letter}\\{name}")]
+    wanted = present if run.parameters.get("drivers") is None else run.parameters.texts("drivers")
+    skipped = [*run.parameters.texts("skip"), ALWAYS_SKIPPED, *(["qemufwcfg"] if "fwcfg" in present else [])]
+    folded = {name.casefold() for name in skipped}
+    return [name for name in wanted if name.casefold() not in folded]
 
 
 def _install_driver(guest: Guest, name: str, path: str) -> dict[str, Any]:
@@ -112,6 +101,7 @@ def _format(code: int) -> str:
 
 @plays("Get-DriverState", "bus")
 def get_driver_state(run: Run) -> dict[str, Any]:
+    """May the system disk move to virtio?"""
     guest = run.guest
     bus = run.parameters.text("bus", "virtio")
     if bus not in ("virtio", "scsi"):

@@ -33,6 +33,7 @@ def free_bytes(guest: Guest) -> int:
 
 @plays("Initialize-Workplace")
 def initialize_workplace(run: Run) -> dict[str, Any]:
+    """Make and close the folders, describe this Windows."""
     guest = run.guest
     created = [path for path in (WORKPLACE, SCRIPTS, RUNS) if not guest.files.is_folder(path)]
     changed = close_workplace(guest)
