@@ -86,14 +86,28 @@ def _make_zone(cloud: Any, zone: str, hosts: Iterable[str]) -> None:
 
 
 def fit_fakes(cloud: Any, count: int) -> None:
-    """Put the fake hosts into their zone and the ordinary project's quota to what goes with them."""
+    """Put the fake hosts into their zone, forget those that are gone, and set the ordinary project's quota to what goes with them."""
+    wanted = {f"fake{number}" for number in range(1, count + 1)}
     with translated("fitting the lab to its fake hosts"):
         project = cloud.identity.find_project(PROJECT, ignore_missing=False)
         if count:
-            _make_zone(cloud, FAKE_ZONE, [f"fake{number}" for number in range(1, count + 1)])
+            _make_zone(cloud, FAKE_ZONE, wanted)
             cloud.compute.update_quota_set(project.id, **FAKE_QUOTA)
         else:
             cloud.compute.revert_quota_set(project.id)
+        _forget_hosts(cloud, FAKE_ZONE, wanted)
+
+
+def _forget_hosts(cloud: Any, zone: str, wanted: set[str]) -> None:
+    """Take hosts out of the zone and of Nova. One that still has servers stays, as a host that is down."""
+    for aggregate in [a for a in cloud.compute.aggregates() if a.name == zone]:
+        for host in set(aggregate.hosts or []) - wanted:
+            try:
+                cloud.compute.remove_host_from_aggregate(aggregate, host)
+                for service in cloud.compute.services(host=host, binary="nova-compute"):
+                    cloud.compute.delete_service(service)
+            except exceptions.ConflictException:
+                continue
 
 
 def read_fakes(place: Layout) -> int:
