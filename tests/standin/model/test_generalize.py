@@ -26,13 +26,8 @@ def prepare(bench: Bench) -> None:
     bench.job_value("Install-VirtioDrivers")
     path = "C:\\cloudbase.msi"
     bench.guest.files.write(path, b"not needed: it is installed already")
-    bench.job_value(
-        "Install-CloudbaseInit",
-        installer=path,
-        sha256="0" * 64,
-        configuration=CONFIGURATION,
-        unattend_configuration=CONFIGURATION,
-    )
+    texts = {"configuration": CONFIGURATION, "unattend_configuration": CONFIGURATION}
+    bench.job_value("Install-CloudbaseInit", installer=path, sha256="0" * 64, enable_administrator=True, **texts)
     bench.value("Set-ImageStamp", stamp={"version": "2026.1", "build": "b1"})
 
 
@@ -187,6 +182,16 @@ def test_without_cloudbase_init_made_quiet_the_check_blocks(builder: Bench) -> N
     assert [one["name"] for one in checks if not one["ok"] and one["blocking"]] == ["cloudbase_init"]
     prepare(builder)
     assert builder.value("Test-Generalize")["ready"]
+
+
+def test_a_clients_administrator_ends_disabled_unless_the_clone_enables_it(builder: Bench) -> None:
+    prepare(builder)
+    texts = {"configuration": CONFIGURATION, "unattend_configuration": CONFIGURATION}
+    builder.job_value("Install-CloudbaseInit", installer="C:\\cloudbase.msi", sha256="0" * 64, **texts)
+    generalize(builder)
+    builder.become_clone()
+    builder.boot()
+    assert builder.windows.password_of("Administrator") is None
 
 
 def test_a_clone_of_a_machine_that_only_ran_sysprep_by_hand_keeps_the_lease(builder: Bench) -> None:

@@ -1,23 +1,18 @@
-"""From a base image to a sealed image and its clone, with the scripts that the pipeline uses."""
+"""From a base image to a sealed image and its clone: the scripts that the pipeline uses, with the answer files that it renders."""
 
 from __future__ import annotations
 
-from model_fakes import ANSWER_FILE, Bench
+from pathlib import Path
 
+from model_fakes import Bench
+from test_generalize import generalize, told
 
-def generalize(bench: Bench, **parameters: object) -> dict[str, object]:
-    """Start-Generalize as SYSTEM; its outcome. The countdown to the shutdown stays with the caller."""
-    bench.value(
-        "Start-SystemJob",
-        id="seal",
-        script="Start-Generalize",
-        parameters={"answer_file": ANSWER_FILE, "serial_port": "COM1"} | parameters,
-    )
-    bench.clock.run("task imagebuild-seal")
-    found = bench.value("Get-SystemJob", id="seal")
-    assert found["state"] == "finished", found
-    outcome: dict[str, object] = found["result"]["value"]
-    return outcome
+from imagebuild.answers import AnswerSettings, render_answer_file, render_cloudbase_configuration
+from imagebuild.lab.guest.standin.model.answers import read_answers
+from imagebuild.secrets import Secret
+
+TEMPLATES = Path(__file__).parents[3] / "unattend"
+WINDOWS_7 = AnswerSettings(os="win7", locale="ko-KR", time_zone="Korea Standard Time")
 
 
 def test_a_clone_is_itself(builder: Bench) -> None:
@@ -52,24 +47,37 @@ def test_a_clone_is_itself(builder: Bench) -> None:
     )
     assert (installed["state"], installed["code"]) == ("installed", "0")
     builder.value("Set-RemoteDesktop")
-    builder.guest.services.set_start_mode("cloudbase-init", "Manual")
+    rendered = render_cloudbase_configuration(TEMPLATES, settings=WINDOWS_7)
+    builder.guest.files.write_text("C:\\cloudbase.msi", "not needed: it is installed already")
+    builder.job_value(
+        "Install-CloudbaseInit", installer="C:\\cloudbase.msi", sha256="0" * 64, configuration=rendered.configuration,
+        unattend_configuration=rendered.unattend_configuration, enable_administrator=WINDOWS_7.enables_administrator,
+    )  # fmt: skip
     builder.value("Set-ImageStamp", stamp={"version": "1", "build": "b"})
     assert builder.job_value("Test-Generalize")["ready"]
 
-    outcome = generalize(builder)
+    answer_file = render_answer_file(TEMPLATES, settings=WINDOWS_7, password=Secret("first & only"))
+    outcome = generalize(builder, answer_file=answer_file)
     assert outcome["succeeded"] and outcome["phase"] == "shutdown", outcome
     builder.clock.run("shutdown")
     assert builder.machine.left == "power off"
-    ours = [
-        line.removeprefix("imagebuild: ")
-        for line in builder.machine.lines
-        if line.startswith("imagebuild: ") and "winrm" not in line
-    ]
-    assert ours == ["checking", "answer_file", "sysprep", "clearing", "releasing", "shutdown"]
+    assert told(builder) == ["checking", "answer_file", "sysprep", "clearing", "releasing", "shutdown"]
 
     builder.become_clone()
-    verdict = builder.boot()
-    assert verdict == (None, True, None)
-    state = builder.value("Get-CloneState")
+    assert builder.boot() == (None, True, None)
+    builder.send_scripts()
+    state = builder.value("Get-CloneState", plugins=["SetHostNamePlugin", "SetUserPasswordPlugin"])
     assert state["sealed"] and state["machine_sid"] not in (None, first_sid)
-    assert builder.windows.password_of("Administrator") == "from-answer-file"
+    assert state["cloudbase_init"]["done"], state["cloudbase_init"]
+    assert state["computer_name"] == "CLONE-2"
+    assert builder.windows.password_of("Administrator") == "password-2"
+
+
+def test_the_rendered_answer_file_is_heeded() -> None:
+    answers = read_answers(render_answer_file(TEMPLATES, settings=WINDOWS_7, password=Secret("first & only")))
+    assert answers.administrator_password == "first & only"
+    assert answers.time_zone == "Korea Standard Time"
+    own = WINDOWS_7.model_copy(update={"admin_user": "vdiadmin"})
+    assert read_answers(render_answer_file(TEMPLATES, settings=own, password=Secret("x"))).accounts == (
+        ("vdiadmin", "x"),
+    )

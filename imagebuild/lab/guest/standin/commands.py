@@ -146,7 +146,8 @@ def _run_batch(session: Session, path: str) -> int:
     if not session.guest.files.exists(path):
         return refuse(session, path, NOT_FOUND)
     code = 0
-    for line in session.guest.files.read_text(path).splitlines():
+    folder = path.replace("/", "\\").rpartition("\\")[0] + "\\"
+    for line in session.guest.files.read_text(path).replace("%~dp0", folder).splitlines():
         if line.strip() and not re.match(r"(?i)\s*(rem\b|::|@?echo (off|on)\s*\Z)", line):
             code = run_text(session, line)
             if session.code is not None:

@@ -78,6 +78,12 @@ class Identity:
             fresh = {"name": user, "rid": 1000 + len(self._accounts), "disabled": False, "password": None}
             self._accounts.setdefault(user.casefold(), fresh)["password"] = password
 
+    def set_disabled(self, user: str, *, disabled: bool) -> None:
+        """Disable or enable a local account; one that is not there is no error."""
+        with self._store.change():
+            if user.casefold() in self._accounts:
+                self._accounts[user.casefold()]["disabled"] = disabled
+
     def password_of(self, user: str) -> str | None:
         """None: no such account, disabled, or no password yet, so that nobody can log on over the network."""
         entry = self._accounts.get(user.casefold())

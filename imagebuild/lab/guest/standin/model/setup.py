@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from imagebuild.lab.guest.standin.model.answers import Answers, read_answers
 from imagebuild.lab.guest.standin.model.cloudbase import UNATTEND_CONFIGURATION, CloudbaseInit
-from imagebuild.lab.guest.standin.model.edition import COMPLETE, RESEALED
+from imagebuild.lab.guest.standin.model.edition import COMPLETE, RESEALED, TERMINAL
 from imagebuild.lab.guest.standin.model.files import WINDOWS
 from imagebuild.lab.guest.standin.model.identity import ADMINISTRATOR
-from imagebuild.lab.guest.standin.model.registry import SETUP_STATE
+from imagebuild.lab.guest.standin.model.registry import CONTROL, SETUP_STATE
 
 if TYPE_CHECKING:
     from imagebuild.lab.guest.standin.model.guest import Guest
@@ -19,38 +19,6 @@ if TYPE_CHECKING:
 SPECIALIZE = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
 ANSWER_FILES = (WINDOWS + "\\Panther\\unattend.xml", WINDOWS + "\\System32\\Sysprep\\unattend.xml")
 SETUP_COMPLETE = WINDOWS + "\\Setup\\Scripts\\SetupComplete.cmd"
-
-
-class Answers(NamedTuple):
-    """What the stand-in heeds of an answer file."""
-
-    computer_name: str = ""
-    administrator_password: str = ""
-    runs_cloudbase: bool = False
-
-
-def read_answers(text: str) -> Answers:
-    """By the names of the elements, whatever their namespace; ValueError for what is no XML."""
-    import xml.etree.ElementTree as ElementTree  # a quarter of a second in the guest, and only first boots need it
-
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314 - a file that our own tool wrote
-    except ElementTree.ParseError as error:
-        raise ValueError(f"the answer file is no XML: {error}") from error
-    elements = {
-        tag: [one for one in root.iter() if one.tag.rsplit("}", 1)[-1] == tag]
-        for tag in ("ComputerName", "AdministratorPassword", "Path")
-    }
-    names = [one.text or "" for one in elements["ComputerName"]]
-    passwords = [
-        value.text or "" for one in elements["AdministratorPassword"] for value in one if value.tag.endswith("Value")
-    ]
-    paths = [one.text or "" for one in elements["Path"]]
-    return Answers(
-        computer_name=names[0].strip() if names else "",
-        administrator_password=passwords[0] if passwords else "",
-        runs_cloudbase=any("cloudbase-init" in path.lower() for path in paths),
-    )
 
 
 class Setup:
@@ -73,22 +41,34 @@ class Setup:
         if guest.identity.sid is None:
             guest.identity.make_sid()
         answers = self._read_answers()
+        self._specialize(answers or Answers())
+        if (
+            answers is not None
+        ):  # a client's built-in account ends disabled; a base image that was prepared for a cloud has none to ask
+            guest.identity.set_disabled(ADMINISTRATOR, disabled=True)
+        guest.registry.set(SETUP_STATE, "ImageState", COMPLETE)
+        guest.registry.remove_value("HKLM:\\SYSTEM\\Setup", "SystemSetupInProgress")
+        if guest.files.exists(SETUP_COMPLETE):
+            self._run_line(f'call "{SETUP_COMPLETE}"')
+
+    def _specialize(self, answers: Answers) -> None:
+        guest = self._guest
         wanted = answers.computer_name
         guest.identity.rename(wanted if wanted not in ("", "*") else "WIN-" + os.urandom(5).hex())
         if answers.runs_cloudbase:
             self._cloudbase.run(UNATTEND_CONFIGURATION)
+        if answers.remote_desktop:
+            guest.registry.set(TERMINAL, "fDenyTSConnections", 0)
+        if answers.time_zone:
+            guest.registry.set(CONTROL + "\\TimeZoneInformation", "TimeZoneKeyName", answers.time_zone)
         if answers.administrator_password:
             guest.identity.set_password(ADMINISTRATOR, answers.administrator_password)
-        guest.registry.set(SETUP_STATE, "ImageState", COMPLETE)
-        guest.registry.remove_value("HKLM:\\SYSTEM\\Setup", "SystemSetupInProgress")
-        if guest.files.exists(SETUP_COMPLETE):
-            for line in guest.files.read_text(SETUP_COMPLETE).splitlines():
-                if line.strip() and not re.match(r"(?i)\s*(rem\b|@echo off)", line):
-                    self._run_line(line)
+        for name, password in answers.accounts:
+            guest.identity.set_password(name, password)
 
-    def _read_answers(self) -> Answers:
+    def _read_answers(self) -> Answers | None:
         named = self._guest.registry.get("HKLM:\\SYSTEM\\Setup", "UnattendFile", "")
         for path in (str(named), *ANSWER_FILES):
             if path and self._guest.files.exists(path):
                 return read_answers(self._guest.files.read_text(path))
-        return Answers()
+        return None

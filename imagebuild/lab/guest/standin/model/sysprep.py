@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagebuild.lab.guest.standin.model.answers import read_answers
 from imagebuild.lab.guest.standin.model.clock import Pause, stamp
 from imagebuild.lab.guest.standin.model.edition import COMPLETE, REARMS, RESEALED, UNDEPLOYABLE
 from imagebuild.lab.guest.standin.model.files import WINDOWS
@@ -104,11 +105,12 @@ class Sysprep:
             guest.power.end_now(restart=False)
             pause.hang()
         pause.wait(SECONDS / 2)
+        answers = read_answers(guest.files.read_text(answer_file))
         if "sid-kept" not in guest.faults:
             guest.identity.forget_sid()
         guest.files.write(PANTHER_ANSWER, guest.files.read(answer_file))
         with guest.store.change():
-            self._state["rearmed"] = int(self._state.get("rearmed", 0)) + 1
+            self._state["rearmed"] = int(self._state.get("rearmed", 0)) + (0 if answers.skips_rearm else 1)
             guest.registry.set(SETUP_STATE, "ImageState", RESEALED)
             guest.registry.set(SYSPREP_STATUS, "GeneralizationState", 7)
         guest.files.write_text(TAG, "imagebuild stand-in\r\n")

@@ -100,7 +100,9 @@ def _net(session: Session, rest: str) -> int:
         elif service.name != CLOUDBASE:  # that one runs at the end of every start-up, and stops itself
             session.guest.services.start(service.name)
         return 0
-    if re.match(r"(?i)user\s+Administrator\s+/active:yes", rest):
+    account = re.match(r'(?i)user\s+"?([^"/]+?)"?\s+/active:(yes|no)\s*\Z', rest)
+    if account:
+        session.guest.identity.set_disabled(account[1], disabled=account[2].lower() == "no")
         return 0
     return refuse(session, f"net {rest}", 2)
 

@@ -15,6 +15,10 @@ from imagebuild.lab.guest.standin.scripts.contract import Run, ScriptError, play
 from imagebuild.lab.guest.standin.scripts.media import find_media
 
 MARKER = "rem imagebuild: starts cloudbase-init in a clone"
+ENABLE_ADMINISTRATOR = (
+    "Get-WmiObject Win32_UserAccount -Filter 'LocalAccount=True' | Where-Object { $_.SID -like 'S-1-5-21-*-500' } | "
+    "ForEach-Object { $_.Disabled = $false; [void]$_.Put() }"
+)
 LOCAL_SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*\.(ps1|cmd|bat|exe|py)\Z")
 MODES = {"demand": "Manual", "disabled": "Disabled"}
 NOT_ASCII = re.compile(r"[^\t\x20-\x7e]")
@@ -129,6 +133,8 @@ def _set_setup_complete(guest: Guest, commands: list[str], *, enable_administrat
     lines = ["@echo off", MARKER, *(f'cmd.exe /d /c call "%~dp0{name}"' for name in foreign)]
     lines.append("del /f /q " + " ".join(f'"{copy}"' for copy in COPIES) + " 2>nul")
     if enable_administrator:
-        lines.append("net.exe user Administrator /active:yes")
+        lines.append(
+            f'powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass -Command "{ENABLE_ADMINISTRATOR}"'
+        )
     lines += [*commands, "sc.exe config cloudbase-init start= auto", "net.exe start cloudbase-init"]
     return _save(guest, SETUP_COMPLETE, "\r\n".join(lines)) | {"foreign": foreign}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from imagebuild.lab.guest.standin.model.answers import read_answers
 from imagebuild.lab.guest.standin.model.clock import Killed, Pause, stamp
 from imagebuild.lab.guest.standin.model.edition import COMPLETE, RESEALED
 from imagebuild.lab.guest.standin.model.files import WINDOWS
 from imagebuild.lab.guest.standin.model.network import ADAPTER_INDEX
 from imagebuild.lab.guest.standin.model.power import ALREADY_SCHEDULED, IN_PROGRESS
 from imagebuild.lab.guest.standin.model.registry import STAMP
-from imagebuild.lab.guest.standin.model.setup import read_answers
 from imagebuild.lab.guest.standin.model.sysprep import PANTHER_ANSWER, TAG, SysprepState
 from imagebuild.lab.guest.standin.scripts.contract import (
     Parameters,

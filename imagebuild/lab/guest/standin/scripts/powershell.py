@@ -7,6 +7,7 @@ import binascii
 import re
 
 from imagebuild.lab.guest.standin.commands import run_text
+from imagebuild.lab.guest.standin.model.identity import ADMINISTRATOR
 from imagebuild.lab.guest.standin.scripts.contract import SESSION
 from imagebuild.lab.guest.standin.scripts.execution import run_script_file
 from imagebuild.lab.guest.standin.scripts.foreign import FOREIGN
@@ -20,6 +21,7 @@ STATEMENT = re.compile(r"""(?:"[^"]*"|'[^']*'|\{[^}]*\}|[^;\r\n])+""")
 HARMLESS = re.compile(
     r"(?i)\$(ProgressPreference|ErrorActionPreference)\s*=|if \(Test-Path variable:|Set-StrictMode|chcp(\.com)? "
 )
+ENABLES_ADMINISTRATOR = re.compile(r"(?i)\s*Get-WmiObject Win32_UserAccount\b.*-500'.*\.Disabled = \$false")
 NAMESPACE = "http://schemas.microsoft.com/powershell/2004/04"
 CLIXML = f'#< CLIXML\r\n<Objs Version="1.1.0.1" xmlns="{NAMESPACE}"><S S="Error">{{}}_x000D__x000A_</S></Objs>'
 
@@ -87,6 +89,9 @@ def _run_encoded(session: Session, text: str) -> int:
 
 def _run_statements(session: Session, text: str) -> int:
     """A handful of statements, so that a person or a probe gets an answer."""
+    if ENABLES_ADMINISTRATOR.match(text):
+        session.guest.identity.set_disabled(ADMINISTRATOR, disabled=False)
+        return 0
     for statement in (found[0].strip() for found in STATEMENT.finditer(text)):
         if not statement or HARMLESS.match(statement) or statement.startswith("#"):
             continue
