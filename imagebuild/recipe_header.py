@@ -1,8 +1,9 @@
 """The head of a recipe: what Windows it is, which image it starts from, where it is built, and what the image will be like."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from imagebuild.answers import AnswerSettings
 
@@ -44,6 +45,13 @@ class Builder(Section):
         default=False,
         description="talk to a guest whose WinRM certificate was not told on the console (anybody could be it)",
     )
+
+    @field_validator("allow_from")
+    @classmethod
+    def _allow_from(cls, value: str) -> str:
+        if value != "auto":
+            ip_network(value)  # raises ValueError with words for a person
+        return value
 
 
 class Target(Section):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from imagebuild.errors import StepFailed
-from imagebuild.recipe_header import Word
+from imagebuild.recipe_header import Header, Word
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, pause
 
@@ -43,6 +43,15 @@ class Updates(Step):
     def describe(self) -> str:
         """Where from."""
         return f"from {self.server or self.source}, at most {self.max_rounds} rounds"
+
+    def check(self, header: Header) -> tuple[str, ...]:
+        """A WSUS has an address, and nobody else has one: found here and not after an hour, in the guest."""
+        del header
+        if (self.source == "wsus") != (self.server is not None):
+            return (
+                f"source is {self.source} and server is {self.server or 'not given'}: a server belongs to source: wsus",
+            )
+        return ()
 
     def run(self, context: Context) -> None:
         """Quiet the machine's own updating, go round by round, give the machine back as it was."""
