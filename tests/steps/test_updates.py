@@ -7,6 +7,7 @@ import pytest
 from imagebuild.errors import DeadlinePassed, SessionLost, StepFailed
 from imagebuild.steps.updates import Updates
 from tests.steps.conftest import World, answer, answers
+from tests.unit.examples import header
 
 NOTHING = answer("Install-Updates", "install with nothing to do, twice")
 REAL_UPDATE = next(value["updates"][0] for value in answers("Install-Updates") if value["installed_count"])
@@ -104,6 +105,20 @@ def test_what_the_recipe_says_arrives(
     Updates.model_validate(values).run(ready.context)
     assert ready.guest.parameters_of("Set-UpdateSource") == [place]
     assert ready.guest.parameters_of("Install-Updates")[0] == selection | {"skip": []}
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({}, False),
+        ({"source": "microsoft"}, False),
+        ({"source": "wsus", "server": "http://wsus:8530"}, False),
+        ({"source": "wsus"}, True),
+        ({"server": "http://wsus:8530"}, True),
+    ],
+)
+def test_a_server_belongs_to_wsus(values: dict[str, Any], wrong: bool) -> None:
+    assert bool(Updates.model_validate(values).check(header())) == wrong
 
 
 def test_an_update_that_fails_once_is_tried_again(ready: World) -> None:

@@ -230,6 +230,23 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("10.0.0.300/32", "does not appear to be"), ("10.0.0.1/24", "has host bits set"), ("''", "does not appear")],
+)
+def test_who_is_let_in_is_an_address_range(tmp_path: Path, value: str, words: str) -> None:
+    path = write(tmp_path, change(GOOD, "  network: n\n", f"  network: n\n  allow_from: {value}\n"))
+    (only,) = problems(path)
+    assert only.startswith("10: builder.allow_from: ")
+    assert words in only
+
+
+@pytest.mark.parametrize("value", ["auto", "10.0.0.0/24", "10.0.0.7", "fd00::/64"])
+def test_an_address_range_may_be_any(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, change(GOOD, "  network: n\n", f"  network: n\n  allow_from: {value}\n"))
+    assert load_recipe(path).header.builder.allow_from == value
+
+
 def test_values_that_yaml_cannot_make_are_problems_among_others(tmp_path: Path) -> None:
     text = change(GOOD, "{image: base}", "{image: !!python/name:os.system base}")
     path = write(tmp_path, change(text, "flavor: f", "flavor: !!int seven"))
