@@ -1,15 +1,18 @@
 """The gate before sysprep: Windows at rest, nothing pending, every check green, the image's stamp written."""
 
+import re
 from typing import Any
 
 from pydantic import Field
 
+from imagebuild import windows
 from imagebuild.errors import StepFailed
-from imagebuild.recipe_header import Word
+from imagebuild.recipe_header import Header, Word
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, pause
 
 _MOST_RESTARTS = 3
+_NAME = re.compile(r"^\s+@\('(\w+)', ", re.MULTILINE)
 
 
 class CheckGeneralize(Step):
@@ -22,6 +25,14 @@ class CheckGeneralize(Step):
 
     deadline_minutes: Minutes = 120
     accept: list[Word] = Field(default_factory=list, description="names of checks that may fail in this recipe")
+
+    def check(self, header: Header) -> tuple[str, ...]:
+        """The names are those of the script's own table."""
+        del header
+        known = _NAME.findall(windows.read_script("Test-Generalize").decode("ascii"))
+        return tuple(
+            f"there is no check {one!r}; there are {', '.join(known)}" for one in self.accept if one not in known
+        )
 
     def run(self, context: Context) -> None:
         """Restart until nothing is pending, repair what can be repaired, refuse the rest with words and a way out."""
@@ -69,5 +80,7 @@ class CheckGeneralize(Step):
             restarts += 1
 
     def _look(self, context: Context, deadline: Deadline, *, number: int) -> dict[str, Any]:
-        parameters = {"accept": self.accept}
+        parameters: dict[str, Any] = {"accept": self.accept}
+        if context.header.windows.skip_rearm:  # then sysprep uses none up
+            parameters["rearms_needed"] = 0
         return context.guest.run_as_system("Test-Generalize", parameters, job=f"checks-{number}", deadline=deadline)

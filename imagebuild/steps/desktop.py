@@ -1,10 +1,15 @@
 """Makes Windows a well-behaved master: the named items of Set-Desktop, each applied, read back, safe to repeat."""
 
+import re
+
 from pydantic import Field
 
+from imagebuild import windows
 from imagebuild.errors import StepFailed
-from imagebuild.recipe_header import Word
+from imagebuild.recipe_header import Header, Word
 from imagebuild.step import Context, Step
+
+_NAME = re.compile(r"@\{ name = '(\w+)'")
 
 
 class Desktop(Step):
@@ -21,6 +26,14 @@ class Desktop(Step):
     def describe(self) -> str:
         """Which items."""
         return ", ".join(self.items)
+
+    def check(self, header: Header) -> tuple[str, ...]:
+        """The names are those of the script's own table."""
+        del header
+        known = ["all", *_NAME.findall(windows.read_script("Set-Desktop").decode("ascii"))]
+        return tuple(
+            f"there is no item {item!r}; there are {', '.join(known)}" for item in self.items if item not in known
+        )
 
     def run(self, context: Context) -> None:
         """Apply, and restart when an item wants it."""
