@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from imagebuild.errors import DeadlinePassed, SessionLost, StepFailed
+from imagebuild.recipe_header import Header
 from imagebuild.steps.check_generalize import CheckGeneralize
 from tests.steps.conftest import World, answer
+from tests.unit.examples import header
 
 READY = answer("Test-Generalize", "a machine at rest is ready")
 STRAY_APPS = answer("Test-Generalize", "appx blocks")
@@ -105,6 +107,21 @@ def test_what_the_recipe_accepts_is_sent_and_remembered(ready: World) -> None:
     CheckGeneralize(accept=["rearm", "domain"]).run(ready.context)
     assert ready.guest.parameters_of("Test-Generalize") == [{"accept": ["rearm", "domain"]}]
     assert ready.facts["checks"]["accepted"] == ["domain", "rearm"]
+
+
+def test_checks_that_the_script_does_not_have_are_told_before_anything_is_made() -> None:
+    assert CheckGeneralize(accept=[check["name"] for check in READY["checks"]]).check(header()) == ()
+    (problem,) = CheckGeneralize(accept=["rearms"]).check(header())
+    known = ", ".join(check["name"] for check in READY["checks"])
+    assert problem == f"there is no check 'rearms'; there are {known}"
+
+
+def test_a_sysprep_that_skips_the_rearm_needs_none(ready: World) -> None:
+    content = ready.context.header.model_dump()
+    content["windows"]["skip_rearm"] = True
+    ready.context.header = Header.model_validate(content)
+    CheckGeneralize().run(ready.context)
+    assert ready.guest.parameters_of("Test-Generalize") == [{"accept": [], "rearms_needed": 0}]
 
 
 def test_stray_store_packages_are_removed_once_and_looked_at_again(ready: World) -> None:

@@ -5,6 +5,7 @@ import pytest
 from imagebuild.errors import SessionLost, StepFailed
 from imagebuild.steps.desktop import Desktop
 from tests.steps.conftest import World, answer
+from tests.unit.examples import header
 
 DONE = answer("Set-Desktop", "a missing power plan is made")
 
@@ -22,6 +23,13 @@ def test_no_restart_where_none_is_wanted(windows: World) -> None:
     Desktop().run(windows.context)
     assert windows.guest.restarts == []
     assert windows.guest.parameters_of("Set-Desktop")[0]["items"] == ["all"]
+
+
+def test_items_that_the_script_does_not_have_are_told_before_anything_is_made() -> None:
+    every = [item["name"] for item in answer("Set-Desktop", "the list describes i")["items"]]
+    assert Desktop(items=["all", *every]).check(header()) == ()
+    (problem,) = Desktop(items=["power_plan", "power_plant"]).check(header())
+    assert problem.startswith("there is no item 'power_plant'; there are all, power_plan, ")
 
 
 def test_what_does_not_take_is_named_with_its_words(windows: World) -> None:
