@@ -133,6 +133,16 @@ def test_the_password_of_the_metadata_itself_counts_too(bench: Bench) -> None:
     assert bench.windows.computer_name() == "X-VERY-LONG-NAM"
 
 
+def test_a_name_that_no_computer_can_have_stops_only_its_plugin(bench: Bench) -> None:
+    bench.machine.meta_data["hostname"] = "under_score"
+    bench.boot()
+    assert "'under_score' cannot be a computer name" in bench.machine.lines[0]
+    assert bench.windows.password_of("Administrator") == "first-password"
+    bench.machine.meta_data["hostname"] = "better"
+    bench.boot()
+    assert bench.windows.computer_name() == "BETTER"
+
+
 def test_without_a_config_drive_nobody_can_log_on(bench: Bench) -> None:
     bench.machine.meta_data, bench.machine.data = {}, None
     bench.boot()

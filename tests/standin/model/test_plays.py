@@ -13,29 +13,12 @@ from imagebuild.lab.guest.standin.scripts import PLACES, find_script
 from imagebuild.windows import read_script, script_names
 
 # read by other names than a literal beside the call
+SELECTION = {
+    "include_kb", "exclude_kb", "include_title_regex", "exclude_title_regex", "drivers", "previews", "optional", "definitions", "upgrades",
+}  # fmt: skip
 READ_OTHERWISE = {
-    "Find-Updates": {
-        "include_kb",
-        "exclude_kb",
-        "include_title_regex",
-        "exclude_title_regex",
-        "drivers",
-        "previews",
-        "optional",
-        "definitions",
-        "upgrades",
-    },
-    "Install-Updates": {
-        "include_kb",
-        "exclude_kb",
-        "include_title_regex",
-        "exclude_title_regex",
-        "drivers",
-        "previews",
-        "optional",
-        "definitions",
-        "upgrades",
-    },
+    "Find-Updates": SELECTION,
+    "Install-Updates": SELECTION,
     "Set-UpdateSource": {"server", "status_server"},
     "Invoke-SystemJob": {"boot"},  # stands in job.json for others
 }

@@ -69,12 +69,15 @@ class CloudbaseInit:
             }.get(name)
             if guest.registry.get(memory, name) == DONE:
                 continue
-            if act is not None:
-                act()
+            try:
+                if act is not None:
+                    act()
+            except ValueError as error:  # what failed is not remembered as done: it runs again at the next boot
+                guest.complain(f"Cloudbase-Init's {name} failed: {error}")
+                self._log(f"plugin {name} failed: {error}")
+                continue
             guest.registry.set(memory, name, AGAIN if name in EVERY_BOOT else DONE)
-            self._log(
-                f"plugin {name} done for instance {instance}" + ("" if act else " (the stand-in plays nothing for it)")
-            )
+            self._log(f"plugin {name} done for instance {instance}" + ("" if act else " (nothing is played for it)"))
 
     def _set_host_name(self) -> None:
         wanted = str(self._guest.machine.metadata().get("hostname") or "")
