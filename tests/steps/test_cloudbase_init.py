@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from imagebuild.errors import RecipeError, ScriptFailed, SessionLost, StepFailed
+from imagebuild.recipe_header import Header
 from imagebuild.steps.cloudbase_init import CloudbaseInit
 from tests.steps.conftest import World, answer
 from tests.unit.examples import TEMPLATES
@@ -20,7 +21,7 @@ def step(**values: Any) -> CloudbaseInit:
 
 def test_the_msi_and_both_files_are_sent_as_system(windows: World) -> None:
     windows.guest.returns("Install-CloudbaseInit", DONE)
-    step(first_boot_commands=["echo hello"], enable_administrator=True).run(windows.context)
+    step(first_boot_commands=["echo hello"]).run(windows.context)
     ((script, sent, who),) = windows.guest.ran
     assert (script, who) == ("Install-CloudbaseInit", "SYSTEM")
     assert (sent["installer"], sent["media"], sent["sha256"]) == ("c.msi", "VDI-MEDIA", "ab" * 32)
@@ -29,8 +30,22 @@ def test_the_msi_and_both_files_are_sent_as_system(windows: World) -> None:
     assert "SetUserPasswordPlugin" not in sent["unattend_configuration"]
     assert sent["properties"] == {"LOGGINGSERIALPORTNAME": "COM1", "RUN_SERVICE_AS_LOCAL_SYSTEM": "1"}
     assert sent["first_boot_commands"] == ["echo hello"]
-    assert sent["enable_administrator"] is True
     assert windows.remembered()["cloudbase_init"]["version"] == "1.1.6.0"
+
+
+@pytest.mark.parametrize(
+    ("user", "wish", "enabled"),
+    [("Administrator", False, True), ("vdi-admin", False, False), ("vdi-admin", True, True)],
+)
+def test_a_client_whose_built_in_account_is_the_one_to_use_gets_it_enabled(
+    windows: World, user: str, wish: bool, enabled: bool
+) -> None:
+    content = windows.context.header.model_dump()
+    content["windows"]["admin_user"] = user
+    windows.context.header = Header.model_validate(content)
+    windows.guest.returns("Install-CloudbaseInit", DONE)
+    step(enable_administrator=wish).run(windows.context)
+    assert windows.guest.parameters_of("Install-CloudbaseInit")[0]["enable_administrator"] is enabled
 
 
 def test_a_python_that_does_not_run_on_this_windows_ends_it(windows: World) -> None:

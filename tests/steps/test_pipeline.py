@@ -63,11 +63,13 @@ class Site:
     out: io.StringIO = field(default_factory=io.StringIO)
     plays: dict[str, Callable[..., Any]] = field(default_factory=dict)
     passwords: list[Secret] = field(default_factory=list)
+    guests: list[FakeGuest] = field(default_factory=list)
 
     def connect(self, address: str, *, password: Secret, **_: Any) -> FakeGuest:
         """A Windows that does all that it is asked, but for what `plays` says."""
         self.passwords.append(password)
         guest = FakeGuest(self.clock)
+        self.guests.append(guest)
         for script, value in ANSWERS.items():
             guest.returns(script, value)
         guest.plays("Start-Generalize", lambda parameters, say: self.generalize(guest, address))
@@ -235,6 +237,7 @@ def test_a_failed_build_undoes_itself_and_says_why(site: Site) -> None:
     assert (site.record().state, site.record().failed_step) == ("undone", "broker-agent")
     assert "certificate sha256" in (site.folder().path / "console.log").read_text()
     assert not (site.folder().path / "password").exists()
+    assert [guest.closed for guest in site.guests] == [1]
 
 
 def test_a_failed_build_is_kept_when_asked_and_swept_when_asked(site: Site) -> None:
@@ -336,6 +339,12 @@ def test_another_machines_things_are_swept_only_when_asked(site: Site) -> None:
     assert len(site.things()) == 1
     assert site.sweep(foreign=True) == 1
     assert site.things() == []
+
+
+def test_a_build_points_at_no_leftovers_that_a_plain_sweep_would_leave(site: Site) -> None:
+    site.cloud.create_volume("theirs", owner="win7-vdi-of-another-machine", role="x", gib=1)
+    site.build()
+    assert "leftovers" not in site.out.getvalue()
 
 
 def test_one_build_that_cannot_be_swept_does_not_keep_the_others(site: Site) -> None:
