@@ -18,5 +18,7 @@ def configured_clouds(config_files: Sequence[Path] | None = None) -> tuple[str, 
         files = [str(path) for path in config_files] if config_files else None
         names = openstack.config.OpenStackConfig(config_files=files).get_cloud_names()
     except exceptions.ConfigException as error:
-        raise RecipeError(f"clouds.yaml cannot be used: {error}", hint="see `openstack --os-cloud NAME token issue`") from error
+        raise RecipeError(
+            f"clouds.yaml cannot be used: {error}", hint="see `openstack --os-cloud NAME token issue`"
+        ) from error
     return tuple(sorted(str(name) for name in names))

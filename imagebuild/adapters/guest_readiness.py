@@ -94,7 +94,7 @@ def restart(ask: Ask, arm: Ask, wait_ready: Ask, *, deadline: Deadline, clock: C
         return None
 
     hint = "its console tells whether it hangs while it shuts down or while it starts"
-    wait_for(probe, "Windows to restart", deadline=deadline, passing=_BOOTING, hint=hint)
+    wait_for(probe, "Windows to restart", deadline=deadline, every=1.0, passing=_BOOTING, hint=hint)
     after = wait_ready(deadline)
     return Restarted(
         boot_time_before=before["boot_time"], boot_time_after=after["boot_time"], seconds=clock.now() - begun

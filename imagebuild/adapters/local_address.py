@@ -15,6 +15,8 @@ def address_towards(cidr: str) -> str:
             probe.connect((str(next(network.hosts())), 9))
         except OSError as error:
             words = f"this machine has no route to {cidr}: {error.strerror}"
-            raise RecipeError(words, hint="run where the builder's network can be reached, or set builder.allow_from") from error
+            raise RecipeError(
+                words, hint="run where the builder's network can be reached, or set builder.allow_from"
+            ) from error
         address = probe.getsockname()[0]
     return f"{address}/{128 if network.version == 6 else 32}"

@@ -1,5 +1,6 @@
 """The way to a guest's WinRM: HTTPS with the one pinned certificate, or, where a recipe says so aloud, something weaker."""
 
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,32 +15,57 @@ OPERATION_SECONDS = 20  # how long Windows may hold a Receive open before it say
 READ_SECONDS = 30
 
 
-class PinnedAdapter(HTTPAdapter):
-    """Accepts exactly one certificate, by its SHA-256, whoever has signed it and whatever name is in it."""
+# A guest that reboots hard leaves its connections without a word: the kernel would go on asking for half a minute, and wait
+# on an idle one for hours. Not every system has all of these.
+_WANTED = {
+    "TCP_NODELAY": 1,
+    "TCP_KEEPIDLE": 5,
+    "TCP_KEEPINTVL": 2,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 8000,  # milliseconds
+}
+_NOTICE_THE_DEAD = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _WANTED.items() if hasattr(socket, name)),
+]
 
-    def __init__(self, sha256: str) -> None:
+
+class GuestAdapter(HTTPAdapter):
+    """Connections that notice a dead guest; with `sha256` only to the one certificate, whoever signed it and whatever name is in it."""
+
+    def __init__(self, sha256: str | None) -> None:
         self._sha256 = sha256
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """urllib3 compares after the handshake and before a byte of HTTP is sent."""
-        super().init_poolmanager(*args, **options, assert_fingerprint=self._sha256)
+        """urllib3 compares the certificate after the handshake and before a byte of HTTP is sent."""
+        super().init_poolmanager(*args, **options, assert_fingerprint=self._sha256, socket_options=_NOTICE_THE_DEAD)
 
 
-class PinnedTransport(Transport):  # type: ignore[misc]  # pywinrm is not checked
-    """pywinrm's transport whose every session, also one made anew after a close, has the pin."""
+class GuestTransport(Transport):  # type: ignore[misc]  # pywinrm is not checked
+    """pywinrm's transport whose every session, also one made anew after a close, goes over our adapter."""
 
-    def __init__(self, sha256: str, **options: Any) -> None:
+    def __init__(self, sha256: str | None, **options: Any) -> None:
         super().__init__(**options)
         self._sha256 = sha256
 
     def build_session(self) -> Any:
-        """Put the pin in before the first request."""
-        fresh = self.session is None
+        """Put the adapter in before the first request."""
         session = super().build_session()
-        if fresh:
-            session.mount("https://", PinnedAdapter(self._sha256))
+        self._mount(session)
         return session
+
+    def setup_encryption(self, session: Any) -> None:
+        """Over plain HTTP pywinrm's build_session asks for NTLM's keys already."""
+        self._mount(session)
+        super().setup_encryption(session)
+
+    def _mount(self, session: Any) -> None:
+        """Once: NTLM authenticates a connection, and the connections are the adapter's."""
+        if not isinstance(session.get_adapter("https://"), GuestAdapter):
+            adapter = GuestAdapter(self._sha256)
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, adapter)
 
 
 @dataclass(frozen=True)
@@ -75,20 +101,17 @@ class Endpoint:
             transport="ntlm",
             username=self.user,
             password=self.password.reveal(),
-            server_cert_validation="ignore",  # the pin is the validation
             operation_timeout_sec=OPERATION_SECONDS,
+            read_timeout_sec=READ_SECONDS,
+        )
+        protocol.transport = GuestTransport(
+            None if self.http else self.certificate_sha256,
+            endpoint=self.url,
+            username=self.user,
+            password=self.password.reveal(),
+            auth_method="ntlm",
+            server_cert_validation="ignore",  # the pin is the validation
             read_timeout_sec=READ_SECONDS,
             proxy=None,
         )
-        if not self.http and self.certificate_sha256 is not None:
-            protocol.transport = PinnedTransport(
-                self.certificate_sha256,
-                endpoint=self.url,
-                username=self.user,
-                password=self.password.reveal(),
-                auth_method="ntlm",
-                server_cert_validation="ignore",
-                read_timeout_sec=READ_SECONDS,
-                proxy=None,
-            )
         return protocol

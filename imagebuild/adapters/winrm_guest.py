@@ -87,10 +87,12 @@ class WinRmGuest:
         )
 
     def restart(self, reason: str, *, deadline: Deadline, on_step: OnStep | None = None) -> Restarted:
-        """The session ends before Windows does: a shell that dies with it would count as open for minutes."""
+        """Every look has a session of its own: an open shell that dies with Windows would count as open for minutes."""
 
         def ask(limit: Deadline) -> Value:
-            return self.run("Get-Ready", deadline=limit)
+            answer = self.run("Get-Ready", deadline=limit)
+            self._session.close()
+            return answer
 
         def arm(limit: Deadline) -> Value:
             asked = {"reason": reason, "delay_seconds": _RESTART_DELAY_SECONDS}

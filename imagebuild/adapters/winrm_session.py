@@ -17,7 +17,8 @@ Result = TypeVar("Result")
 
 CODEPAGE = 65001  # with 437, the default, Windows replaces Hangul by question marks
 SEND_BYTES = 64 * 1024  # base64 of it and its envelope stay below Windows 7's limit of 150 KB
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 5.0  # the kernel asks again after 1 and 3 s; a guest that boots is better asked anew than waited for
+_MARGIN_SECONDS = 10  # Windows answers by the end of the operation's time, the network some time later
 _CLOSING_SECONDS = 5.0
 _RESTED_SECONDS = 60.0  # Windows 7 closes an idle shell after 180 s; what rested this long is opened anew
 _KEPT_ERROR_BYTES = 16 * 1024
@@ -179,7 +180,7 @@ def limit_call(protocol: Any, seconds: float) -> None:
     operation = int(max(1, min(OPERATION_SECONDS, seconds)))
     protocol.operation_timeout_sec = operation
     # requests takes the pair as it is; pywinrm hands it through.
-    protocol.transport.read_timeout_sec = (min(_CONNECT_SECONDS, max(1.0, seconds)), operation + 10)
+    protocol.transport.read_timeout_sec = (min(_CONNECT_SECONDS, max(1.0, seconds)), operation + _MARGIN_SECONDS)
 
 
 def close_shell(protocol: Any, shell: str, *, seconds: float) -> bool:

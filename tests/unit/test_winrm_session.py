@@ -91,14 +91,14 @@ def test_no_call_may_take_longer_than_what_is_left() -> None:
     guest = Guest((b"x", b"", -1, False), DONE)
     guest.takes_seconds = 7
     execute(session_to(guest), guest, seconds=10)
-    assert guest.timeouts[0] == (10, (10.0, 20))
+    assert guest.timeouts[0] == (10, (5.0, 20))
     assert guest.timeouts[4] == (3, (3.0, 13))  # the second Receive
 
 
 def test_a_long_deadline_leaves_the_usual_limits() -> None:
     guest = Guest(DONE)
     execute(session_to(guest), guest, seconds=9000)
-    assert set(guest.timeouts[:-1]) == {(20, (10.0, 30))}
+    assert set(guest.timeouts[:-1]) == {(20, (5.0, 30))}
 
 
 def test_a_deadline_that_has_passed_asks_nothing() -> None:
