@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuild.lab.guest.standin.hardware import DRIVERS_LOADED, Hardware, wait_until
+from imagebuild.lab.guest.standin.hardware import DRIVERS_LOADED, DRIVERS_SECONDS, Hardware, wait_until
 
 if TYPE_CHECKING:
     from imagebuild.lab.guest.standin.host import Host
@@ -57,7 +57,7 @@ def serve(machine: Hardware, windows: Host) -> None:
         machine.console(f"{BANNER}: power button, shutting down")
         machine.power_off()
 
-    wait_until(DRIVERS_LOADED.exists, 15.0)
+    wait_until(DRIVERS_LOADED.exists, DRIVERS_SECONDS)
     watch_power_button(INPUT_DEVICES, shut_down)
     Listeners(windows).keep()
 

@@ -14,8 +14,8 @@ import time
 from imagebuild.lab.guest.standin.spawning import BUSYBOX, call, spawn
 
 SCRIPT = "/lib/standin/lease"
-ANSWER_SECONDS = 30.0
-"""How long to ask. Windows asks for about a minute and then makes up an address of its own."""
+ANSWER_SECONDS = 120.0
+"""How long to ask. Windows would make up an address of its own after a minute and go on asking; here a boot waits for it."""
 RELEASE_SECONDS = 5.0
 STALE_PREFIX = 24
 """The length of the network's prefix that goes with an address which was not asked for."""

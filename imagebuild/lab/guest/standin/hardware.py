@@ -22,6 +22,9 @@ SYSFS = Path("/sys")
 MEDIA = Path("/media")
 DRIVERS_LOADED = Path("/run/drivers")
 """Made when the drivers of CD and power button are in (element: guest/prepare)."""
+DRIVERS_SECONDS = 120.0
+"""Generous: on a machine with much to do a boot takes minutes, and one without its config drive would be a wrong one."""
+LINK_SECONDS = 60.0
 CONFIG_DRIVE = "config-2"
 NIC_DRIVERS = {"e1000": "e1000", "e1000e": "e1000e", "virtio_net": "virtio"}
 DISK_DRIVERS = {"ata_piix": "ide", "ahci": "sata", "virtio_blk": "virtio"}
@@ -84,7 +87,9 @@ class Hardware:
         """A real request, or with `stale` none at all."""
         if self.mac() is None:
             return None
-        wait_until(self._link_is_up, 10.0)  # a request on a dead link is lost, and the next comes a second later
+        wait_until(
+            self._link_is_up, LINK_SECONDS
+        )  # a request on a dead link is lost, and the next comes a second later
         return self._dhcp.assume(stale) if stale else self._dhcp.ask()
 
     def release_dhcp(self) -> None:
@@ -135,7 +140,7 @@ class Hardware:
     def _mount_discs(self) -> dict[str, Path]:
         with self._discs_lock:
             if self._discs is None:
-                wait_until(DRIVERS_LOADED.exists, 15.0)
+                wait_until(DRIVERS_LOADED.exists, DRIVERS_SECONDS)
                 self._discs = {}
                 for entry in sorted((SYSFS / "block").glob("sr*")):
                     device = Path("/dev") / entry.name
