@@ -8,9 +8,10 @@ from pathlib import Path
 
 from imagebuild.errors import LabError
 from imagebuild.lab import layout
-from imagebuild.lab.configuration import SERVICE_USER, Place, write_settings
+from imagebuild.lab.configuration import write_settings
 from imagebuild.lab.jobs import Job
 from imagebuild.lab.layout import Layout, url_of
+from imagebuild.lab.place import SERVICE_USER, Place
 from imagebuild.secrets import Secret, make_password
 
 MADE_BY = "made-by"

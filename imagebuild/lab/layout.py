@@ -39,7 +39,16 @@ PORTS = {
 VNC_PORTS = (25900, 26079)
 
 # What shapes the state on disk: when one of these changes, a state is made anew. The rest of the lab may change over a state.
-SHAPING = ("layout.py", "configuration.py", "databases.py", "catalogue.py", "constraints.txt")
+SHAPING = (
+    "api_settings.py",
+    "catalogue.py",
+    "compute_settings.py",
+    "configuration.py",
+    "constraints.txt",
+    "databases.py",
+    "layout.py",
+    "place.py",
+)
 
 
 def url_of(service: str, path: str = "") -> str:

@@ -1,11 +1,10 @@
 """The lab's life: up, down, status, reset. Each may be called in any state of the lab, twice, and after any kill."""
 
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild.errors import ImagebuildError, LabError
+from imagebuild.errors import LabError
 from imagebuild.lab import (
     catalogue,
     configuration,
@@ -21,9 +20,10 @@ from imagebuild.lab import (
 from imagebuild.lab.jobs import Running, run_jobs
 from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD, Layout, find_layout
 from imagebuild.lab.lock import hold_lock
+from imagebuild.lab.place import Place
 from imagebuild.lab.privilege import is_root, run_as_root
 from imagebuild.lab.status import LabStatus, read_status
-from imagebuild.report import ConsoleReport, Report
+from imagebuild.report import Report
 from imagebuild.waiting import Deadline
 
 UP_SECONDS = 1800.0
@@ -177,7 +177,8 @@ def _start(place: Layout, report: Report, fake_hosts: int, deadline: Deadline) -
                 f"this machine uses the lab's subnet already: {foreign}",
                 hint="the lab needs 172.16.100.0/24 for itself",
             )
-        configuration.write_settings(place.conf, configuration.Place(place, place.state, accounts.service))
+        shutil.rmtree(place.dhcp, ignore_errors=True)  # networks that are no more
+        configuration.write_settings(place.conf, Place(place, place.state, accounts.service))
         configuration.write_libvirt_settings(place)
     credentials.write_credentials(place, accounts)
     credentials.link_command(place)
@@ -227,26 +228,3 @@ def _stop(place: Layout, report: Report, *, guests: bool = True) -> None:
     (place.run / "services.json").unlink(missing_ok=True)
     if guests:
         network.remove_bridges(place)
-
-
-def main(action: str, *arguments: str) -> int:
-    """For privilege.run_as_root: one action in a process of its own."""
-    report = ConsoleReport()
-    try:
-        match action:
-            case "up":
-                up(report, fake_hosts=int(arguments[0]) if arguments else None)
-            case "down":
-                down(report)
-            case "reset":
-                reset(report)
-            case _:
-                report.say("\n".join(status().lines()))
-    except ImagebuildError as error:
-        report.say(f"{error}\n  hint: {error.hint}" + "".join(f"\n  | {line}" for line in error.details))
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -18,10 +18,10 @@ def is_root() -> bool:
 
 
 def run_as_root(report: Report, action: str, *arguments: str) -> None:
-    """Do `action` of imagebuild.lab.lifecycle in a root process; its lines go to our own output. Raises LabError when it fails."""
+    """Do `action` of imagebuild.lab in a root process; its lines go to our own output. Raises LabError when it fails."""
     sudo = shutil.which("sudo")
     variables = [f"{name}={os.environ[name]}" for name in KEPT if name in os.environ]
-    command = ["env", *variables, sys.executable, "-m", "imagebuild.lab.lifecycle", action, *arguments]
+    command = ["env", *variables, sys.executable, "-m", "imagebuild.lab", action, *arguments]
     if sudo is None:
         raise LabError("the lab needs root, and there is no sudo", hint=f"as root run: {' '.join(command)}")
     report.note("the lab needs root (Debian packages, bridges, DHCP, libvirt): sudo may ask for your password once")

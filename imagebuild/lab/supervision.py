@@ -114,7 +114,9 @@ def make_plan(place: Layout, *, fake_hosts: int) -> dict[str, Any]:
             OS_NOVA_CONFIG_DIR=conf,
             OS_NOVA_CONFIG_FILES="nova.conf",
             OS_NOVA_DISABLE_EVENTLET_PATCHING="true",
-        ),
+        )
+        # Nova closes its host when it loses libvirt, and opens it again a minute later; a new Nova does at once
+        | {"restarts_with": ["libvirtd"]},
         _service(
             "neutron",
             "labservices.network:main",

@@ -16,11 +16,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labservices import child, events
+from labservices.service import Service
 
 STEADY_SECONDS = (
     20.0  # a service that lived this long and died is started at once; a younger one waits longer each time
@@ -28,26 +28,6 @@ STEADY_SECONDS = (
 LONGEST_PAUSE = 15.0
 STOP_SECONDS = 4.0  # from SIGTERM to SIGKILL
 PROBE_SECONDS = 0.05
-
-
-@dataclass
-class Service:
-    """One service of the plan and what is known about its process."""
-
-    spec: dict[str, Any]
-    state: str = "stopped"  # stopped | starting | ready | pausing | stopping
-    pid: int = 0
-    line: socket.socket | None = None
-    told: bool = False  # it knows that its needs are up
-    since: float = 0.0
-    due: float = 0.0  # when pausing: start again; when stopping: kill
-    restarts: int = 0
-    quick_deaths: int = 0
-
-    @property
-    def name(self) -> str:
-        """As the plan names it."""
-        return str(self.spec["name"])
 
 
 class Supervisor:
@@ -185,10 +165,7 @@ class Supervisor:
             service.state, service.due = "stopped", float("inf") if self.ending is not None else 0.0
             self.record("stopped", service=service.name, pid=pid, exit_code=code)
             return
-        lived = time.monotonic() - service.since
-        service.quick_deaths = service.quick_deaths + 1 if lived < STEADY_SECONDS else 0
-        pause = min(LONGEST_PAUSE, 2.0 ** (service.quick_deaths - 1)) if service.quick_deaths else 0.0
-        service.state, service.due, service.restarts = "pausing", time.monotonic() + pause, service.restarts + 1
+        lived = service.died()
         self.record(
             "died",
             service=service.name,
@@ -197,6 +174,9 @@ class Supervisor:
             lived_seconds=round(lived, 1),
             restarts=service.restarts,
         )
+        for other in self.services.values():
+            if other.pid and service.name in other.spec.get("restarts_with", []) and self.ending is None:
+                self._stop(other)
 
     def _stop(self, service: Service) -> None:
         if service.pid and service.state != "stopping":
@@ -228,7 +208,7 @@ class Supervisor:
 
     # -- files and signals
     def _read_plan(self) -> None:
-        """Take over the plan: services that are new or changed are (re)started, those that are gone are stopped."""
+        """Take over the plan: services that are new are started, those that changed are started anew."""
         self.plan = json.loads((self.root / "run" / "plan.json").read_text(encoding="utf-8"))
         specs = {spec["name"]: spec for spec in self.plan["services"]}
         for name, spec in specs.items():
@@ -247,10 +227,7 @@ class Supervisor:
             "digest": self.plan["digest"],
             "plan": self.plan["number"],
             "stopping": self.ending is not None,
-            "services": {
-                s.name: {"pid": s.pid, "state": s.state, "restarts": s.restarts, "since_monotonic": s.since}
-                for s in self.services.values()
-            },
+            "services": {s.name: s.describe() for s in self.services.values()},
         }
         text = json.dumps(status)
         if text != getattr(self, "_written", None):
