@@ -36,7 +36,7 @@ def test_the_table_has_a_line_for_each_and_its_columns_stand_below_each_other() 
     open_one = replace(version("a", 2), protected=False, size=None)
     heading, first, second = table([Version("a", 1, version("a", 1, **built)), Version("a", 2, open_one)])
     assert first.split()[:3] == ["a-v1", "active", "1500"]
-    for word in ("2026-01-02 03:04:05", "win7-sp1-x64", "protected"):
+    for word in ("2026-01-02 03:04:05 ", "win7-sp1-x64", "protected"):
         assert word in first
     assert " open " in second
     assert " 0 " in second

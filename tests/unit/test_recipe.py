@@ -41,7 +41,8 @@ def problems(path: Path) -> list[str]:
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert all(line.startswith(f"{path}:") for line in caught.value.details)
-    assert str(caught.value).startswith(f"{path} has {len(caught.value.details)} problem")
+    number = len(caught.value.details)
+    assert str(caught.value) == f"{path} has {number} problem{'' if number == 1 else 's'}"
     return [line.removeprefix(f"{path}:") for line in caught.value.details]
 
 
