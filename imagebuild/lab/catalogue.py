@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import openstack
@@ -9,7 +10,7 @@ from openstack import exceptions
 
 from imagebuild.errors import LabError
 from imagebuild.lab import layout
-from imagebuild.lab.layout import FAKE_ZONE, HOST, NETWORK, PROJECT, SUBNET, ZONE, Layout
+from imagebuild.lab.layout import FAKE_ZONE, HOST, NETWORK, PROJECT, SUBNET, ZONE, Layout, digest_files
 
 SEEDED = "seeded"
 FAKES = "fake-hosts"
@@ -44,12 +45,17 @@ def translated(what: str) -> Any:
 
 
 def is_seeded(place: Layout) -> bool:
-    """Whether this state has it all."""
-    return (place.state / SEEDED).exists()
+    """Whether this state has all that is offered today."""
+    path = place.state / SEEDED
+    return path.exists() and path.read_text(encoding="ascii") == _digest()
+
+
+def _digest() -> str:
+    return digest_files([Path(__file__)])
 
 
 def seed(place: Layout, cloud: Any) -> None:
-    """Bring a new state to what the lab offers."""
+    """Bring a state to what the lab offers."""
     with translated("filling the lab's catalogue"):
         _make_zone(cloud, ZONE, [HOST])
         _make_network(cloud)
@@ -59,7 +65,7 @@ def seed(place: Layout, cloud: Any) -> None:
         if not cloud.block_storage.find_type(VOLUME_TYPE):
             extra = {"volume_backend_name": VOLUME_TYPE}
             cloud.block_storage.create_type(name=VOLUME_TYPE, extra_specs=extra, is_public=True)
-    (place.state / SEEDED).touch()
+    (place.state / SEEDED).write_text(_digest(), encoding="ascii")
 
 
 def _make_network(cloud: Any) -> None:

@@ -38,17 +38,9 @@ PORTS = {
 }
 VNC_PORTS = (25900, 26079)
 
-# What shapes the state on disk: when one of these changes, a state is made anew. The rest of the lab may change over a state.
-SHAPING = (
-    "api_settings.py",
-    "catalogue.py",
-    "compute_settings.py",
-    "configuration.py",
-    "constraints.txt",
-    "databases.py",
-    "layout.py",
-    "place.py",
-)
+# What a state on disk depends on: when one of these changes, it is made anew. All else of the lab may change over a state.
+SHAPING = ("constraints.txt", "databases.py", "layout.py")
+SHAPING_SERVICES = ("identity.py", "schema.py")
 
 
 def url_of(service: str, path: str = "") -> str:
@@ -176,6 +168,18 @@ def digest_environment() -> str:
 
 
 @functools.cache
+def digest_code() -> str:
+    """Changes when a running lab must be started anew, on newer code or other settings."""
+    ours = [
+        path
+        for path in SOURCE.glob("*.py")
+        if path.stem.endswith(("settings", "configuration", "supervision", "place"))
+    ]
+    return digest_files(ours + find_services_files(), digest_environment())
+
+
+@functools.cache
 def digest_state(root: Path) -> str:
     """Changes when a state made before can no longer be used."""
-    return digest_files([SOURCE / name for name in SHAPING] + find_services_files(), digest_environment(), str(root))
+    services = [path for path in find_services_files() if path.name in SHAPING_SERVICES]
+    return digest_files([SOURCE / name for name in SHAPING] + services, digest_environment(), str(root))

@@ -75,12 +75,12 @@ def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float
 def is_well(place: Layout) -> bool:
     """Whether the lab runs, all of it, on today's code."""
     running = supervision.read_running(place)
-    return bool(
-        running
-        and running.is_ready()
-        and running.digest == layout.digest_state(place.root)
-        and catalogue.is_seeded(place)
-    )
+    return bool(running and running.is_ready() and _is_current(place, running) and catalogue.is_seeded(place))
+
+
+def _is_current(place: Layout, running: supervision.Running) -> bool:
+    """Whether today's code made what runs."""
+    return running.digest == layout.digest_code() and databases.read_maker(place) == layout.digest_state(place.root)
 
 
 def down(report: Report) -> None:
@@ -127,11 +127,7 @@ def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]
     for folder in (place.logs, place.run, place.templates, place.cache, place.web):
         folder.mkdir(parents=True, exist_ok=True)
     running = supervision.read_running(place)
-    if (
-        running
-        and running.digest == layout.digest_state(place.root) == databases.read_maker(place)
-        and not running.stopping
-    ):
+    if running and _is_current(place, running) and not running.stopping:
         return background
     _stop(place, report, guests=databases.read_maker(place) != layout.digest_state(place.root))
     if databases.read_maker(place) not in (None, layout.digest_state(place.root)):
@@ -217,13 +213,12 @@ def _upload(place: Layout, report: Report, deadline: Deadline) -> None:
 def _stop(place: Layout, report: Report, *, guests: bool = True) -> None:
     """Stop whatever of the lab runs: in order where its supervisor lives, by force where it does not; then its network.
 
-    Without `guests` only what a killed supervisor left behind is ended: the guests run on, and the services will find them again.
+    Without `guests` guests and network stay, and the services that are started next will find them.
     """
     if processes.find_processes(place):
         network.block_subnet()
-        with report.step("stop", "stop the lab" if guests else "end what a killed supervisor has left"):
-            if guests:
-                supervision.stop_supervisor(place)
+        with report.step("stop", "stop the lab" if guests else "stop the lab's services; its guests run on"):
+            supervision.stop_supervisor(place, guests=guests)
             processes.end_processes([p for p in processes.find_processes(place) if guests or not p.is_guest])
     (place.run / "services.json").unlink(missing_ok=True)
     if guests:

@@ -83,8 +83,7 @@ def _judge(place: Layout) -> str:
     maker = databases.read_maker(place)
     if maker is None and running is None:
         return "absent"
-    today = layout.digest_state(place.root)
-    if maker != today or (running and running.digest != today):
+    if maker != layout.digest_state(place.root) or (running and running.digest != layout.digest_code()):
         return "other version"
     if running is None:
         return "broken" if find_processes(place) else "stopped"

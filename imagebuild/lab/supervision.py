@@ -144,7 +144,7 @@ def make_plan(place: Layout, *, fake_hosts: int) -> dict[str, Any]:
     names = [str(service["name"]) for service in services]
     guests = _service("guests", "labservices.guests:main", [place.libvirt_uri]) | {"once": True}
     plan: dict[str, Any] = {
-        "digest": layout.digest_state(place.root),
+        "digest": layout.digest_code(),
         "fake_hosts": fake_hosts,
         "preload": PRELOAD,
         "services": services,
@@ -217,12 +217,15 @@ def await_services(
     return wait_for(probe, "the lab's services", deadline=deadline, every=0.05, hint=f"the logs are in {place.logs}")
 
 
-def stop_supervisor(place: Layout) -> bool:
-    """Ask the supervisor to stop everything and wait for that. False when there was none, or it did not obey in time."""
+def stop_supervisor(place: Layout, *, guests: bool) -> bool:
+    """Ask the supervisor to stop everything, the guests or not, and wait for that.
+
+    False when there was none, or it did not obey in time.
+    """
     running = read_running(place)
     if running is None:
         return False
-    os.kill(running.pid, signal.SIGTERM)
+    os.kill(running.pid, signal.SIGTERM if guests else signal.SIGUSR1)
     return await_end(running.pid, deadline=Deadline.after(STOP_SECONDS))
 
 

@@ -59,7 +59,7 @@ def _settle(spec: dict[str, Any], output: Path) -> None:
     if parent == 1 or os.getppid() != parent:
         os._exit(0)
     _libc.prctl(PR_SET_NAME, f"lab-{spec['name']}".encode()[:15], 0, 0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
     os.dup2(file, 1)

@@ -1,8 +1,8 @@
 """The lab's supervisor: starts the services of a plan, says when they are ready, starts one that dies anew, stops them in order.
 
 One process, one loop, no threads: it imports what all services share and forks them, so that they share that memory as well.
-SIGTERM stops everything, SIGHUP reads the plan again. Whoever runs the lab talks to it through files: run/plan.json in,
-run/services.json out, logs/events.jsonl for history.
+SIGTERM stops everything, SIGUSR1 all but the guests, SIGHUP reads the plan again. Whoever runs the lab talks to it through files:
+run/plan.json in, run/services.json out, logs/events.jsonl for history.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Supervisor:
         self.services: dict[str, Service] = {}
         self.selector = selectors.DefaultSelector()
         self.ending: list[dict[str, Any]] | None = None  # phases of stopping that are left
-        self.wanted: dict[str, bool] = {"stop": False, "reload": False}
+        self.wanted: dict[str, bool] = {"stop": False, "leave": False, "reload": False}
         self.plan: dict[str, Any] = {}
         self.since = time.monotonic()
 
@@ -75,9 +75,10 @@ class Supervisor:
         if self.wanted["reload"] and self.ending is None:
             self.wanted["reload"] = False
             self._read_plan()
-        if self.wanted["stop"] and self.ending is None:
-            self.ending = list(self.plan["stop_phases"])
-            self.record("stopping")
+        if (self.wanted["stop"] or self.wanted["leave"]) and self.ending is None:
+            errands = self.wanted["stop"]
+            self.ending = [phase if errands else phase | {"errand": None} for phase in self.plan["stop_phases"]]
+            self.record("stopping", guests=errands)
         self._end_phase()
         now = time.monotonic()
         for service in list(self.services.values()):
@@ -246,6 +247,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on("stop"))
         signal.signal(signal.SIGINT, self._on("stop"))
+        signal.signal(signal.SIGUSR1, self._on("leave"))
         signal.signal(signal.SIGHUP, self._on("reload"))
 
     def _on(self, wish: str) -> Callable[[int, Any], None]:
