@@ -4,6 +4,7 @@ Compiled from Debian's kernel source against the cloud kernel's headers; nothing
 cache per kernel version, since it takes half a minute.
 """
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -34,10 +35,15 @@ DRIVERS = {
 }
 
 
+def name_drivers(selection: Selection) -> str:
+    """The name of the cache's folder: the kernel, the version of its source, and how the drivers are compiled."""
+    how = hashlib.sha256(repr(DRIVERS).encode()).hexdigest()[:8]
+    return f"drivers-{selection.kernel_release}-{selection.source.file.split('_')[1]}-{how}"
+
+
 def build_drivers(selection: Selection, cache: Path, *, work: Path, log: Path, deadline: Deadline) -> Path:
     """The folder in `cache` with the compiled .ko files for this selection's kernel; made in `work` if it is not there."""
-    version = selection.source.file.split("_")[1]
-    done = cache / f"drivers-{selection.kernel_release}-{version}"
+    done = cache / name_drivers(selection)
     if done.exists():
         return done
     packages = cache / "packages"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagebuild.errors import Busy, LabError
-from imagebuild.lab.guest.drivers import DRIVERS, build_drivers
+from imagebuild.lab.guest.drivers import DRIVERS, build_drivers, name_drivers
 from imagebuild.lab.guest.leftovers import clear_leftovers
 from imagebuild.lab.guest.packages import Selection, fetch_packages, select_packages
 from imagebuild.lab.guest.running import run
@@ -63,7 +63,7 @@ def build_image(*, cache: Path, report: Report, deadline: Deadline) -> Path:
             _build(selection, image, cache=cache, work=work, report=report, deadline=deadline)
         finally:
             clear_leftovers(work)
-        _prune(cache, keep=image)
+        _prune(cache, selection, keep=image)
     return image
 
 
@@ -137,8 +137,16 @@ def _hold(lock: Path, *, deadline: Deadline) -> Iterator[None]:
         yield
 
 
-def _prune(cache: Path, *, keep: Path) -> None:
+def _prune(cache: Path, selection: Selection, *, keep: Path) -> None:
+    """Remove what no build of today would use: older images, packages of other versions, drivers for other kernels."""
     images = sorted(cache.glob("standin-*.qcow2"), key=lambda file: file.stat().st_mtime, reverse=True)
     for old in images[KEPT_IMAGES:]:
         if old != keep:
             old.unlink()
+    wanted = {package.file for package in (*selection.guest, selection.source, *selection.headers)}
+    for file in (cache / "packages").iterdir():
+        if file.name not in wanted:
+            file.unlink()
+    for folder in cache.glob("drivers-*"):
+        if folder.name != name_drivers(selection):
+            shutil.rmtree(folder)
