@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from imagebuild.adapters.winrm_errors import WrongCertificate
 from imagebuild.errors import DeadlinePassed, GuestError, GuestUnreachable, ImagebuildError, ScriptBroken, SessionLost
@@ -13,6 +14,7 @@ from imagebuild.waiting import Clock, Deadline, wait_for
 LOGON_SCREEN_SECONDS = 120.0
 _ASK_SECONDS = 60.0
 _ARM_SECONDS = 60.0
+_CORRECTION_SECONDS = 5.0  # LastBootUpTime moves with every correction of the clock
 
 # All that a booting Windows does to a caller: no port, a refused password, a shell that dies, WMI that is not up, a hang.
 _BOOTING: tuple[type[ImagebuildError], ...] = (GuestError, DeadlinePassed)
@@ -77,18 +79,21 @@ def wait_until_ready(ask: Ask, *, settle_seconds: float, deadline: Deadline, on_
 def restart(ask: Ask, arm: Ask, wait_ready: Ask, *, deadline: Deadline, clock: Clock) -> Restarted:
     """Restart and prove it.
 
-    `ask` is Get-Ready, `arm` Restart-Guest, `wait_ready` waits until Windows is ready. The proof is an uptime shorter than
-    the time since our command: no clock step of the guest can fake it. LastBootUpTime has to differ as well.
+    `ask` is Get-Ready, `arm` Restart-Guest, `wait_ready` waits until Windows is ready.
     """
     begun = clock.now()
     before = ask(deadline)
-    commanded = clock.now()
+    proof = _RestartProof(before, begun, commanded=clock.now())
     armed = _arm(arm, deadline)
 
     def probe() -> bool | None:
         nonlocal armed
-        now = ask(deadline.within(_ASK_SECONDS))
-        if now["uptime_seconds"] < clock.now() - commanded and now["boot_time"] != before["boot_time"]:
+        try:
+            now = ask(deadline.within(_ASK_SECONDS))
+        except GuestUnreachable:
+            proof.was_away = True
+            raise
+        if proof.holds(now, clock.now()):
             return True
         armed = armed or _arm(arm, deadline)  # the answer was lost, and perhaps the question
         return None
@@ -99,6 +104,38 @@ def restart(ask: Ask, arm: Ask, wait_ready: Ask, *, deadline: Deadline, clock: C
     return Restarted(
         boot_time_before=before["boot_time"], boot_time_after=after["boot_time"], seconds=clock.now() - begun
     )
+
+
+@dataclass
+class _RestartProof:
+    """What tells a restarted Windows from one that has not got to it yet.
+
+    An uptime shorter than the time since our command proves it, unless the counter began anew by itself (32 bits of
+    milliseconds): LastBootUpTime has to differ as well. A guest whose clock runs too fast, as emulated ones do under load, has
+    too long an uptime for that. It is believed when it was away, its boot time moved by more than a correction, and it has not been
+    up for as long as it would be without the restart.
+    """
+
+    before: Value
+    asked_at: float
+    commanded: float
+    was_away: bool = False
+
+    def holds(self, now: Value, at: float) -> bool:
+        """Whether this answer, given at that time, is of another boot."""
+        if now["boot_time"] == self.before["boot_time"]:
+            return False
+        if now["uptime_seconds"] < at - self.commanded:
+            return True
+        unbroken = self.before["uptime_seconds"] + (at - self.asked_at)
+        moved = abs(_read_boot_time(now["boot_time"]) - _read_boot_time(self.before["boot_time"]))
+        return self.was_away and moved > _CORRECTION_SECONDS and bool(now["uptime_seconds"] < unbroken)
+
+
+def _read_boot_time(text: str) -> float:
+    """Seconds since 1970 of WMI's form of a time, 20260101103000.500000+540; the offset is in minutes."""
+    moment = datetime.strptime(text[:21], "%Y%m%d%H%M%S.%f").replace(tzinfo=timezone(timedelta(minutes=int(text[21:]))))
+    return moment.timestamp()
 
 
 def _arm(arm: Ask, deadline: Deadline) -> bool:

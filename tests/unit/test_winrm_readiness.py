@@ -1,6 +1,7 @@
 """When a Windows counts as ready, and what proves a restart."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -94,6 +95,11 @@ def test_the_deadline_names_the_last_answer() -> None:
         Answers(GuestUnreachable("no answer at 5986")).wait(seconds=60)
 
 
+def wmi_time(seconds: float) -> str:
+    """The test clock's second as WMI writes it, in Korea."""
+    return (datetime(2026, 1, 10) + timedelta(seconds=seconds)).strftime("%Y%m%d%H%M%S.%f+540")
+
+
 class Machine:
     """A Windows that restarts `after` seconds after Restart-Guest; away for 30 s."""
 
@@ -106,6 +112,7 @@ class Machine:
         self.answers: list[dict[str, Any] | Exception] = []
         self.arrives = True
         self.clock_step = 0
+        self.runs_fast = 1.0
 
     def ask(self, deadline: Deadline) -> Value:
         now = self.clock.now()
@@ -115,8 +122,8 @@ class Machine:
             self.booted_at = self.down[1]
         return {
             **GOOD,
-            "uptime_seconds": int(now - self.booted_at),
-            "boot_time": f"{self.booted_at + self.clock_step:.0f}",
+            "uptime_seconds": int((now - self.booted_at) * self.runs_fast),
+            "boot_time": wmi_time(self.booted_at + self.clock_step),
         }
 
     def arm(self, deadline: Deadline) -> Value:
@@ -138,7 +145,7 @@ class Machine:
 def test_a_restart_is_proven_by_uptime_and_boot_time() -> None:
     machine = Machine()
     restarted = machine.restart()
-    assert (restarted.boot_time_before, restarted.boot_time_after) == ("500", "1032")
+    assert (restarted.boot_time_before, restarted.boot_time_after) == (wmi_time(500), wmi_time(1032))
     assert restarted.seconds >= 32
     assert machine.armed == 1
 
@@ -177,7 +184,7 @@ def test_an_uptime_that_began_anew_by_itself_is_no_proof() -> None:
 def test_a_young_windows_that_has_not_restarted_yet_is_told_apart() -> None:
     machine = Machine(after=25.0, uptime=3.0)
     restarted = machine.restart()
-    assert restarted.boot_time_after == "1055"
+    assert restarted.boot_time_after == wmi_time(1055)
 
 
 @pytest.mark.parametrize(
