@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from imagebuild.errors import DeadlinePassed, SessionLost, StepFailed
 from imagebuild.steps.updates import Updates
@@ -196,6 +197,12 @@ def test_updates_that_never_end_are_ended(ready: World) -> None:
         Updates(max_rounds=4).run(ready.context)
     assert "max_rounds" in caught.value.hint
     assert len(ready.guest.parameters_of("Install-Updates")) == 4
+
+
+def test_fewer_rounds_than_the_two_that_find_nothing_make_no_sense() -> None:
+    with pytest.raises(ValidationError, match="max_rounds"):
+        Updates(max_rounds=1)
+    assert Updates(max_rounds=2).max_rounds == 2
 
 
 def test_the_deadline_holds_over_all_rounds(ready: World) -> None:
