@@ -181,6 +181,48 @@ def test_an_uptime_that_began_anew_by_itself_is_no_proof() -> None:
         guest_readiness.restart(ask_wrapped, machine.arm, machine.ask, deadline=deadline, clock=machine.clock)
 
 
+def test_a_clock_that_runs_fast_does_not_hide_a_restart() -> None:
+    machine = Machine(after=2.5, uptime=60.0)
+    machine.runs_fast = 100.0
+    assert machine.restart(seconds=60).boot_time_after == wmi_time(1032.5)
+
+
+@pytest.mark.parametrize(("away", "step"), [(False, 32400), (True, 3), (True, 0)])
+def test_a_slow_counter_alone_is_no_restart(*, away: bool, step: int) -> None:
+    """Not even with a blink of the network, or with a correction of its clock."""
+    machine = Machine(after=1e9, uptime=60.0)
+    asked: list[int] = []
+
+    def ask_unsteady(deadline: Deadline) -> Value:
+        asked.append(1)
+        if away and len(asked) == 3:
+            raise GuestUnreachable("a blink")
+        answer = machine.ask(deadline)
+        machine.clock_step = step
+        return {**answer, "uptime_seconds": answer["uptime_seconds"] - (2 if len(asked) > 1 else 0)}
+
+    deadline = Deadline.after(50, machine.clock)
+    with pytest.raises(DeadlinePassed):
+        guest_readiness.restart(ask_unsteady, machine.arm, machine.ask, deadline=deadline, clock=machine.clock)
+
+
+def test_a_blink_of_the_network_and_a_stepped_clock_are_no_restart() -> None:
+    machine = Machine(after=1e9, uptime=60.0)
+    asked: list[int] = []
+
+    def ask_stepped(deadline: Deadline) -> Value:
+        asked.append(1)
+        if len(asked) == 3:
+            raise GuestUnreachable("a blink")
+        answer = machine.ask(deadline)
+        machine.clock_step = 32400
+        return {**answer, "uptime_seconds": answer["uptime_seconds"] + (1 if len(asked) > 1 else 0)}
+
+    deadline = Deadline.after(50, machine.clock)
+    with pytest.raises(DeadlinePassed):
+        guest_readiness.restart(ask_stepped, machine.arm, machine.ask, deadline=deadline, clock=machine.clock)
+
+
 def test_a_young_windows_that_has_not_restarted_yet_is_told_apart() -> None:
     machine = Machine(after=25.0, uptime=3.0)
     restarted = machine.restart()
