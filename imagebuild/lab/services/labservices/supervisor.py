@@ -57,10 +57,8 @@ class Supervisor:
         events.record(self.root / "logs" / "events.jsonl", event, **facts)
 
     def _import_shared(self) -> None:
-        """Import what the services share, for native threads and without eventlet, beside which Nova refuses to run with them."""
+        """Import what the services share; without eventlet, beside which Nova refuses to run with native threads."""
         sys.modules["eventlet"] = None  # type: ignore[assignment]  # the import system's own way to say "not here"
-        backend = importlib.import_module("oslo_service.backend")
-        backend.init_backend(backend.BackendType.THREADING)
         for module in self.plan["preload"]:
             importlib.import_module(module)
         del sys.modules["eventlet"]
