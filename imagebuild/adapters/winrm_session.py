@@ -106,9 +106,7 @@ class WinRmSession:
     def _open(self, deadline: Deadline) -> str:
         if self._shell is None:
             self._protocol = self._make_protocol()
-            opened: str = self._call(
-                lambda: self._protocol.open_shell(codepage=CODEPAGE, noprofile=True), "open a shell", deadline
-            )
+            opened: str = self._call(lambda: self._protocol.open_shell(codepage=CODEPAGE), "open a shell", deadline)
             self._shell = opened
             self._sweep(deadline)
         return self._shell
