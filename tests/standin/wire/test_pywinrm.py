@@ -133,6 +133,13 @@ def test_output_and_exit_code(shell: tuple[Protocol, str]) -> None:
     assert run(*shell, "nonsense") == (b"", b"nonsense: unknown\r\n", 1)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_of_the_model_ends_the_command_and_says_so(shell: tuple[Protocol, str]) -> None:
+    out, err, code = run(*shell, "break")
+    assert (out, code) == (b"", 1)
+    assert b"an error of its own" in err
+
+
 def test_arguments_make_one_line(shell: tuple[Protocol, str], windows: WindowsDouble) -> None:
     assert run(*shell, "echo", arguments=["a & b", "<c>"])[0] == b"a & b <c>\r\n"
     assert windows.calls[0].line == "echo a & b <c>"

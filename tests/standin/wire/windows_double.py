@@ -17,6 +17,10 @@ class Settings:
     max_shells_per_user: int = 30
 
 
+class BrokenModel(Exception):
+    """An error that the model did not expect."""
+
+
 @dataclass
 class WindowsDouble:
     """Fits imagebuild.lab.guest.standin.host.Host."""
@@ -80,6 +84,8 @@ class WindowsDouble:
                     pass
                 assert call.stopped(), "input ended, nobody stopped us"
                 self.ended.set()
+            case "break":
+                raise BrokenModel
             case _:
                 call.stderr(f"{word}: unknown\r\n".encode())
                 return 1

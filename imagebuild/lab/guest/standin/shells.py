@@ -128,11 +128,13 @@ class Command:
             return self._input.popleft() if self._input and not self._stopped else None
 
     def _run(self, host: Host) -> None:
-        code = 1
+        code: int | None = None
         try:
             code = host.run(self)
-        finally:  # an error of the model ends the command too; the thread's traceback is on the console
-            self.end(code)
+        finally:  # an error of the model ends the command too; its trace goes to standard error, which is the console
+            if code is None:
+                self.stderr(b"stand-in for Windows: an error of its own, see its console\r\n")
+            self.end(1 if code is None else code)
 
 
 class Shell:
