@@ -43,6 +43,8 @@ def write_credentials(place: Layout, accounts: Accounts) -> None:
     """Write the lab's clouds.yaml and merge its entries into the machine-wide one. Files that we make belong to the user who asked."""
     clouds = describe_clouds(accounts)
     _write(place.clouds_yaml, yaml.safe_dump({"clouds": clouds}, sort_keys=False))
+    if "SUDO_UID" in os.environ:  # also when another user asked before
+        _give_to_asker(place.clouds_yaml)
     merge(MACHINE_WIDE, clouds)
 
 
@@ -104,5 +106,10 @@ def _write(path: Path, text: str) -> None:
         os.chown(part, known.st_uid, known.st_gid)
         part.chmod(known.st_mode & 0o777)
     else:
-        os.chown(part, int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid())))
+        _give_to_asker(part)
     part.replace(path)
+
+
+def _give_to_asker(path: Path) -> None:
+    """To who called sudo, or to ourselves."""
+    os.chown(path, int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid())))

@@ -1,5 +1,6 @@
 """The lab's life: up, down, status, reset. Each may be called in any state of the lab, twice, and after any kill."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float
     place = find_layout()
     cloud = LabCloud(CLOUD, place.clouds_yaml, ADMIN_CLOUD, place.root)
     if not is_root():
-        if not (is_well(place) and fake_hosts in (None, supervision.read_fake_hosts(place))):
+        readable = os.access(place.clouds_yaml, os.R_OK)
+        if not (readable and is_well(place) and fake_hosts in (None, supervision.read_fake_hosts(place))):
             wish = [] if fake_hosts is None else [str(fake_hosts)]
             run_as_root(report, "up", *wish)
         return cloud
@@ -148,7 +150,16 @@ def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]
         databases.finish_template(place)
         databases.make_state(place)
     databases.check_state(place)
+    _guard_state(place)
     return background
+
+
+def _guard_state(place: Layout) -> None:
+    """Let everybody see which version made the state, and nobody but root what is in it."""
+    for entry in place.state.iterdir():
+        if entry.is_dir():
+            entry.chmod(0o700)
+    place.state.chmod(0o711)
 
 
 def _drop_state(place: Layout) -> None:
