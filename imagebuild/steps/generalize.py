@@ -43,7 +43,9 @@ class Generalize(Step):
 
     deadline_minutes: Minutes = 90
     sysprep_minutes: int = Field(default=60, gt=0, description="Windows 7 on slow disks has been seen to take 30")
-    shutdown_seconds: int = Field(default=5, ge=2, description="between the seal and the shutdown")
+    shutdown_seconds: int = Field(
+        default=10, ge=5, description="between the seal and the shutdown: time to read the seal"
+    )
     serial_port: Word = Field(default="COM1", pattern=r"^COM\d{1,2}$")
 
     def describe(self) -> str:
@@ -57,7 +59,7 @@ class Generalize(Step):
     def run(self, context: Context) -> None:
         """Seal what earlier steps asked for, start the act, watch the console until the machine is off, then prove it."""
         deadline = context.deadline(self.deadline_minutes)
-        if not _phases(context.cloud.console_log(context.facts["server_id"])):  # else it has begun: it begins only once
+        if not _Watch(context).begun():
             for call in context.facts.get("before_generalize", []):
                 context.guest.run(call["script"], call["parameters"], deadline=deadline)
             context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
@@ -86,20 +88,32 @@ class Generalize(Step):
 
 
 class _Watch:
-    """Reads the console and Nova's word; tells each new phase once."""
+    """Reads the console and Nova's word; tells each new phase once and keeps it.
+
+    Nova's libvirt driver has no console log of a machine that is off (404, its pty is gone): what was told must be read before.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.phases: list[str] = []
+        self.phases: list[str] = context.facts.get("generalize_phases", [])
+
+    def begun(self) -> bool:
+        """Whether the act has begun, in this run or in one that was cut off: it begins only once."""
+        return bool(self.phases or _phases(self._console()))
+
+    def _console(self) -> str:
+        return self._context.cloud.console_log(self._context.facts["server_id"])
 
     def look(self) -> Server | None:
         """The server once it is off; StepFailed when the act says that it failed."""
         context = self._context
         server = context.cloud.server(context.facts["server_id"])
-        phases = _phases(context.cloud.console_log(context.facts["server_id"]))
-        for phase in phases[len(self.phases) :]:
-            context.report.note(phase)
-        self.phases = phases
+        phases = _phases(self._console()) or self.phases
+        if phases != self.phases:
+            for phase in phases[len(self.phases) :]:
+                context.report.note(phase)
+            self.phases = phases
+            context.remember(generalize_phases=phases)
         if phases and phases[-1].startswith("failed"):
             raise _explained(f"generalize {phases[-1]}", context, phases)
         if server is None:

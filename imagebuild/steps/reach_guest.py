@@ -2,7 +2,7 @@
 
 from imagebuild import windows
 from imagebuild.cloud import Server
-from imagebuild.errors import CloudError, StepFailed
+from imagebuild.errors import StepFailed
 from imagebuild.guest import read_certificate, told_on_console
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
@@ -70,19 +70,24 @@ def _address(context: Context) -> str | None:
     return addresses[0] if addresses else None
 
 
-def _alive(context: Context) -> Server:
+def _alive(context: Context, console: str = "") -> Server:
+    """The builder, as long as it runs; `console`: what it has said, which Nova cannot show any more once it is off."""
     server = context.cloud.server(context.facts["server_id"])
     if server is None or server.status not in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT"):
         state = server.status if server else "gone"
-        raise StepFailed(f"the builder is {state} while Windows was awaited", details=_console_tail(context))
+        raise StepFailed(f"the builder is {state} while Windows was awaited", details=console.splitlines()[-20:])
     return server
 
 
 def _certificate(context: Context, deadline: Deadline) -> str:
     """The pin. Fails at once when the console shows that it will never come."""
 
+    log = ""
+
     def probe() -> str | None:
-        log = context.cloud.console_log(_alive(context).id)
+        nonlocal log
+        log = context.cloud.console_log(context.facts["server_id"]) or log
+        _alive(context, log)
         failed = [told for told in told_on_console(log) if told.startswith(_FAILED)]
         if failed:
             raise StepFailed(f"the builder could not open WinRM: {failed[-1]}", details=log.splitlines()[-20:])
@@ -95,10 +100,3 @@ def _certificate(context: Context, deadline: Deadline) -> str:
     return wait_for(
         probe, "the WinRM certificate on the serial console", deadline=deadline, every=1, hint=_NO_CERTIFICATE
     )
-
-
-def _console_tail(context: Context) -> list[str]:
-    try:
-        return context.cloud.console_log(context.facts["server_id"]).splitlines()[-20:]
-    except CloudError:
-        return []

@@ -143,7 +143,7 @@ class FakeCloud(World):
     @call
     def console_log(self, server_id: str) -> str:
         machine = self._machines.get(server_id)
-        return machine.console if machine else ""
+        return machine.console if machine and machine.server.status != "SHUTOFF" else ""  # as Nova's libvirt driver
 
     @call
     def stop_server(self, server_id: str) -> None:

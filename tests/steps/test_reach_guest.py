@@ -109,7 +109,7 @@ def test_a_builder_that_goes_away_is_not_waited_for(booted: World, event: str) -
     server = booted.builder()
     say(booted, "Starting Windows")
     if event == "power_off":
-        booted.cloud.power_off(server)
+        later(booted, 5, lambda: booted.cloud.power_off(server))
     else:
         later(booted, 5, lambda: booted.cloud._machines.pop(server))
     with pytest.raises(StepFailed, match="SHUTOFF" if event == "power_off" else "gone") as caught:
