@@ -77,7 +77,11 @@ class Servers:
         return tuple(read_action(item) for item in reversed(answer.json()["instanceActions"]))
 
     def console_log(self, server_id: str) -> str:
-        """Without a length Nova gives all that it keeps. 404 and 409 mean that there is no console (yet, any more)."""
+        """Without a length Nova gives all that it keeps. 404 and 409: there is no console (yet, any more).
+
+        Nova's libvirt driver takes the console's path from the running domain, so a server that is off has no console log,
+        although the file is still there: what matters has to be read before.
+        """
         doing = f"read the console log of the server {server_id}"
         body: dict[str, Any] = {"os-getConsoleOutput": {}}
         answer = self.act(server_id, body, doing=doing, expect=(404, 409), repeat=True)

@@ -183,6 +183,9 @@ class TestServer:
         assert all(action.user_id for action in actions[:2])
         assert stopped.power_state == 4 and stopped.task_state is None
 
+    def test_the_console_of_a_stopped_server_cannot_be_read(self, bench: CloudBench, stopped: Server) -> None:
+        assert bench.cloud.console_log(stopped.id) == ""
+
     def test_a_stopped_server_starts_and_stops_again(self, bench: CloudBench, stopped: Server) -> None:
         bench.cloud.start_server(stopped.id)
         bench.wait(lambda: _status(bench, stopped.id) == "ACTIVE", "the server to start")
