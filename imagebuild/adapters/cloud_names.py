@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import openstack.config
+import yaml
 from openstack import exceptions
+from openstack.config import loader
 
 from imagebuild.errors import RecipeError
 
@@ -14,6 +16,7 @@ def configured_clouds(config_files: Sequence[Path] | None = None) -> tuple[str, 
 
     Raises RecipeError when it is broken.
     """
+    _refuse_broken([str(path) for path in config_files or loader.CONFIG_FILES])
     try:
         files = [str(path) for path in config_files] if config_files else None
         names = openstack.config.OpenStackConfig(config_files=files).get_cloud_names()
@@ -22,3 +25,15 @@ def configured_clouds(config_files: Sequence[Path] | None = None) -> tuple[str, 
             f"clouds.yaml cannot be used: {error}", hint="see `openstack --os-cloud NAME token issue`"
         ) from error
     return tuple(sorted(str(name) for name in names))
+
+
+def _refuse_broken(files: Sequence[str]) -> None:
+    """The SDK passes over a file that is no YAML with a warning: then the wrong cloud would be taken without a word."""
+    for name in files:
+        path = Path(name)
+        if path.suffix != ".json" and path.is_file():
+            try:
+                yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+                raise RecipeError(f"{path} cannot be read: {error}", hint="mend it, or move it away") from error
+            return

@@ -12,7 +12,7 @@ def address_towards(cidr: str) -> str:
     family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((str(next(network.hosts())), 9))
+            probe.connect((str(next(iter(network.hosts()))), 9))
         except OSError as error:
             words = f"this machine has no route to {cidr}: {error.strerror}"
             raise RecipeError(
