@@ -13,6 +13,7 @@ from imagebuild.report import Report
 from imagebuild.waiting import Deadline, wait_for
 
 TAIL_LINES = 20
+CORES = 2
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,12 @@ class Job:
     background: bool = False
 
 
-def run_jobs(jobs: Sequence[Job], report: Report, *, logs: Path, deadline: Deadline, cores: int = 2) -> "list[Running]":
+def run_jobs(
+    jobs: Sequence[Job], report: Report, *, logs: Path, mark: Mapping[str, str], deadline: Deadline
+) -> "list[Running]":
     """Run all jobs; each job's seconds are noted as it ends, its output is in logs/setup-NAME.log.
 
+    `mark`: variables that every job gets; by them a later run finds and ends what a killed one has left.
     Returns when all are done, but for the background ones, which are started and handed back for the caller to await and to end.
     The first failure ends the others and raises LabError with the tail of its log; so does the deadline.
     """
@@ -48,8 +52,8 @@ def run_jobs(jobs: Sequence[Job], report: Report, *, logs: Path, deadline: Deadl
                 report.note(f"{name}: {one.seconds():.1f} s")
         for job in list(waiting.values()):
             busy = sum(one.job.heavy and not one.job.background for one in running.values())
-            if done.issuperset(job.needs) and (not job.heavy or busy < cores):
-                running[job.name] = Running(waiting.pop(job.name), logs)
+            if done.issuperset(job.needs) and (not job.heavy or busy < CORES):
+                running[job.name] = Running(waiting.pop(job.name), logs, mark)
         return True if not waiting and all(one.job.background for one in running.values()) else None
 
     try:
@@ -64,7 +68,7 @@ def run_jobs(jobs: Sequence[Job], report: Report, *, logs: Path, deadline: Deadl
 class Running:
     """A job under way, in a process group of its own."""
 
-    def __init__(self, job: Job, logs: Path) -> None:
+    def __init__(self, job: Job, logs: Path, mark: Mapping[str, str]) -> None:
         self.job = job
         self.log = logs / f"setup-{job.name}.log"
         self._begun = time.monotonic()
@@ -74,7 +78,7 @@ class Running:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **job.environment},
+                env={**os.environ, **job.environment, **mark},
                 start_new_session=True,
             )
         assert self._process.stdin is not None

@@ -60,6 +60,7 @@ def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float
     with hold_lock(place.root / "lock", report, deadline=deadline):
         count = supervision.read_fake_hosts(place) if fake_hosts is None else fake_hosts
         background = _prepare(place, report, deadline)
+        _guard_state(place)
         try:
             _start(place, report, count, deadline)
             _fill(place, report, count)
@@ -145,12 +146,17 @@ def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]
         jobs += databases.plan_template(place)
     if jobs:
         with report.step("prepare", "prepare the lab"):
-            background = run_jobs([*jobs, *images.plan_images(place)], report, logs=place.logs, deadline=deadline)
+            background = run_jobs(
+                [*jobs, *images.plan_images(place)],
+                report,
+                logs=place.logs,
+                mark={processes.MARK_VARIABLE: place.mark},
+                deadline=deadline,
+            )
     if databases.read_maker(place) is None:
         databases.finish_template(place)
         databases.make_state(place)
     databases.check_state(place)
-    _guard_state(place)
     return background
 
 

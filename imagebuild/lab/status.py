@@ -11,6 +11,7 @@ from imagebuild.lab.processes import find_processes, measure_memory
 from imagebuild.lab.supervision import read_fake_hosts, read_running
 
 RECENT_EVENTS = 10
+STARTING_SECONDS = 60.0
 MENTIONED = ("died", "killed", "supervisor started", "stopping")
 
 
@@ -28,7 +29,7 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class LabStatus:
-    """The lab as a whole. `state`: absent, stopped, running, broken (its supervisor or a service is not well) or 'other version'."""
+    """The lab as a whole. `state`: absent, stopped, starting, running, broken (something is not well) or 'other version'."""
 
     state: str
     root: Path
@@ -87,7 +88,11 @@ def _judge(place: Layout) -> str:
         return "other version"
     if running is None:
         return "broken" if find_processes(place) else "stopped"
-    return "running" if running.is_ready() else "broken"
+    if running.is_ready():
+        return "running"
+    restarts = sum(s["restarts"] for s in running.services.values())
+    young = time.monotonic() - running.since_monotonic < STARTING_SECONDS
+    return "starting" if young and not restarts and not running.stopping else "broken"
 
 
 def _read_services(place: Layout) -> tuple[ServiceStatus, ...]:

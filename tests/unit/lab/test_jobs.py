@@ -48,6 +48,7 @@ def test_a_deadline_stops_what_runs(tmp_path: Path) -> None:
             [sh("slow", f"echo $$ > {tmp_path}/pid; exec sleep 60")],
             SilentReport(),
             logs=tmp_path,
+            mark=MARK,
             deadline=Deadline.after(0.5),
         )
     assert not is_alive(int((tmp_path / "pid").read_text(encoding="ascii")))
