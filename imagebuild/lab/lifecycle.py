@@ -133,8 +133,10 @@ def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]
     if running and _is_current(place, running) and not running.stopping:
         return background
     _stop(place, report, guests=databases.read_maker(place) != layout.digest_state(place.root))
-    if databases.read_maker(place) not in (None, layout.digest_state(place.root)):
-        report.note("the lab was made by another version: its servers, images and networks go, a new one is made")
+    maker = databases.read_maker(place)
+    if maker != layout.digest_state(place.root):
+        if maker:
+            report.note("the lab was made by another version: its servers, images and networks go, a new one is made")
         _drop_state(place)
     missing = packages.find_missing_packages()
     if missing:
@@ -169,13 +171,16 @@ def _guard_state(place: Layout) -> None:
 
 
 def _drop_state(place: Layout) -> None:
-    """A state is renamed before it is removed: half of one is never taken for a whole."""
+    """Remove the state and the guests' definitions, also where a killed run has removed half of it.
+
+    The state is renamed first: half of one is never taken for a whole. What libvirt found out about this machine's QEMU stays.
+    """
     old = place.state.with_name("state.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.state.exists():
         place.state.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(place.libvirt, ignore_errors=True)
+    for folder in (old, *(place.libvirt / name for name in ("etc", "lib", "log", "run"))):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(place: Layout, report: Report, fake_hosts: int, deadline: Deadline) -> None:
