@@ -1,9 +1,13 @@
 """The lab for tests on real virtual machines: brought up once, one cloud, clones that are always deleted again."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -163,3 +167,24 @@ def machines(cloud: OpenStackCloud) -> Iterator[Machines]:
     made = Machines(cloud)
     yield made
     made.delete_all()
+
+
+@pytest.fixture(scope="session")
+def broker(lab: lifecycle.LabCloud) -> Iterator[list[dict[str, Any]]]:
+    """A connection broker as far as the agents know it: what they have registered with, in order. Where the recipe says it is."""
+    heard: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("172.16.100.1", 8089), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield heard
+    server.shutdown()
+    server.server_close()

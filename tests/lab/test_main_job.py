@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -133,7 +134,7 @@ def clone_state(guest: Guest) -> dict[str, object]:
     )
 
 
-def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines) -> None:
+def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines, broker: list[dict[str, Any]]) -> None:
     first, second = (machines.boot(built, name=name) for name in ("desktop-1", "desktop-2"))
     states = []
     for machine in (first, second):
@@ -150,6 +151,8 @@ def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines) -
         assert state["stamp"]["recipe"] == "win7-vdi"  # type: ignore[index]
         assert state["rdp"]["enabled"]  # type: ignore[index]
     assert states[0]["machine_sid"] != states[1]["machine_sid"]
+    registered = {said["name"]: said["address"] for said in broker}
+    assert {"DESKTOP-1": first.address, "DESKTOP-2": second.address}.items() <= registered.items()
     assert first.address != second.address
 
 
