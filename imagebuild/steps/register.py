@@ -10,8 +10,12 @@ from imagebuild.step import Context, Minutes, Step
 
 _BUILD = "imagebuild_build"
 _LEAST_RAM_MIB = 1024
-# What Nova copies from the builder onto its snapshot and what would mislead whoever boots the image.
+# What Nova copies from the builder or from the base image onto its snapshot and what would mislead whoever boots the image.
 _BUILDER_ONLY = (
+    "imagebuild_sha256",
+    "owner_specified.openstack.md5",
+    "owner_specified.openstack.object",
+    "owner_specified.openstack.sha256",
     "hw_cdrom_bus",
     "hw_scsi_model",
     "base_image_ref",
