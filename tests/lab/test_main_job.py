@@ -160,7 +160,7 @@ def test_without_drivers_a_clone_stops_with_0x7b(machines: Machines) -> None:
     clone = machines.boot("win7-sp1-x64", name="no-drivers", root_bus="virtio")
     console = clone.wait_for_console("0x0000007B")
     assert "STOP" in console
-    assert not clone.answers(seconds=5)
+    assert not clone.answers(seconds=15)
 
 
 def test_without_sysprep_clones_share_the_sid_and_the_lease(machines: Machines) -> None:
@@ -175,7 +175,7 @@ def test_without_sysprep_clones_share_the_sid_and_the_lease(machines: Machines) 
     console = clone.wait_for_console(f"machine SID {sid}")
     assert clone.address != master.address
     assert f"address {master.address}" in console, "it believes in the master's lease"
-    assert not clone.answers(seconds=5)
+    assert not clone.answers(seconds=15)
 
 
 def test_without_dhcp_release_a_clone_has_a_stale_address(project: Project, machines: Machines) -> None:
@@ -187,7 +187,7 @@ def test_without_dhcp_release_a_clone_has_a_stale_address(project: Project, mach
         clone = machines.boot(image, name="stale")
         console = clone.wait_for_console("stale")
         assert clone.address not in console.split("stale")[1].splitlines()[0]
-        assert not clone.answers(seconds=5)
+        assert not clone.answers(seconds=15)
     finally:
         machines.cloud.update_image(image, protected=False)
         machines.cloud.delete("image", image, deadline=Deadline.after(60))
