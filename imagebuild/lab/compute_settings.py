@@ -29,42 +29,8 @@ remote_display_port_max = {VNC_PORTS[1]}
 
 def make_nova(place: Place) -> Settings:
     """Nova: libvirt with QEMU's own CPU emulation, always; quotas as a small real cloud has them."""
-    login = place.login()
-    helper = {
-        "helper_command": "/bin/false"
-    }  # privileged code runs in the service itself; a privsep daemon would be a mistake
     return {
-        "DEFAULT": {
-            **place.logging("nova"),
-            "transport_url": "fake:///",
-            "rpc_response_timeout": 60,
-            "my_ip": "127.0.0.1",
-            "host": HOST,
-            "state_path": place.state / "nova",
-            "instances_path": place.state / "nova" / "instances",
-            "compute_driver": "libvirt.LibvirtDriver",
-            "concurrency_backend": "threading",
-            "force_config_drive": "true",
-            "mkisofs_cmd": "/usr/bin/genisoimage",
-            "vif_plugging_is_fatal": "false",  # nobody reports a port as plugged
-            "vif_plugging_timeout": 0,
-            "default_schedule_zone": ZONE,  # keeps servers off the fake hosts, which have a zone of their own
-            "reserved_host_memory_mb": 0,
-            "cpu_allocation_ratio": 64.0,
-            "ram_allocation_ratio": 4.0,
-            "disk_allocation_ratio": 20.0,
-            "report_interval": 10,
-            "service_down_time": 60,
-            "periodic_fuzzy_delay": 0,
-            "update_resources_interval": 0,
-            "resume_guests_state_on_host_boot": "false",
-            "shutdown_timeout": 10,
-            "web": place.layout.web,  # the console proxy wants a folder of pages; clients bring their own
-            "allow_resize_to_same_host": "true",
-            "block_device_allocate_retries_interval": 1,
-            "max_concurrent_builds": 10,
-            "max_concurrent_snapshots": 10,
-        },
+        "DEFAULT": _nova_itself(place) | _nova_pace(),
         "api": {"auth_strategy": "keystone"},
         "wsgi": {"api_paste_config": place.etc("nova/api-paste.ini")},
         "api_database": place.database("nova_api"),
@@ -73,6 +39,58 @@ def make_nova(place: Place) -> Settings:
         "conductor": {"workers": 1},
         "filter_scheduler": {"track_instance_changes": "false"},
         "quota": {"instances": 20, "cores": 40, "ram": 40960},
+        **_nova_hypervisor(place),
+        **_nova_neighbours(place),
+        **place.shared_behind_keystone(),
+    }
+
+
+def _nova_itself(place: Place) -> dict[str, object]:
+    """Where it is and how it treats servers."""
+    return {
+        **place.logging("nova"),
+        "transport_url": "fake:///",
+        "my_ip": "127.0.0.1",
+        "host": HOST,
+        "state_path": place.state / "nova",
+        "instances_path": place.state / "nova" / "instances",
+        "web": place.layout.web,  # the console proxy wants a folder of pages; clients bring their own
+        "compute_driver": "libvirt.LibvirtDriver",
+        "concurrency_backend": "threading",
+        "force_config_drive": "true",
+        "mkisofs_cmd": "/usr/bin/genisoimage",
+        "default_schedule_zone": ZONE,  # keeps servers off the fake hosts, which have a zone of their own
+        "reserved_host_memory_mb": 0,
+        "cpu_allocation_ratio": 64.0,
+        "ram_allocation_ratio": 4.0,
+        "disk_allocation_ratio": 20.0,
+        "resume_guests_state_on_host_boot": "false",
+        "allow_resize_to_same_host": "true",
+    }
+
+
+def _nova_pace() -> dict[str, object]:
+    """How long it waits for what, and how often it looks."""
+    return {
+        "rpc_response_timeout": 60,
+        "vif_plugging_is_fatal": "false",  # nobody reports a port as plugged
+        "vif_plugging_timeout": 0,
+        "report_interval": 10,
+        "service_down_time": 60,
+        "periodic_fuzzy_delay": 0,
+        "update_resources_interval": 0,
+        "shutdown_timeout": 10,
+        "block_device_allocate_retries_interval": 1,
+        "max_concurrent_builds": 10,
+        "max_concurrent_snapshots": 10,
+    }
+
+
+def _nova_hypervisor(place: Place) -> Settings:
+    """libvirt, its screens, and who runs privileged code."""
+    # It runs in the service itself, which is root; a privsep daemon would be a mistake, and this makes it a loud one.
+    helper = {"helper_command": "/bin/false"}
+    return {
         "libvirt": {
             "virt_type": "qemu",
             "cpu_mode": "none",
@@ -91,15 +109,21 @@ def make_nova(place: Place) -> Settings:
         },
         # the stand-in's disk begins with a boot sector and a file system; the check takes that for a broken partition table
         "workarounds": {"disable_deep_image_inspection": "true"},
+        "nova_sys_admin": helper,
+        "vif_plug_ovs_privileged": helper,
+        "privsep_osbrick": helper,
+    }
+
+
+def _nova_neighbours(place: Place) -> Settings:
+    """The other services. Nova shows its own token beside the user's: Cinder detaches nothing without."""
+    login = place.login()
+    return {
         "glance": {"region_name": REGION, "endpoint_override": url_of("glance"), "num_retries": 1},
         "neutron": {**login, "endpoint_override": url_of("neutron")},
         "placement": {**login, "endpoint_override": url_of("placement")},
         "cinder": {"catalog_info": "volumev3::publicURL", "os_region_name": REGION},
         "service_user": {**login, "send_service_user_token": "true"},
-        "nova_sys_admin": helper,
-        "vif_plug_ovs_privileged": helper,
-        "privsep_osbrick": helper,
-        **place.shared_behind_keystone(),
     }
 
 

@@ -1,6 +1,5 @@
 """The tool's side of the lab's supervisor: writes its plan, starts it, waits for its services, stops it."""
 
-import hashlib
 import json
 import os
 import signal
@@ -10,34 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.errors import LabError
-from imagebuild.lab import layout
-from imagebuild.lab.layout import PORTS, Layout
+from imagebuild.lab.layout import Layout
 from imagebuild.lab.processes import MARK_VARIABLE, await_end, is_alive
+from imagebuild.lab.service_plan import make_plan
 from imagebuild.waiting import Deadline, wait_for
 
-# Libraries that most services import. The supervisor imports them once and forks: that saves a fifth of the memory, and seconds at
-# the start.
-PRELOAD = (
-    "labservices.native_threads",
-    "cheroot.wsgi",
-    "dateutil.parser",
-    "dogpile.cache",
-    "jinja2",
-    "jsonschema",
-    "keystonemiddleware.auth_token",
-    "openstack.connection",
-    "oslo_db.options",
-    "oslo_db.sqlalchemy.enginefacade",
-    "oslo_messaging",
-    "oslo_middleware",
-    "oslo_policy.policy",
-    "oslo_reports.guru_meditation_report",
-    "oslo_versionedobjects.base",
-    "paste.deploy",
-    "routes.middleware",
-    "sqlalchemy.dialects.sqlite",
-    "sqlalchemy.orm",
-)
 STOP_SECONDS = 20.0
 TAIL_LINES = 20
 
@@ -88,82 +64,6 @@ def write_plan(place: Layout, *, fake_hosts: int) -> bool:
     path.with_suffix(".new").write_text(text, encoding="utf-8")
     path.with_suffix(".new").replace(path)
     return True
-
-
-def make_plan(place: Layout, *, fake_hosts: int) -> dict[str, Any]:
-    """The services, in which order they stop, and what they share."""
-    conf = place.conf
-    nova_conf = str(conf / "nova.conf")
-
-    def web(name: str, module: str, **environment: Any) -> dict[str, Any]:
-        return _service(name, "labservices.web:main", [module, str(PORTS[name])], **environment)
-
-    daemon = ["unshare", "--mount", str(place.python), "-m", "labservices.libvirt_daemon", str(place.libvirt)]
-    services = [
-        {"name": "libvirtd", "command": daemon, "environment": {}, "needs": [], "probe": str(place.libvirt_socket)},
-        web(
-            "keystone",
-            "keystone.wsgi.api",
-            OS_KEYSTONE_CONFIG_DIR=conf,
-            OS_KEYSTONE_CONFIG_FILES=conf / "keystone.conf",
-        ),
-        _service(
-            "nova",
-            "labservices.compute:main",
-            [nova_conf, str(PORTS["nova"]), str(fake_hosts)],
-            needs=("keystone", "placement", "neutron", "libvirtd"),
-            OS_NOVA_CONFIG_DIR=conf,
-            OS_NOVA_CONFIG_FILES="nova.conf",
-            OS_NOVA_DISABLE_EVENTLET_PATCHING="true",
-        )
-        # Nova closes its host when it loses libvirt, and opens it again a minute later; a new Nova does at once
-        | {"restarts_with": ["libvirtd"]},
-        _service(
-            "neutron",
-            "labservices.network:main",
-            [str(PORTS["neutron"])],
-            OS_NEUTRON_CONFIG_DIR=conf,
-            OS_NEUTRON_CONFIG_FILES="neutron.conf",
-        ),
-        web("placement", "placement.wsgi.api", OS_PLACEMENT_CONFIG_DIR=conf),
-        web("glance", "glance.wsgi.api", OS_GLANCE_CONFIG_DIR=conf),
-        _service(
-            "cinder",
-            "labservices.volume:main",
-            [str(conf / "cinder.conf"), str(PORTS["cinder"])],
-            needs=("keystone", "glance"),
-            OS_CINDER_DISABLE_EVENTLET_PATCHING="true",
-        ),
-        _service(
-            "console",
-            "labservices.console:main",
-            [nova_conf],
-            needs=("nova",),
-            OS_NOVA_DISABLE_EVENTLET_PATCHING="true",
-        ),
-    ]
-    names = [str(service["name"]) for service in services]
-    guests = _service("guests", "labservices.guests:main", [place.libvirt_uri]) | {"once": True}
-    plan: dict[str, Any] = {
-        "digest": layout.digest_code(),
-        "fake_hosts": fake_hosts,
-        "preload": PRELOAD,
-        "services": services,
-        "stop_phases": [{"errand": guests, "services": names[1:]}, {"services": names[:1]}],
-    }
-    return plan | {"number": hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:16]}
-
-
-def _service(
-    name: str, function: str, arguments: list[str], *, needs: tuple[str, ...] = (), **environment: object
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "function": function,
-        "arguments": arguments,
-        "needs": list(needs),
-        "environment": {key: str(value) for key, value in environment.items()},
-    }
 
 
 def start_supervisor(place: Layout) -> "subprocess.Popen[bytes]":

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from imagebuild.lab import supervision
+from imagebuild.lab import service_plan, supervision
 from imagebuild.lab.layout import Layout
 
 PLACE = Layout(Path("/lab"))
 
 
 def test_every_need_and_every_stop_is_a_service() -> None:
-    plan = supervision.make_plan(PLACE, fake_hosts=0)
+    plan = service_plan.make_plan(PLACE, fake_hosts=0)
     names = [service["name"] for service in plan["services"]]
     assert len(set(names)) == len(names)
     assert {need for service in plan["services"] for need in service["needs"]} <= set(names)
@@ -18,13 +18,13 @@ def test_every_need_and_every_stop_is_a_service() -> None:
 
 
 def test_guests_are_ended_while_libvirtd_still_runs() -> None:
-    first, last = supervision.make_plan(PLACE, fake_hosts=0)["stop_phases"]
+    first, last = service_plan.make_plan(PLACE, fake_hosts=0)["stop_phases"]
     assert first["errand"]["name"] == "guests"
     assert last["services"] == ["libvirtd"]
 
 
 def test_fake_hosts_change_nova_and_nothing_else() -> None:
-    without, with_them = (supervision.make_plan(PLACE, fake_hosts=count)["services"] for count in (0, 8))
+    without, with_them = (service_plan.make_plan(PLACE, fake_hosts=count)["services"] for count in (0, 8))
     changed = [a["name"] for a, b in zip(without, with_them, strict=True) if a != b]
     assert changed == ["nova"]
 
