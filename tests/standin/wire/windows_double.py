@@ -46,6 +46,9 @@ class WindowsDouble:
     def password_of(self, user: str) -> str | None:
         return self.passwords.get(user.lower())
 
+    def machine_sid(self) -> str | None:
+        return "S-1-5-21-1-2-3"
+
     def computer_name(self) -> str:
         return "DOUBLE"
 

@@ -35,8 +35,10 @@ def main() -> None:
     else:
         address = None
         machine.unplug()
+    source = "by the stale lease on its disk" if verdict.stale_address else "by DHCP"
+    machine.console(f"{BANNER}: machine SID {windows.machine_sid() or 'none, it is generalized'}")
     machine.console(
-        f"{BANNER}: {windows.computer_name()} has {address or 'no address'} after {machine.uptime_seconds():.1f} s"
+        f"{BANNER}: {windows.computer_name()} has {address or 'no address'} {source} after {machine.uptime_seconds():.1f} s"
     )
     windows.start(address)
     serve(machine, windows)

@@ -51,6 +51,10 @@ class Host(Protocol):
         """The user's password; None for a user that is unknown or may not log on."""
         ...
 
+    def machine_sid(self) -> str | None:
+        """For the console."""
+        ...
+
     def computer_name(self) -> str:
         """The machine's NetBIOS name."""
         ...

@@ -88,6 +88,10 @@ class Windows:
         """The password to check a logon against; None refuses every one."""
         return None if "winrm-refuses" in self._guest.faults else self._guest.identity.password_of(user)
 
+    def machine_sid(self) -> str | None:
+        """The SID that this machine has now; None after a generalize, until its first boot makes one."""
+        return self._guest.identity.sid
+
     def computer_name(self) -> str:
         """The NetBIOS name."""
         return self._guest.identity.computer_name()
