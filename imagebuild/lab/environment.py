@@ -70,9 +70,8 @@ def _run(command: list[str], *, uv: bool = False) -> int:
 
 def _ask_pip(name: str) -> str:
     """A value of pip's settings, or nothing."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", name], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "pip", "config", "get", name]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return asked.stdout.strip() if asked.returncode == 0 else ""
 
 

@@ -52,6 +52,7 @@ def up(report: Report, *, fake_hosts: int | None = None, deadline_seconds: float
     if not is_root():
         readable = os.access(place.clouds_yaml, os.R_OK)
         if not (readable and is_well(place) and fake_hosts in (None, supervision.read_fake_hosts(place))):
+            _tell_packages(report)
             wish = [] if fake_hosts is None else [str(fake_hosts)]
             run_as_root(report, "up", *wish)
         return cloud
@@ -95,6 +96,7 @@ def down(report: Report) -> None:
         return report.note("there is no lab")
     with hold_lock(place.root / "lock", report, deadline=Deadline.after(LOCK_SECONDS)):
         _stop(place, report)
+        network.block_subnet()  # also after a reboot of the machine, which has taken the route away
     return None
 
 
@@ -138,9 +140,7 @@ def _prepare(place: Layout, report: Report, deadline: Deadline) -> list[Running]
         if maker:
             report.note("the lab was made by another version: its servers, images and networks go, a new one is made")
         _drop_state(place)
-    missing = packages.find_missing_packages()
-    if missing:
-        report.note(f"Debian packages to be installed: {' '.join(missing)}")
+    missing = _tell_packages(report)
     environment = packages.plan_environment(place)
     packages.copy_code(place)
     jobs = [*packages.plan_packages(missing), *environment]
@@ -168,6 +168,14 @@ def _guard_state(place: Layout) -> None:
         if entry.is_dir():
             entry.chmod(0o700)
     place.state.chmod(0o711)
+
+
+def _tell_packages(report: Report) -> list[str]:
+    """The Debian packages that will be installed, said before it happens."""
+    missing = packages.find_missing_packages()
+    if missing:
+        report.note(f"Debian packages to be installed: {' '.join(missing)}")
+    return missing
 
 
 def _drop_state(place: Layout) -> None:

@@ -8,6 +8,7 @@ from imagebuild.errors import LabError
 from imagebuild.lab.layout import SUBNET, Layout
 
 METRIC = 42_949_672  # far above any other route: the bridge's own route (metric 0) wins while the bridge is up
+COMMAND_SECONDS = 20
 INTERFACES = Path("/sys/class/net")
 
 
@@ -59,7 +60,12 @@ def _read(path: Path) -> str:
 
 
 def _ip(*arguments: str) -> str:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
+    except FileNotFoundError as error:
+        raise LabError("there is no `ip` command", hint="apt-get install iproute2") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"ip {' '.join(arguments)} hangs", hint="look at the kernel's log") from error
     if done.returncode:
         raise LabError(
             f"ip {' '.join(arguments)} failed: {done.stderr.strip()}",

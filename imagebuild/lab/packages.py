@@ -36,6 +36,7 @@ SERVICES = (
     "openstack-placement",
     "python-openstackclient",
 )
+QUERY_SECONDS = 60
 BINDING = ("libvirt-python",)
 APT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 
@@ -45,7 +46,7 @@ def find_missing_packages() -> list[str]:
     wanted = sorted({*DEBIAN, *host_packages(), *_headers()})
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\\n", *wanted]
     try:
-        shown = subprocess.run(query, capture_output=True, text=True, check=False)
+        shown = subprocess.run(query, capture_output=True, text=True, check=False, timeout=QUERY_SECONDS)
     except FileNotFoundError as error:
         raise LabError(
             "this is not a Debian machine: dpkg-query is missing", hint="the lab runs on Debian 12"
@@ -69,7 +70,10 @@ def plan_packages(missing: list[str]) -> list[Job]:
     if _is_apt_interrupted():
         jobs.append(Job("dpkg", ["dpkg", "--configure", "-a"], environment=APT))
     simulated = subprocess.run(
-        ["apt-get", "install", "--simulate", "--no-install-recommends", *missing], capture_output=True, check=False
+        ["apt-get", "install", "--simulate", "--no-install-recommends", *missing],
+        capture_output=True,
+        check=False,
+        timeout=QUERY_SECONDS,
     )
     if simulated.returncode or not any(Path("/var/lib/apt/lists").glob("*Packages*")):
         jobs.append(Job("apt-lists", ["apt-get", "update", "-q"], needs=tuple(j.name for j in jobs), environment=APT))

@@ -16,6 +16,8 @@ from imagebuild.waiting import Deadline, wait_for
 
 STOP_SECONDS = 20.0
 TAIL_LINES = 20
+LARGE_LOG = 20_000_000
+"""Bytes. A log that has grown beyond is put aside when the lab starts; the one put aside before goes."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ def write_plan(place: Layout, *, fake_hosts: int) -> bool:
 def start_supervisor(place: Layout) -> "subprocess.Popen[bytes]":
     """Start the supervisor in a session of its own; it outlives us."""
     (place.run / "services.json").unlink(missing_ok=True)
+    for log in place.logs.iterdir():
+        if log.suffix != ".old" and log.stat().st_size > LARGE_LOG:
+            log.replace(log.with_name(f"{log.name}.old"))
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",

@@ -77,6 +77,7 @@ def _call(spec: dict[str, Any]) -> None:
 def answers(path: str) -> bool:
     """Whether somebody listens on that Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.5)
         try:
             probe.connect(path)
         except OSError:

@@ -63,7 +63,7 @@ class Dhcp:
             os.kill(pid, signal.SIGHUP)
         else:
             self.stop()
-            subprocess.run(self._command(subnets), check=True, capture_output=True)
+            subprocess.run(self._command(subnets), check=True, capture_output=True, timeout=20)
         self._served = new
 
     def stop(self) -> None:

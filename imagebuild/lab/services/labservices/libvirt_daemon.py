@@ -41,7 +41,7 @@ def _add_account(folder: Path, place: str, line: str) -> None:
 
 
 def _mount(source: Path, place: str) -> None:
-    subprocess.run(["mount", "--bind", str(source), place], check=True)
+    subprocess.run(["mount", "--bind", str(source), place], check=True, timeout=20)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ STEADY_SECONDS = (
 LONGEST_PAUSE = 15.0
 STOP_SECONDS = 4.0  # from SIGTERM to SIGKILL
 PROBE_SECONDS = 0.05
+ERRAND_SECONDS = 8.0  # the guests are asked for five; a libvirtd that hangs gets no more
 
 
 class Supervisor:
@@ -102,6 +103,7 @@ class Supervisor:
         """How long nothing can happen but by a signal or a service's word."""
         now = time.monotonic()
         dues = [s.due - now for s in self.services.values() if s.state in ("stopped", "pausing", "stopping")]
+        dues += [s.since + ERRAND_SECONDS - now for s in self.services.values() if s.pid and s.spec.get("once")]
         if any(s.state == "starting" and s.spec.get("probe") for s in self.services.values()):
             dues.append(PROBE_SECONDS)
         return max(0.0, min([60.0, *dues]))
@@ -203,7 +205,12 @@ class Supervisor:
         if spec["name"] not in self.services:
             self.services[spec["name"]] = Service(spec)
             self._start(self.services[spec["name"]])
-        return not self.services[spec["name"]].pid
+        errand = self.services[spec["name"]]
+        if errand.pid and time.monotonic() > errand.since + ERRAND_SECONDS:
+            self.record("killed", service=errand.name, pid=errand.pid)
+            os.kill(errand.pid, signal.SIGKILL)
+            return True
+        return not errand.pid
 
     # -- files and signals
     def _read_plan(self) -> None:

@@ -130,7 +130,7 @@ class TapDriver(api.MechanismDriver):
             act(network)
         except subprocess.CalledProcessError as error:
             LOG.error("network %s: %s: %s", network, error, error.stderr)
-        except (OSError, NetlinkError) as error:
+        except (OSError, NetlinkError, subprocess.TimeoutExpired) as error:
             LOG.error("network %s: %s", network, error)
 
     def _sync(self, network: str) -> None:
@@ -193,4 +193,4 @@ class TapDriver(api.MechanismDriver):
 
 def run(*command: str) -> None:
     """Run a command of iproute2; CalledProcessError carries what it said."""
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
