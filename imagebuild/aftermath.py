@@ -65,9 +65,8 @@ def _take_away(context: Context, folder: BuildFolder) -> list[str]:
 
 
 def _keep(context: Context, folder: BuildFolder) -> list[str]:
-    context.journal.write(
-        "kept"
-    )  # before the cloud is asked: it may not answer, and a sweep must leave it alone all the same
+    # Before the cloud is asked: it may not answer, and a sweep must leave the builder alone all the same.
+    context.journal.write("kept")
     things = leftovers(context.cloud, context.build.id)
     told = [f"stands: {thing}" for thing in things]
     address = context.facts.get("guest_address")
@@ -83,6 +82,8 @@ def _save_console(context: Context, folder: BuildFolder) -> None:
     if server is None:
         return
     try:
-        folder.save("console.log", context.cloud.console_log(server))
+        log = context.cloud.console_log(server)
+        if log:  # Nova has none of a machine that is off
+            folder.save("console.log", log)
     except (CloudError, OSError) as error:
         context.report.warn(f"the console log could not be saved: {error}")

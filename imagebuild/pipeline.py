@@ -117,8 +117,11 @@ def images(recipe: str | None, settings: Settings, report: Report) -> None:
     if not versions:
         report.say("no images yet; to make one: invoke build win7-vdi", images=[])
         return
-    for line in table(versions):
-        report.say(line)
+    heading, *lines = table(versions)
+    report.say(heading)
+    for line, one in zip(lines, versions, strict=True):
+        told = {"id": one.image.id, "status": one.image.status, "protected": one.image.protected}
+        report.say(line, image=one.image.name, recipe=one.recipe, version=one.version, **told)
 
 
 def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, foreign: bool) -> int:
