@@ -119,7 +119,7 @@ def reset(report: Report) -> None:
             credentials.unlink_command(place)
             network.unblock_subnet()
             for entry in sorted(place.root.iterdir(), key=lambda p: p.name == "lock"):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                _remove(entry)
         place.root.rmdir()
     return None
 
@@ -168,6 +168,16 @@ def _guard_state(place: Layout) -> None:
         if entry.is_dir():
             entry.chmod(0o700)
     place.state.chmod(0o711)
+
+
+def _remove(entry: Path) -> None:
+    """Remove a file or folder under another name: what a killed removal leaves is never taken for the whole."""
+    old = entry.with_name(f"removed-{entry.name.removeprefix('removed-')}")
+    entry.rename(old)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink()
 
 
 def _tell_packages(report: Report) -> list[str]:
