@@ -171,13 +171,15 @@ def _guard_state(place: Layout) -> None:
 
 
 def _remove(entry: Path) -> None:
-    """Remove a file or folder under another name: what a killed removal leaves is never taken for the whole."""
+    """Remove a file, or a folder under another name: what a killed removal leaves of it is never taken for the whole."""
     old = entry.with_name(f"removed-{entry.name.removeprefix('removed-')}")
-    entry.rename(old)
-    if old.is_dir():
+    if entry.is_dir():
+        if old != entry:
+            shutil.rmtree(old, ignore_errors=True)
+        entry.rename(old)
         shutil.rmtree(old)
     else:
-        old.unlink()
+        entry.unlink()
 
 
 def _tell_packages(report: Report) -> list[str]:

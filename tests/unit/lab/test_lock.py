@@ -31,6 +31,15 @@ def test_it_is_free_again_afterwards(tmp_path: Path) -> None:
             assert (tmp_path / "lab" / "lock").read_text(encoding="ascii") == str(os.getpid())
 
 
+def test_a_lock_that_its_holder_removed_is_made_anew(tmp_path: Path) -> None:
+    lock = tmp_path / "lab" / "lock"
+    with hold_lock(lock, SilentReport(), deadline=Deadline.after(0)):
+        lock.unlink()
+        lock.parent.rmdir()
+        with hold_lock(lock, SilentReport(), deadline=Deadline.after(0)):
+            assert lock.read_text(encoding="ascii") == str(os.getpid())
+
+
 @pytest.mark.effects
 def test_a_holder_is_named_and_a_killed_one_does_not_block(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
