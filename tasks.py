@@ -94,7 +94,7 @@ def reset(c: Context, json: bool = False) -> None:
 def test(c: Context, quick: bool = False) -> None:
     """Run the tests: linters, types, units, and the main job on real virtual machines."""
     marks = " -m 'not lab'" if quick else ""
-    c.run(f"{sys.executable} -m pytest{marks}", pty=sys.stdout.isatty())
+    c.run(f"{sys.executable} -m pytest{marks}", pty=sys.stdout.isatty(), in_stream=False)
 
 
 def _settings(cloud: str, on_error: str = "undo") -> pipeline.Settings:
