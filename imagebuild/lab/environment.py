@@ -4,6 +4,7 @@ With uv, which needs seconds where pip needs two minutes; where uv cannot be had
 pip is set up for), with pip.
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -27,10 +28,9 @@ def read_installed(place: Layout) -> set[str] | None:
 def main(root: str, *names: str) -> int:
     """Make the environment when it is missing, install the names, give an exit code. What is installed is written down at the end."""
     place = Layout(Path(root))
-    uv = _find_uv(place)
     if not place.python.exists():
-        _run([sys._base_executable, "-m", "venv", "--without-pip", str(place.venv)])  # type: ignore[attr-defined]
-    if not _install(place, uv, names):
+        _run([_base_python(), "-m", "venv", "--without-pip", str(place.venv)])
+    if not _install(place, names):
         return 1
     stamp = {"digest": digest_environment(), "names": sorted({*names, *(read_installed(place) or ())})}
     part = place.venv / f"{STAMP}.new"
@@ -39,21 +39,37 @@ def main(root: str, *names: str) -> int:
     return 0
 
 
-def _install(place: Layout, uv: str | None, names: tuple[str, ...]) -> bool:
+def _base_python() -> str:
+    """The interpreter below our own environment: environments are not made from environments."""
+    return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def _install(place: Layout, names: tuple[str, ...]) -> bool:
     constraints = ["-c", str(CONSTRAINTS)]
+    pip = _find_pip(place)
+    uv = _find_uv(place, pip)
     if uv and _run([uv, "pip", "install", "--python", str(place.python), *constraints, *names], uv=True) == 0:
         return True
     print("uv did not do it; trying pip", flush=True)
-    pip = [str(place.bootstrap / "bin" / "python"), "-m", "pip", "--python", str(place.python)]
-    return _run([*pip, "install", *constraints, *names]) == 0
+    return _run([*pip, "--python", str(place.python), "install", *constraints, *names]) == 0
 
 
-def _find_uv(place: Layout) -> str | None:
-    """The lab's own uv, installed when it is missing."""
-    uv = place.bootstrap / "bin" / "uv"
+def _find_pip(place: Layout) -> list[str]:
+    """Our own environment's pip; where it has none (uv makes such environments) one of the lab's."""
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    python = place.bootstrap / "bin" / "python"
+    if not python.exists():
+        _run([_base_python(), "-m", "venv", str(place.bootstrap)])
+    return [str(python), "-m", "pip"]
+
+
+def _find_uv(place: Layout, pip: list[str]) -> str | None:
+    """The lab's own uv, fetched when it is missing."""
+    folder = place.bootstrap / "uv"
+    uv = folder / "bin" / "uv"
     if not uv.exists():
-        _run([sys._base_executable, "-m", "venv", str(place.bootstrap)])  # type: ignore[attr-defined]
-        _run([str(place.bootstrap / "bin" / "python"), "-m", "pip", "install", "-q", "uv"])
+        _run([*pip, "install", "-q", "--target", str(folder), "uv"])
     return str(uv) if uv.exists() else None
 
 
