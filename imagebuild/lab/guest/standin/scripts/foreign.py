@@ -14,7 +14,7 @@ from imagebuild.lab.guest.standin.scripts.session import Session
 
 UPLOAD_SOURCE = re.compile(r'\$tmp_file_path = \[System\.IO\.Path\]::GetFullPath\("([^"]+)"\)')
 UPLOAD_TARGET = re.compile(r'\$dest_file_path = \[System\.IO\.Path\]::GetFullPath\("([^"]+)"')
-UPLOAD_CLEANUP = re.compile(r'(?i)Remove-Item\s+"?(\$env:TEMP\\winrmcp-[\w.-]+)"?')
+UPLOAD_CLEANUP = re.compile(r'(?i)Remove-Item\s+(?:\$tmp_file_path\b|"?(\$env:TEMP\\winrmcp-[\w.-]+)"?)')
 ANSIBLE_MARK = "`0`0`0`0"
 ANSIBLE_MODULE = re.compile(rb"(?:ansible[.](?:windows|builtin|legacy)[.])?(win_[a-z0-9_]+)")
 
@@ -46,7 +46,8 @@ def _restore_upload(session: Session, text: str) -> int:
 
 
 def _clean_upload(session: Session, text: str) -> int:
-    for path in UPLOAD_CLEANUP.findall(text):
+    named = [path for path in UPLOAD_CLEANUP.findall(text) if path]
+    for path in named or UPLOAD_SOURCE.findall(text):  # Packer puts the path in a variable first
         session.guest.files.remove(_place(path))
     return 0
 
