@@ -170,11 +170,7 @@ def digest_environment() -> str:
 @functools.cache
 def digest_code() -> str:
     """Changes when a running lab must be started anew, on newer code or other settings."""
-    ours = [
-        path
-        for path in SOURCE.glob("*.py")
-        if path.stem.endswith(("settings", "configuration", "supervision", "place"))
-    ]
+    ours = [path for path in SOURCE.glob("*.py") if path.stem.endswith(("settings", "configuration", "place", "plan"))]
     return digest_files(ours + find_services_files(), digest_environment())
 
 
