@@ -60,11 +60,11 @@ def sweep(
         pipeline.sweep(_settings(cloud), report, dry_run=dry_run, kept=kept, foreign=foreign)
 
 
-@task(help={"fake-hosts": "compute hosts without virtual machines, for scale tests"})
-def up(c: Context, fake_hosts: int = 0, json: bool = False) -> None:
+@task(help={"fake-hosts": "how many compute hosts without virtual machines, for scale tests (default: as they are)"})
+def up(c: Context, fake_hosts: int = -1, json: bool = False) -> None:
     """Bring the lab up: a real OpenStack on this machine."""
     with _told(json=json) as report:
-        lab = lifecycle.up(report, fake_hosts=fake_hosts)
+        lab = lifecycle.up(report, fake_hosts=fake_hosts if fake_hosts >= 0 else None)
         report.say(f"the lab is up; try: openstack --os-cloud {lab.name} image list", cloud=lab.name)
 
 
