@@ -50,7 +50,7 @@ def _install(wanted: str, *, tests: bool) -> None:
     if not (VENV / "bin" / "pip").exists():
         _make_environment()
     extra = "[dev]" if tests or wanted.endswith("+tests") else ""
-    subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "--editable", f"{PROJECT}{extra}"], check=True)
+    subprocess.run([VENV / "bin" / "pip", "install", "-qq", "--editable", f"{PROJECT}{extra}"], check=True)
     STAMP.write_text(wanted)
 
 

@@ -19,12 +19,13 @@ def configured_clouds(config_files: Sequence[Path] | None = None) -> tuple[str, 
     _refuse_broken([str(path) for path in config_files or loader.CONFIG_FILES])
     try:
         files = [str(path) for path in config_files] if config_files else None
-        names = openstack.config.OpenStackConfig(config_files=files).get_cloud_names()
+        config = openstack.config.OpenStackConfig(config_files=files)
     except exceptions.ConfigException as error:
         raise RecipeError(
             f"clouds.yaml cannot be used: {error}", hint="see `openstack --os-cloud NAME token issue`"
         ) from error
-    return tuple(sorted(str(name) for name in names))
+    empty = config.cloud_config["clouds"].get("defaults") == {}  # what the SDK makes up where nothing is configured
+    return tuple(sorted(str(name) for name in config.get_cloud_names() if not (empty and name == "defaults")))
 
 
 def _refuse_broken(files: Sequence[str]) -> None:

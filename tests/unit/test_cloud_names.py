@@ -1,5 +1,6 @@
 """Which clouds this machine knows by name."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def test_a_broken_file_is_refused_and_named(tmp_path: Path) -> None:
     path.write_text("clouds: {a: [\n")
     with pytest.raises(RecipeError, match="clouds.yaml cannot be read"):
         configured_clouds([path])
+
+
+def test_no_file_is_no_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    assert configured_clouds([tmp_path / "clouds.yaml"]) == ()
