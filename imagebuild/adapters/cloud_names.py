@@ -24,8 +24,9 @@ def configured_clouds(config_files: Sequence[Path] | None = None) -> tuple[str, 
         raise RecipeError(
             f"clouds.yaml cannot be used: {error}", hint="see `openstack --os-cloud NAME token issue`"
         ) from error
-    empty = config.cloud_config["clouds"].get("defaults") == {}  # what the SDK makes up where nothing is configured
-    return tuple(sorted(str(name) for name in config.get_cloud_names() if not (empty and name == "defaults")))
+    # Without a file the SDK makes a cloud up, called "defaults" (loader.py); "envvars" is one that the environment describes.
+    made_up = {"defaults"} if config.config_filename is None else set()
+    return tuple(sorted({str(name) for name in config.get_cloud_names()} - made_up))
 
 
 def _refuse_broken(files: Sequence[str]) -> None:
