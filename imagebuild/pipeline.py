@@ -30,7 +30,7 @@ from imagebuild.plan import Plan, describe_plan, make_plan
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
 from imagebuild.record import fold
 from imagebuild.report import Report
-from imagebuild.resolution import resolve
+from imagebuild.resolution import STANDIN_PROPERTY, resolve
 from imagebuild.runner import Failure, run_plan
 from imagebuild.secrets import Secret
 from imagebuild.step import Build, Context
@@ -182,6 +182,10 @@ def _plan(recipe: Recipe, cloud: Cloud, settings: Settings, report: Report) -> t
             address_towards(resolution.network.cidrs[0]) if wanted == "auto" and resolution.network.cidrs else wanted
         )
         report.note(f"{resolution.source.name} becomes {made.image_name}")
+        if STANDIN_PROPERTY in resolution.source.properties:
+            report.warn(
+                "this source is the lab's stand-in, not Windows: what comes out proves the pipeline, and is no desktop"
+            )
     return made, allow_from
 
 

@@ -11,6 +11,7 @@ from imagebuild.recipe import Recipe
 
 RECIPE_PROPERTY = "imagebuild_recipe"
 VERSION_PROPERTY = "imagebuild_version"
+STANDIN_PROPERTY = "imagebuild_standin"  # the lab marks its played Windows with it, and Nova hands it on to snapshots
 GIB = 1 << 30
 Found = TypeVar("Found")
 

@@ -10,9 +10,9 @@ from imagebuild.recipe_header import Header, Word
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, pause
 
-_AGAIN = frozenset(
-    {"retry", "server", "reboot_first", "none", "skip"}
-)  # update-codes.ps1: what a failed round asks for
+# update-codes.ps1: what a failed round may ask for and get. Right after a restart the network may still be on its way.
+_AGAIN = frozenset({"retry", "server", "reboot_first", "none", "skip", "no_network"})
+_TROUBLE = 4  # rounds that fail in a row: what time or a restart mends is mended by then
 _GIVE_UP_AFTER = 2  # failures of one update: a second try often succeeds after a restart, a third never did
 
 
@@ -69,7 +69,7 @@ class Updates(Step):
             rounds.add(done)
             if rounds.quiet >= 2:
                 break
-            self._between(done, context, deadline=deadline)
+            self._between(done, rounds, context=context, deadline=deadline)
         else:
             raise StepFailed(
                 f"updates were still found after {self.max_rounds} rounds",
@@ -82,10 +82,10 @@ class Updates(Step):
         names = {"categories", "include_kb", "exclude_kb", "exclude_title_regex", "drivers", "previews", "optional"}
         return {name: value for name, value in self.model_dump(include=names).items() if value}
 
-    def _between(self, done: dict[str, Any], context: Context, *, deadline: Deadline) -> None:
+    def _between(self, done: dict[str, Any], rounds: "_Rounds", *, context: Context, deadline: Deadline) -> None:
         """What a round asks for before the next one."""
         failure = done["failure"]
-        if failure and failure["action"] not in _AGAIN:
+        if failure and (failure["action"] not in _AGAIN or rounds.troubled >= _TROUBLE):
             words = f"Windows Update cannot work: {failure['words']} ({failure['hresult']}, in {failure['phase']})"
             raise StepFailed(words, hint=f"advice of the code table: {failure['action']}", details=done["warnings"])
         if done["reboot_required"] or done["installed_count"] or (failure and failure["action"] == "reboot_first"):
@@ -113,11 +113,12 @@ class Updates(Step):
 
 
 class _Rounds:
-    """What the rounds have brought so far: who is in, who failed how often, how many searches in a row had nothing."""
+    """What the rounds have brought so far: who is in, who failed how often, how many in a row had nothing, or trouble."""
 
     def __init__(self) -> None:
         self.number = 0
         self.quiet = 0
+        self.troubled = 0
         self.installed: dict[str, str] = {}
         self._failed: Counter[str] = Counter()
         self._last: dict[str, tuple[list[str], str, str]] = {}
@@ -136,6 +137,7 @@ class _Rounds:
             elif update["result"] in ("failed", "aborted"):
                 self._failed[update["id"]] += 1
                 self._last[update["id"]] = (update["kb"], update["title"], f"{update['words']} ({update['hresult']})")
+        self.troubled = self.troubled + 1 if done["failure"] else 0
         idle = not done["updates"] and not done["failure"] and not done["reboot_required"]
         self.quiet = self.quiet + 1 if idle else 0
 

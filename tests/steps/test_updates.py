@@ -168,7 +168,7 @@ def test_a_code_that_a_repetition_does_not_mend_is_the_end(ready: World, action:
     assert caught.value.details == ("look at the proxy",)
 
 
-@pytest.mark.parametrize("action", ["retry", "server"])
+@pytest.mark.parametrize("action", ["retry", "server", "no_network"])
 def test_a_code_that_time_mends_is_waited_for(ready: World, action: str) -> None:
     play(ready, round_of(failure=failure(action)), NOTHING, NOTHING)
     before = ready.clock.now()
@@ -176,6 +176,13 @@ def test_a_code_that_time_mends_is_waited_for(ready: World, action: str) -> None
     assert ready.guest.restarts == []
     assert ready.clock.now() - before >= 30
     assert ready.facts["updates"]["rounds"] == 3
+
+
+def test_trouble_in_every_round_is_the_end(ready: World) -> None:
+    play(ready, *[round_of(failure=failure("no_network"))] * 8)
+    with pytest.raises(StepFailed, match="Windows Update cannot work"):
+        Updates().run(ready.context)
+    assert len(ready.guest.parameters_of("Install-Updates")) == 4
 
 
 def test_a_code_that_a_restart_mends_gets_one(ready: World) -> None:
