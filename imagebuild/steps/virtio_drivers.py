@@ -66,7 +66,9 @@ class VirtioDrivers(Step):
         if not (state["boot_ready"] and state["network_ready"]):
             reasons = [*state["reasons"], *state["warnings"]]
             raise StepFailed(
-                "this Windows would not boot on virtio", details=reasons, hint="0x7B in every clone: not published"
+                "this Windows would not boot on virtio",
+                details=reasons,
+                hint="clones would stop with 0x7B: a device of that bus must be there while its driver is installed",
             )
         versions = {driver["name"]: driver.get("version") for driver in done["drivers"]}
         context.report.note(f"{done['label']}: {len(versions)} drivers, boot-ready on {context.header.image.disk_bus}")
