@@ -13,43 +13,25 @@ from typing import Any
 
 import pytest
 
-from imagebuild.lab.guest.standin.hardware import certificate_sha256, make_certificate
 from imagebuild.lab.guest.standin.listening import Listeners
-from imagebuild.lab.guest.standin.machine import Device
 from imagebuild.lab.guest.standin.windows import Windows
 from imagebuild.waiting import Deadline, wait_for
+from tests.contract.standin_process import HostMachine
 
 pytestmark = pytest.mark.lab
 USER, PASSWORD = "Administrator", "Passw0rd!"
 TOOL_SECONDS = 60
 
 
-class LoopbackMachine:
-    """A `Machine` on IDE and e1000 that was booted by Nova with WinRM open for other tools."""
+class LoopbackMachine(HostMachine):
+    """A machine that was booted by Nova with WinRM open for other tools, and that no client may switch off."""
 
     def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
         self.lines: list[str] = []
 
     def console(self, text: str) -> None:
         self.lines.append(text)
-
-    def uptime_seconds(self) -> float:
-        return 60.0
-
-    def devices(self) -> tuple[Device, ...]:
-        return ()
-
-    def root_bus(self) -> str:
-        return "ide"
-
-    def nic(self) -> str | None:
-        return "e1000"
-
-    def mac(self) -> str | None:
-        return "fa:16:3e:00:00:01"
-
-    def cdroms(self) -> dict[str, Path]:
-        return {}
 
     def metadata(self) -> dict[str, Any]:
         return {
@@ -62,20 +44,8 @@ class LoopbackMachine:
     def user_data(self) -> bytes | None:
         return None
 
-    def ask_dhcp(self, stale: str | None) -> str | None:
-        return stale or "127.0.0.1"
-
     def release_dhcp(self) -> None:
         raise AssertionError("no client asked for that")
-
-    def address(self) -> str | None:
-        return "127.0.0.1"
-
-    def make_certificate(self, common_name: str, folder: Path) -> tuple[Path, Path]:
-        return make_certificate(common_name, folder)
-
-    def certificate_sha256(self, certificate: Path) -> str:
-        return certificate_sha256(certificate)
 
     def reboot(self) -> None:
         raise AssertionError("no client asked for that")
