@@ -67,9 +67,12 @@ class Guest:
             return None
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+def _free_ports() -> tuple[int, int]:
+    """Two that differ: both are held until both are known."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def started(
     """
     folder.mkdir(exist_ok=True)
     guest_files = folder / "serial.log", folder / "monitor"
-    port, tls_port = _free_port(), _free_port()
+    port, tls_port = _free_ports()
     command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-nodefaults", "-vga", "std", "-display", "none"]
     command += ["-drive", f"id=root,file={disk},format=raw,if=none,cache=unsafe", "-serial", f"file:{guest_files[0]}"]
     forward = f"hostfwd=tcp:127.0.0.1:{port}-:5985,hostfwd=tcp:127.0.0.1:{tls_port}-:5986"
