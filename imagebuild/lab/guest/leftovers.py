@@ -5,9 +5,11 @@ import fcntl
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from imagebuild.errors import LabError
+from imagebuild.waiting import Deadline, wait_for
 
 MNT_DETACH = 2
 LOOP_CLR_FD = 0x4C01
@@ -36,19 +38,41 @@ def clear_leftovers(folder: Path) -> list[str]:
 
 
 def _end_processes(folder: Path) -> list[str]:
-    """Processes whose environment says that they work in `folder` (TMP_DIR is handed down to every child of the build)."""
-    mark = f"TMP_DIR={folder}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
-                found.append(f"ended process {entry.name}")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
+    """Kill what still works in `folder`, pass by pass until a pass finds nothing.
+
+    One pass is not enough: a killed child makes its shell clean up, with children of its own, and a killed process may hold
+    its files for a moment more.
+    """
+    found: dict[int, str] = {}
+
+    def none_left() -> bool | None:
+        working = [pid for pid in _processes() if _works_in(folder, pid)]
+        for pid in working:
+            found[pid] = f"ended process {pid}"
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return None if working else True
+
+    wait_for(none_left, f"the end of the processes in {folder}", deadline=Deadline.after(30), every=0.05)
+    return list(found.values())
+
+
+def _processes() -> list[int]:
+    own = os.getpid()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) != own]
+
+
+def _works_in(folder: Path, pid: int) -> bool:
+    """By its environment (TMP_DIR is handed down to every child of the build), or by its current or root folder (sudo gives
+    its children an environment of their own). A zombie has none of these: it is gone already."""
+    entry = Path("/proc") / str(pid)
+    try:
+        if f"TMP_DIR={folder}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+            return True
+        places = [(entry / name).readlink() for name in ("cwd", "root")]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return any(place == folder or folder in place.parents for place in places)
 
 
 def _mounts_below(folder: Path) -> list[Path]:

@@ -142,3 +142,22 @@ def test_a_build_that_was_killed_is_begun_anew(image: Path, tmp_path: Path) -> N
     made_at = anew.stat().st_mtime_ns
     assert build_image(cache=cache, report=SilentReport(), deadline=Deadline.after(10)) == anew
     assert anew.stat().st_mtime_ns == made_at
+
+
+@pytest.mark.lab
+def test_processes_of_a_killed_build_are_ended_to_the_last(tmp_path: Path) -> None:
+    """A shell whose child is killed cleans up with new children; one of ours has no mark but works in the folder."""
+    work = tmp_path / "work"
+    work.mkdir()
+    marked = {**os.environ, "TMP_DIR": str(work)}
+    stubborn = "trap : TERM; for i in $(seq 50); do sleep 60; mkdir -p left/$i; done"
+    with (
+        subprocess.Popen(["bash", "-c", stubborn], cwd=work, env=marked) as shell,
+        subprocess.Popen(["sleep", "60"], cwd=work) as unmarked,
+        subprocess.Popen(["sleep", "60"], cwd=tmp_path) as foreign,
+    ):
+        lines = clear_leftovers(work)
+        assert not work.exists()
+        assert {f"ended process {shell.pid}", f"ended process {unmarked.pid}"} <= set(lines)
+        assert foreign.poll() is None
+        foreign.kill()
