@@ -81,6 +81,7 @@ class Server:
     fault: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""
+    image_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class Volume:
     gib: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""
+    image_id: str | None = None
+    """The image that it was filled from."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,26 @@ class Cloud(Protocol):
         hidden: bool | None = None,
     ) -> Image:
         """Change what is named and nothing else; a property of None is removed. Returns the image as the cloud has it now."""
+        ...
+
+    def reserve_image(self, image_id: str, name: str, *, properties: Mapping[str, str]) -> Image | None:
+        """Make an empty, hidden, private image record with this id (a UUID); None when somebody else has it or ever had it.
+
+        Glance keeps the ids of deleted images: an id can be taken once and never again, by whomever. That is what makes
+        it a claim. A record with the same id and the same properties is our own, made by a call whose answer was lost.
+        """
+        ...
+
+    def set_image_active(self, image_id: str, *, active: bool) -> Image:
+        """Deactivate (no server can be made or rebuilt from it) or reactivate. Clouds allow it to administrators only: CloudRefused."""
+        ...
+
+    def image_uses(self) -> Mapping[str, Sequence[str]]:
+        """By image id, what in this project was made from it and still stands: lines like `server desktop-1 (ID)`, `volume data (ID)`."""
+        ...
+
+    def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
+        """What the server's screen shows now, as a PNG, over VNC through Nova's console; None when the cloud offers no VNC console."""
         ...
 
     def owned(self, owner: str | None = None) -> Mapping[str, Owned]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, TextIO
 
+from imagebuild.errors import ImagebuildError
 from imagebuild.secrets import hide
 
 
@@ -27,6 +28,10 @@ class Report(Protocol):
 
     def say(self, text: str, **facts: object) -> None:
         """A line of the result, outside of any step. `facts` are the machine's form of it."""
+        ...
+
+    def fail(self, error: ImagebuildError) -> None:
+        """The end, for a machine: what failed and what comes next. People read it on standard error, from the front."""
         ...
 
 
@@ -73,6 +78,9 @@ class ConsoleReport:
         del facts
         self._line(text)
 
+    def fail(self, error: ImagebuildError) -> None:
+        """Nothing: the front prints it."""
+
     def _clock(self) -> str:
         seconds = int(time.monotonic() - self._begun)
         return f"{seconds // 60:3d}:{seconds % 60:02d}"
@@ -112,6 +120,12 @@ class JsonReport:
         """`result` with `text` and the facts."""
         self._event("result", text=text, **facts)
 
+    def fail(self, error: ImagebuildError) -> None:
+        """`error` with the message, its kind, details, hint, what stands, and the exit code."""
+        kind = type(error).__name__
+        told = {"details": error.details, "hint": error.hint, "after": error.after, "exit_code": error.exit_code}
+        self._event("error", message=error.message, kind=kind, **told)
+
     def _event(self, event: str, **facts: object) -> None:
         line = {"event": event, "seconds": round(time.monotonic() - self._begun, 1), **facts}
         _tell(hide(json.dumps(line, ensure_ascii=True, default=str)), self._out)
@@ -133,4 +147,7 @@ class SilentReport:
         """Nothing."""
 
     def say(self, text: str, **facts: object) -> None:
+        """Nothing."""
+
+    def fail(self, error: ImagebuildError) -> None:
         """Nothing."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from imagebuild.errors import ImagebuildError
 from imagebuild.guest import Guest
 from imagebuild.secrets import Secret
 from imagebuild.step import Context
@@ -68,6 +69,9 @@ class Told:
     def say(self, text: str, **facts: object) -> None:
         """Remembered."""
         self.results.append((text, facts))
+
+    def fail(self, error: ImagebuildError) -> None:
+        """Nothing: whoever raised it is asked."""
 
 
 @dataclass

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from imagebuild import pipeline
 from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.cleaning import Leftover, leftovers
 from imagebuild.cloud import Image
 from imagebuild.errors import CloudRefused, ImagebuildError, Interrupted, RecipeError, StepFailed
+from imagebuild.jobs import building, builds, versions
+from imagebuild.jobs import settings as settings_module
+from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
-from imagebuild.pipeline import Settings
 from imagebuild.record import Record, fold
 from imagebuild.report import ConsoleReport
 from imagebuild.secrets import Secret
@@ -90,11 +91,11 @@ class Site:
     def build(self, **changes: Any) -> str:
         """invoke build win7-vdi."""
         settings = Settings(self.settings.project, **changes)
-        return pipeline.build(RECIPE, settings, ConsoleReport(self.out))
+        return building.build(RECIPE, settings, ConsoleReport(self.out))
 
     def sweep(self, *, dry_run: bool = False, kept: bool = False, foreign: bool = False) -> int:
         """invoke sweep."""
-        return pipeline.sweep(self.settings, ConsoleReport(self.out), dry_run=dry_run, kept=kept, foreign=foreign)
+        return builds.sweep(self.settings, ConsoleReport(self.out), dry_run=dry_run, kept=kept, foreign=foreign)
 
     def things(self) -> list[Leftover]:
         """What stands in the cloud and is no finished image."""
@@ -132,9 +133,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     for name in ("recipes", "unattend"):
         (tmp_path / name).symlink_to(PROJECT / name)
     made = Site(Settings(tmp_path), clock, cloud)
-    monkeypatch.setattr(pipeline, "open_cloud", lambda settings, report: cloud)
-    monkeypatch.setattr(pipeline, "connect_guest", made.connect)
-    monkeypatch.setattr(pipeline, "address_towards", lambda cidr: "172.16.100.1/32")
+    monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: cloud)
+    monkeypatch.setattr(settings_module, "connect_guest", made.connect)
+    monkeypatch.setattr(settings_module, "address_towards", lambda cidr: "172.16.100.1/32")
     monkeypatch.setattr(SystemClock, "now", lambda self: clock.now())
     monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: clock.sleep(seconds))
     return made
@@ -172,7 +173,7 @@ def test_the_second_build_is_the_second_version_of_the_same_digest(site: Site) -
     first = site.record().digest
     assert site.build() == "win7-vdi-v2"
     assert site.record().digest == first
-    pipeline.images(RECIPE, site.settings, ConsoleReport(site.out))
+    versions.images(RECIPE, site.settings, ConsoleReport(site.out))
     assert [line.split()[0] for line in site.out.getvalue().splitlines()[-2:]] == ["win7-vdi-v1", "win7-vdi-v2"]
 
 
@@ -195,7 +196,7 @@ def test_two_builds_have_two_passwords(site: Site) -> None:
 
 
 def test_a_plan_only_reads(site: Site) -> None:
-    pipeline.plan(RECIPE, site.settings, ConsoleReport(site.out))
+    building.plan(RECIPE, site.settings, ConsoleReport(site.out))
     text = site.out.getvalue()
     assert "win7-vdi-v1" in text
     assert "nothing was touched; to do it: invoke build win7-vdi" in text

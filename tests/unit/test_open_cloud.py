@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from imagebuild import pipeline
 from imagebuild.errors import RecipeError
+from imagebuild.jobs import settings as settings_module
+from imagebuild.jobs.settings import Settings
 from imagebuild.lab import lifecycle
 from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD
-from imagebuild.pipeline import Settings, open_cloud
 from imagebuild.report import SilentReport
 
 LAB_FILE = Path("lab") / "clouds.yaml"
@@ -38,14 +38,14 @@ class Opened:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     made = Opened()
     monkeypatch.delenv("OS_CLOUD", raising=False)
-    monkeypatch.setattr(pipeline, "connect_cloud", made.connect)
-    monkeypatch.setattr(pipeline, "configured_clouds", lambda: made.configured)
+    monkeypatch.setattr(settings_module, "connect_cloud", made.connect)
+    monkeypatch.setattr(settings_module, "configured_clouds", lambda: made.configured)
     monkeypatch.setattr(lifecycle, "up", made.up)
     return made
 
 
 def choose(name: str | None = None) -> None:
-    open_cloud(Settings(Path(), cloud=name), SilentReport())
+    Settings(Path(), cloud=name).open_cloud(SilentReport())
 
 
 def test_a_named_cloud_goes_before_everything(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

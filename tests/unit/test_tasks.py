@@ -8,9 +8,10 @@ import pytest
 from invoke import Program
 
 import tasks
-from imagebuild import pipeline
 from imagebuild.adapters import openstack_cloud
 from imagebuild.errors import Busy, CloudRefused, ImagebuildError, RecipeError
+from imagebuild.jobs import building, builds, versions
+from imagebuild.jobs.settings import Settings
 from imagebuild.lab import lifecycle
 from imagebuild.report import Report
 from imagebuild.secrets import Secret
@@ -40,7 +41,7 @@ def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a cloud was touched")
 
-    for place, name in ((pipeline, "open_cloud"), (lifecycle, "up"), (openstack_cloud, "connect_cloud")):
+    for place, name in ((Settings, "open_cloud"), (lifecycle, "up"), (openstack_cloud, "connect_cloud")):
         monkeypatch.setattr(place, name, refuse)
 
 
@@ -90,13 +91,13 @@ def test_what_is_typed_arrives(
 ) -> None:
     given: list[tuple[object, ...]] = []
 
-    def build(name: str, settings: pipeline.Settings, report: Report) -> str:
+    def build(name: str, settings: Settings, report: Report) -> str:
         assert settings.recipes.name == "recipes"
         assert settings.recipes.is_dir()
         given.append((name, settings.cloud, settings.on_error))
         return name
 
-    monkeypatch.setattr(pipeline, "build", build)
+    monkeypatch.setattr(building, "build", build)
     assert invoke(*words)[0] == 0
     assert given == [wanted]
 
@@ -104,11 +105,11 @@ def test_what_is_typed_arrives(
 def test_sweep_takes_its_switches(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, bool]] = []
 
-    def sweep(settings: pipeline.Settings, report: Report, **switches: bool) -> int:
+    def sweep(settings: Settings, report: Report, **switches: bool) -> int:
         given.append(switches)
         return 0
 
-    monkeypatch.setattr(pipeline, "sweep", sweep)
+    monkeypatch.setattr(builds, "sweep", sweep)
     invoke("sweep")
     invoke("sweep", "--dry-run", "--kept", "--foreign")
     assert given == [
@@ -121,7 +122,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def images(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "images", images)
+    monkeypatch.setattr(versions, "images", images)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,6 @@ def test_an_error_is_a_sentence_with_details_an_advice_and_what_stands(
 
 
 def test_json_is_json_to_its_last_line(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "images", lambda recipe, settings, report: report.say("none", images=[]))
+    monkeypatch.setattr(versions, "images", lambda recipe, settings, report: report.say("none", images=[]))
     _, out, _ = invoke("images", "--json")
     assert [json.loads(line)["images"] for line in out.splitlines()] == [[]]

@@ -1,0 +1,45 @@
+"""Tasks of the lab, and of the tests that run in it."""
+
+import sys
+
+from invoke import Context, task
+
+from imagebuild.front.telling import told
+from imagebuild.lab import lifecycle
+
+
+@task(help={"fake-hosts": "how many compute hosts without virtual machines, for scale tests (default: as they are)"})
+def up(c: Context, fake_hosts: int = -1, json: bool = False) -> None:
+    """Bring the lab up: a real OpenStack on this machine."""
+    with told(json=json) as report:
+        lab = lifecycle.up(report, fake_hosts=fake_hosts if fake_hosts >= 0 else None)
+        report.say(f"the lab is up; try: openstack --os-cloud {lab.name} image list", cloud=lab.name)
+
+
+@task
+def down(c: Context, json: bool = False) -> None:
+    """Stop the lab; everything in it stays."""
+    with told(json=json) as report:
+        lifecycle.down(report)
+
+
+@task
+def status(c: Context, json: bool = False) -> None:
+    """Say what the lab is doing."""
+    with told(json=json) as report:
+        for line in lifecycle.status().lines():
+            report.say(line)
+
+
+@task
+def reset(c: Context, json: bool = False) -> None:
+    """Remove the lab and everything in it."""
+    with told(json=json) as report:
+        lifecycle.reset(report)
+
+
+@task(help={"quick": "without the lab: linters, types and everything that runs in milliseconds"})
+def test(c: Context, quick: bool = False) -> None:
+    """Run the tests: linters, types, units, and the main job on real virtual machines."""
+    marks = " -m 'not lab'" if quick else ""
+    c.run(f"{sys.executable} -m pytest{marks}", pty=sys.stdout.isatty(), in_stream=False)

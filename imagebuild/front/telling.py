@@ -1,0 +1,42 @@
+"""What all tasks share: where the project is, a report to speak through, and how an error is printed and becomes an exit code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from invoke import Context, Exit
+
+from imagebuild.errors import ImagebuildError
+from imagebuild.jobs.settings import Settings
+from imagebuild.report import ConsoleReport, JsonReport, Report
+from imagebuild.secrets import hide
+
+CLOUD_HELP = "a name in clouds.yaml (default: OS_CLOUD, the only one configured, or the lab)"
+JSON_HELP = "JSON lines instead of text"
+
+
+def settings_of(c: Context, cloud: str = "", **more: Any) -> Settings:
+    """The settings of this run; tasks.py has put the project's folder into Invoke's configuration."""
+    return Settings(Path(c.project), cloud=cloud or None, **more)
+
+
+@contextmanager
+def told(*, json: bool) -> Iterator[Report]:
+    """A report for the task; an error of ours becomes a sentence, an advice and an exit code, never a trace."""
+    report: Report = JsonReport() if json else ConsoleReport()
+    try:
+        yield report
+    except ImagebuildError as error:
+        if json:
+            report.fail(error)
+        raise Exit(None if json else hide("\n".join(_lines(error))), code=error.exit_code) from error
+    except KeyboardInterrupt as error:
+        raise Exit("error: interrupted", code=130) from error
+
+
+def _lines(error: ImagebuildError) -> list[str]:
+    """The error for a person: what failed, the last lines of details, what to do, what stands."""
+    advice = [f"  advice: {error.hint}"] if error.hint else []
+    details = [f"  | {line}" for line in error.details[-25:]]
+    return [f"error: {error}", *details, *advice, *(f"  {line}" for line in error.after)]

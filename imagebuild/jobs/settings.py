@@ -1,0 +1,79 @@
+"""Where the project is, and the ways out of it: to a cloud, to a guest. The only place that chooses adapters."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import imagebuild.steps  # noqa: F401  importing registers every step
+from imagebuild.adapters.cloud_names import configured_clouds
+from imagebuild.adapters.local_address import address_towards
+from imagebuild.adapters.openstack_cloud import connect_cloud
+from imagebuild.adapters.winrm_guest import connect_guest
+from imagebuild.cloud import Cloud
+from imagebuild.errors import RecipeError
+from imagebuild.guest import Guest
+from imagebuild.lab import lifecycle
+from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD
+from imagebuild.report import Report
+from imagebuild.secrets import Secret
+from imagebuild.step import Connect
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the project is, which cloud, and what to do with a builder that failed."""
+
+    project: Path
+    cloud: str | None = None
+    on_error: Literal["keep", "undo"] = "undo"
+
+    @property
+    def recipes(self) -> Path:
+        """The folder of recipes."""
+        return self.project / "recipes"
+
+    @property
+    def templates(self) -> Path:
+        """The folder of answer files."""
+        return self.project / "unattend"
+
+    @property
+    def builds(self) -> Path:
+        """Where builds keep their journals and logs."""
+        return self.project / ".imagebuild" / "builds"
+
+    def open_cloud(self, report: Report) -> Cloud:
+        """The cloud that was named, the only one that is configured, or the lab, brought up when it is not there."""
+        name = self.cloud or os.environ.get("OS_CLOUD")
+        lab_names = (CLOUD, ADMIN_CLOUD)
+        if not name:
+            names = [one for one in configured_clouds() if one not in lab_names]
+            if len(names) > 1:
+                raise RecipeError(
+                    f"clouds.yaml has {', '.join(names)}: which one?",
+                    hint="say it: --cloud NAME, or export OS_CLOUD=NAME",
+                )
+            name = names[0] if names else CLOUD
+        if name in lab_names:
+            lab = lifecycle.up(report)
+            return connect_cloud(name, config_files=[lab.clouds_yaml])
+        return connect_cloud(name)
+
+    def connector(self, *, user: str, trust_any_certificate: bool) -> Connect:
+        """How a guest is connected, once its address, password and certificate are known."""
+
+        def connect(address: str, password: Secret, certificate: str | None) -> Guest:
+            return connect_guest(
+                address,
+                user=user,
+                password=password,
+                certificate_sha256=certificate,
+                insecure=trust_any_certificate,
+            )
+
+        return connect
+
+    def address_towards(self, cidr: str) -> str:
+        """The address (as /32) that this machine has towards a network: from where WinRM is let in."""
+        return address_towards(cidr)
