@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagebuild.cloud import OWNER_KEY, Cloud, Image
-from imagebuild.resolution import RECIPE_PROPERTY, version_of
+from imagebuild.properties import BASE, BUILT_AT, RECIPE
+from imagebuild.resolution import version_of
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,11 @@ class Version:
 
 def list_versions(cloud: Cloud, recipe: str | None = None) -> list[Version]:
     """Every finished image of ours, by recipe and version; of one recipe when it is named. Images still being made are left out."""
-    wanted = {RECIPE_PROPERTY: recipe} if recipe else None
+    wanted = {RECIPE: recipe} if recipe else None
     found = [
-        Version(image.properties[RECIPE_PROPERTY], version_of(image), image)
+        Version(image.properties[RECIPE], version_of(image), image)
         for image in cloud.images(properties=wanted)
-        if RECIPE_PROPERTY in image.properties and OWNER_KEY not in image.properties
+        if RECIPE in image.properties and OWNER_KEY not in image.properties
     ]
     return sorted(found, key=lambda one: (one.recipe, one.version))
 
@@ -32,9 +33,9 @@ def table(versions: Sequence[Version]) -> list[str]:
     lines = [f"{'NAME':24s} {'STATUS':12s} {'MB':>7s}  {'BUILT':20s} {'BASE':20s} {'GUARD':10s} ID"]
     for one in versions:
         image = one.image
-        built = image.properties.get("imagebuild_built_at", "")[:19].replace("T", " ")
+        built = image.properties.get(BUILT_AT, "")[:19].replace("T", " ")
         guard = "protected" if image.protected else "open"
         size = f"{(image.size or 0) / 1e6:.0f}"
-        base = image.properties.get("imagebuild_base", "")
+        base = image.properties.get(BASE, "")
         lines.append(f"{image.name:24s} {image.status:12s} {size:>7s}  {built:20s} {base:20s} {guard:10s} {image.id}")
     return lines

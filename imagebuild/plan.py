@@ -40,7 +40,7 @@ class Plan:
 
 def make_plan(recipe: Recipe, resolution: Resolution, *, templates: Path) -> Plan:
     """The plan of a recipe in a cloud. Reads the templates (their text is part of the digests); raises RecipeError when one is missing."""
-    header = recipe.header.model_dump(mode="json", exclude={"description"})
+    header = recipe.header.model_dump(mode="json", exclude={"description", "verify", "policy"})
     digest = chain("imagebuild", header, resolution.root)
     steps = []
     for number, step in enumerate(recipe.steps, start=1):

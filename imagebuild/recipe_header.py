@@ -64,6 +64,27 @@ class Target(Section):
     properties: dict[str, str] = Field(default_factory=dict, description="more Glance properties")
 
 
+class Verify(Section):
+    """How a candidate is proven: clones of it are booted and looked into. Not part of what the image is."""
+
+    clones: int = Field(default=2, ge=1, le=8, description="at once: two show what a copy shares with its twin")
+    flavor: Word | None = Field(default=None, description="default: the builder's")
+    network: Word | None = Field(default=None, description="default: the builder's")
+    deadline_minutes: float = Field(default=30, gt=0, le=24 * 60)
+    registrations: str | None = Field(
+        default=None, description="http(s) address that gives the broker's registrations as a JSON list"
+    )
+
+
+class Policy(Section):
+    """When `invoke rebuild --due` builds again, and how many versions `invoke prune` leaves. Not part of what the image is."""
+
+    max_age_days: float | None = Field(
+        default=None, gt=0, description="older than that is due; default: only changes are"
+    )
+    keep: int = Field(default=3, ge=1, description="versions that prune leaves, the current one among them")
+
+
 class Header(Section):
     """Everything of a recipe but its steps."""
 
@@ -73,3 +94,5 @@ class Header(Section):
     source: Source
     builder: Builder
     image: Target = Target()
+    verify: Verify = Verify()
+    policy: Policy = Policy()

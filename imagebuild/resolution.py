@@ -7,11 +7,9 @@ from typing import Any, TypeVar
 
 from imagebuild.cloud import Cloud, Flavor, Headroom, Image, Network
 from imagebuild.errors import CloudRefused, RecipeError
+from imagebuild.properties import RECIPE, VERSION
 from imagebuild.recipe import Recipe
 
-RECIPE_PROPERTY = "imagebuild_recipe"
-VERSION_PROPERTY = "imagebuild_version"
-STANDIN_PROPERTY = "imagebuild_standin"  # the lab marks its played Windows with it, and Nova hands it on to snapshots
 GIB = 1 << 30
 Found = TypeVar("Found")
 
@@ -91,13 +89,13 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
 
 def next_version(cloud: Cloud, recipe: str) -> int:
     """One more than the highest version that any image of this recipe has, or had by its name."""
-    images = cloud.images(properties={RECIPE_PROPERTY: recipe})
+    images = cloud.images(properties={RECIPE: recipe})
     return 1 + max((version_of(image) for image in images), default=0)
 
 
 def version_of(image: Image) -> int:
     """The version in an image's properties; 0 when there is none."""
-    text = image.properties.get(VERSION_PROPERTY, "")
+    text = image.properties.get(VERSION, "")
     return int(text) if re.fullmatch(r"\d+", text) else 0
 
 

@@ -16,10 +16,11 @@ from imagebuild.jobs.builds import tell_leftovers
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
 from imagebuild.plan import Plan, describe_plan, make_plan
+from imagebuild.properties import STANDIN
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
 from imagebuild.record import fold
 from imagebuild.report import Report
-from imagebuild.resolution import STANDIN_PROPERTY, resolve
+from imagebuild.resolution import resolve
 from imagebuild.runner import Failure, run_plan
 from imagebuild.step import Build, Context
 
@@ -87,7 +88,7 @@ def _plan(recipe: Recipe, cloud: Cloud, settings: Settings, report: Report) -> t
             else wanted
         )
         report.note(f"{resolution.source.name} becomes {made.image_name}")
-        if STANDIN_PROPERTY in resolution.source.properties:
+        if STANDIN in resolution.source.properties:
             report.warn(
                 "this source is the lab's stand-in, not Windows: what comes out proves the pipeline, and is no desktop"
             )

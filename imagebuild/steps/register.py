@@ -5,10 +5,10 @@ from typing import Any
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import StepFailed
-from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY, next_version, version_of
+from imagebuild.properties import BASE, BASE_ID, BUILD, BUILT_AT, DIGEST, INVENTORY, RECIPE, VERSION
+from imagebuild.resolution import next_version, version_of
 from imagebuild.step import Context, Minutes, Step
 
-_BUILD = "imagebuild_build"
 _LEAST_RAM_MIB = 1024
 # What Nova copies from the builder or from the base image onto its snapshot and what would mislead whoever boots the image.
 _BUILDER_ONLY = (
@@ -47,7 +47,7 @@ class Register(Step):
         present = cloud.image(image_id)
         if present is None:
             raise StepFailed("the image is gone: somebody deleted it", hint="build again")
-        registered = present.properties.get(_BUILD) == build.id  # by a run of this step that was cut off
+        registered = present.properties.get(BUILD) == build.id  # by a run of this step that was cut off
         version = version_of(present) if registered else next_version(cloud, build.recipe)
         if version != build.version:
             context.report.warn(
@@ -73,20 +73,20 @@ class Register(Step):
     def _properties(self, context: Context, version: int) -> dict[str, Any]:
         build, header, facts = context.build, context.header, context.facts
         properties = {
-            RECIPE_PROPERTY: build.recipe,
-            VERSION_PROPERTY: str(version),
-            _BUILD: build.id,
-            "imagebuild_digest": build.digest,
-            "imagebuild_base": facts["source_image_name"],
-            "imagebuild_base_id": facts["source_image_id"],
-            "imagebuild_built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            RECIPE: build.recipe,
+            VERSION: str(version),
+            BUILD: build.id,
+            DIGEST: build.digest,
+            BASE: facts["source_image_name"],
+            BASE_ID: facts["source_image_id"],
+            BUILT_AT: datetime.now(UTC).isoformat(timespec="seconds"),
             "hw_disk_bus": header.image.disk_bus,
             "hw_vif_model": header.image.vif_model,
             "os_type": "windows",
             "os_distro": "windows",
         }
         if "inventory" in facts:
-            properties["imagebuild_inventory"] = facts["inventory"]["digest"]
+            properties[INVENTORY] = facts["inventory"]["digest"]
         if header.image.disk_bus == "scsi":
             properties["hw_scsi_model"] = "virtio-scsi"
         return properties | header.image.properties

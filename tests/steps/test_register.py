@@ -7,8 +7,8 @@ import pytest
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import CloudUnreachable, StepFailed
 from imagebuild.images import list_versions
+from imagebuild.properties import RECIPE, VERSION
 from imagebuild.recipe_header import Header
-from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY
 from imagebuild.steps.register import Register
 from imagebuild.steps.snapshot import Snapshot
 from tests.steps.conftest import World
@@ -42,8 +42,8 @@ def test_it_gets_name_properties_and_protection_and_is_nobodys_leftover(snapped:
     assert (image.name, image.visibility, image.protected) == ("small-v1", "private", True)
     assert (image.min_disk, image.min_ram) == (40, 1024)
     wanted = {
-        RECIPE_PROPERTY: "small",
-        VERSION_PROPERTY: "1",
+        RECIPE: "small",
+        VERSION: "1",
         "imagebuild_build": build.id,
         "imagebuild_digest": build.digest,
         "imagebuild_base": "base",
@@ -65,7 +65,7 @@ def test_registered_twice_it_is_the_same_version(snapped: World) -> None:
     first = image_of(snapped)
     Register().run(snapped.context)
     again = image_of(snapped)
-    assert (again.name, again.properties[VERSION_PROPERTY]) == (first.name, "1")
+    assert (again.name, again.properties[VERSION]) == (first.name, "1")
     assert snapped.told.warnings == []
 
 
@@ -78,7 +78,7 @@ def test_a_lost_answer_makes_no_second_version(snapped: World) -> None:
 
 
 def test_a_version_that_was_taken_meanwhile_is_not_used_twice(snapped: World) -> None:
-    taken = {RECIPE_PROPERTY: "small", VERSION_PROPERTY: "1"}
+    taken = {RECIPE: "small", VERSION: "1"}
     snapped.cloud.add_image("small-v1", foreign=False, **taken)
     Register().run(snapped.context)
     assert image_of(snapped).name == "small-v2"
@@ -89,11 +89,11 @@ def test_a_version_that_was_taken_meanwhile_is_not_used_twice(snapped: World) ->
 
 
 def test_an_image_built_from_one_of_ours_does_not_keep_the_others_marks(snapped: World) -> None:
-    theirs = {RECIPE_PROPERTY: "other", VERSION_PROPERTY: "9", "imagebuild_build": "other-build", "kept": "yes"}
+    theirs = {RECIPE: "other", VERSION: "9", "imagebuild_build": "other-build", "kept": "yes"}
     snapped.cloud.update_image(snapped.facts["image_id"], properties=theirs)
     Register().run(snapped.context)
     properties = image_of(snapped).properties
-    assert (properties[RECIPE_PROPERTY], properties[VERSION_PROPERTY]) == ("small", "1")
+    assert (properties[RECIPE], properties[VERSION]) == ("small", "1")
     assert properties["imagebuild_build"] == snapped.context.build.id
     assert properties["kept"] == "yes"
 

@@ -7,8 +7,9 @@ import pytest
 
 from imagebuild.cloud import Image
 from imagebuild.errors import CloudRefused, CloudUnreachable, RecipeError
+from imagebuild.properties import RECIPE, VERSION
 from imagebuild.recipe import Recipe
-from imagebuild.resolution import RECIPE_PROPERTY, VERSION_PROPERTY, next_version, resolve, version_of
+from imagebuild.resolution import next_version, resolve, version_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud, Limits
 from tests.unit.examples import write_recipe
@@ -139,7 +140,7 @@ def test_a_refusal_is_told_with_the_place_it_is_about(recipe: Recipe, cloud: Fak
 
 
 def add_version(cloud: FakeCloud, version: str, *, recipe: str = "small") -> None:
-    properties = {RECIPE_PROPERTY: recipe, VERSION_PROPERTY: version}
+    properties = {RECIPE: recipe, VERSION: version}
     cloud.add_image(f"{recipe}-v{version}", foreign=False, image=None, **properties)
 
 
@@ -153,7 +154,7 @@ def test_the_next_version_is_one_more_than_the_highest(cloud: FakeCloud) -> None
 
 @pytest.mark.parametrize(("text", "version"), [("12", 12), ("007", 7), ("", 0), ("1.5", 0), ("x", 0), ("-1", 0)])
 def test_a_version_is_a_whole_number(text: str, version: int) -> None:
-    assert version_of(Image("i", "n", "active", properties={VERSION_PROPERTY: text})) == version
+    assert version_of(Image("i", "n", "active", properties={VERSION: text})) == version
 
 
 def test_the_root_of_the_digest_stands_on_contents(recipe: Recipe, cloud: FakeCloud) -> None:

@@ -1,0 +1,48 @@
+"""The Glance properties by which an image is known as ours, and the states of its life. The cloud is the truth: all is told here.
+
+Nova copies an image's properties onto every server made from it, and from there onto every snapshot that somebody takes of a
+desktop. So a property alone proves nothing: an image is a version only when SELF names its own id.
+"""
+
+from typing import Literal, get_args
+
+State = Literal["building", "candidate", "current", "superseded", "rejected"]
+STATES: tuple[State, ...] = get_args(State)
+"""building: a claim, no data yet; candidate: hidden, not yet proven; current: what new desktops get; superseded: hidden, kept to
+go back to; rejected: failed its checks or was found bad."""
+
+PREFIX = "imagebuild_"
+RECIPE = "imagebuild_recipe"
+VERSION = "imagebuild_version"
+STATE = "imagebuild_state"
+SELF = "imagebuild_id"
+BUILD = "imagebuild_build"
+DIGEST = "imagebuild_digest"
+CONTENT = "imagebuild_content"
+"""The plan's digest without its source: the same when a recipe that starts from its own line is built again."""
+BASE = "imagebuild_base"
+BASE_ID = "imagebuild_base_id"
+BUILT_AT = "imagebuild_built_at"
+INVENTORY = "imagebuild_inventory"
+GENERALIZED = "imagebuild_generalized"
+STANDIN = "imagebuild_standin"
+"""The lab marks its played Windows with it; it is the one property that is meant to be inherited."""
+RECORD = "imagebuild_record"
+"""The build's record with its inventory, packed (see image_record)."""
+VERIFIED = "imagebuild_verified"
+"""passed or failed."""
+VERIFIED_AT = "imagebuild_verified_at"
+VERIFICATION = "imagebuild_verification"
+"""The last verification's results, packed."""
+PROMOTED_AT = "imagebuild_promoted_at"
+PREVIOUS = "imagebuild_previous"
+"""On a promoted image: the id of the one that was current before."""
+SUPERSEDED_AT = "imagebuild_superseded_at"
+REASON = "imagebuild_reason"
+"""Why it was rejected."""
+CHECKPOINT = "imagebuild_checkpoint"
+"""On a checkpoint image: the digest of the step that it stands for."""
+EXPIRES_AT = "imagebuild_expires_at"
+"""On a claim: until when (UTC, ISO) it is the holder's."""
+HOLDER = "imagebuild_holder"
+"""On a claim: who, for a person: user@host, pid."""
