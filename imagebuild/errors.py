@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Adapters translate a library's errors into these; only tasks.py prints them.
+"""What can go wrong, as one tree. Adapters translate a library's errors into these; only the front prints them.
 
     ImagebuildError                exit code 1
      +- RecipeError                2   the recipe, a setting or an answer file is wrong: nothing was touched
@@ -18,11 +18,17 @@
      +- LabError                   1   the lab could not be brought up
      +- Interrupted              130   Ctrl-C or SIGTERM
 
+0 is done (a build: a new image), and UNCHANGED, 4, is no error at all: `--if-changed` or `--due` was asked, and there was nothing to
+do. Nagios has its own four codes: `invoke check` speaks those and none of these.
+
 `str(error)` is one sentence of what failed; `hint` is what to do next; `details` are lines for a person (log tails).
 No secret is in any of them.
 """
 
 from collections.abc import Sequence
+
+UNCHANGED = 4
+"""The exit code of a run that was told to work only when there is a reason to, and found none."""
 
 
 class ImagebuildError(Exception):

@@ -24,6 +24,7 @@ def test_the_drawn_exit_codes_are_the_real_ones() -> None:
         "Busy": 3,
         "Interrupted": 130,
     }
+    assert errors.UNCHANGED not in {0, *codes.values()}, "a script must be able to tell it from every failure"
 
 
 def test_an_error_reads_as_its_sentence_and_keeps_the_rest() -> None:
