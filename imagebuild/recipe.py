@@ -164,14 +164,13 @@ def _order(steps: list[tuple[int, type[Step]]]) -> Iterator[Problem]:
     """Each step's needs must be given by an earlier one, and none stands twice: in the guest its jobs have their names from it."""
     given: set[str] = set()
     seen: set[str] = set()
-    everything = {fact: step.name for step in registered_steps().values() for fact in step.gives}
     for number, step in steps:
         if step.name in seen:
             yield Problem(("steps", number), f"{step.name} stands twice")
         seen.add(step.name)
         for fact in sorted(step.needs - given):
-            giver = everything.get(fact)
-            todo = f"; put {giver} before it" if giver else ""
+            givers = [step.name for step in registered_steps().values() if fact in step.gives]
+            todo = f"; put {' or '.join(givers)} before it" if givers else ""
             yield Problem(("steps", number), f"{step.name} needs {fact!r}, which no step before it gives{todo}")
         given |= step.gives
 

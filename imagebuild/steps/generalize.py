@@ -39,7 +39,7 @@ class Generalize(Step):
     name = "generalize"
     title = "generalize"
     needs = frozenset({"server_id", "guest_address", "checks"})
-    gives = frozenset({"sealed"})
+    gives = frozenset({"sealed", "off"})
 
     deadline_minutes: Minutes = 90
     sysprep_minutes: int = Field(default=60, gt=0, description="Windows 7 on slow disks has been seen to take 30")
@@ -69,7 +69,7 @@ class Generalize(Step):
             server = wait_for(watch.look, "the builder to shut itself down", deadline=deadline, every=1)
         except DeadlinePassed as error:
             raise _explained(str(error), context, watch.phases) from error
-        context.remember(sealed=_proven(server, context, watch.phases))
+        context.remember(sealed=_proven(server, context, watch.phases), off="shut itself down")
 
     def _parameters(self, context: Context) -> dict[str, object]:
         traces: dict[str, object] = {"task_prefix": "imagebuild-"}

@@ -1,4 +1,4 @@
-"""Takes the image: Nova's createImage of the builder that has shut itself down, and the wait until Glance has all of it."""
+"""Takes the image: Nova's createImage of the builder that is off, and the wait until Glance has all of it."""
 
 from imagebuild.cloud import ROLE_KEY, Image
 from imagebuild.errors import StepFailed
@@ -7,11 +7,11 @@ from imagebuild.waiting import wait_for
 
 
 class Snapshot(Step):
-    """Only of a machine that is off by its own sealed act: a running Windows gives a dirty disk and half a registry."""
+    """Only of a machine that is off: a running Windows gives a dirty disk and half a registry. Whether it was sealed, register tells."""
 
     name = "snapshot"
     title = "snapshot the builder"
-    needs = frozenset({"server_id", "sealed"})
+    needs = frozenset({"server_id", "off"})
     gives = frozenset({"image_id"})
 
     deadline_minutes: Minutes = 120
