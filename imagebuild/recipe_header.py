@@ -30,8 +30,9 @@ class Builder(Section):
     flavor: Word
     network: Word
     root_bus: Bus = Field(default="ide", description="the bus that the source image boots from without virtio drivers")
-    extra_disk_bus: Bus = Field(
-        default="virtio", description="a small second disk: its driver becomes boot-ready only when present"
+    extra_disk_bus: Bus | Literal["none"] = Field(
+        default="virtio",
+        description="a small second disk: its driver becomes boot-ready only when present; none: no such disk",
     )
     admin_user: Word = Field(
         default="Administrator", description="whose password Cloudbase-Init sets from the config drive"

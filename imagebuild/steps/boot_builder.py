@@ -1,9 +1,10 @@
 """Boots the builder: root disk on the source image's bus, a small disk on the target bus, the media as CD-ROMs beside it."""
 
+from functools import partial
 from typing import Any
 
 from imagebuild import windows
-from imagebuild.cloud import Disk, Server, ServerRequest
+from imagebuild.cloud import Disk, Server, ServerRequest, Volume
 from imagebuild.errors import StepFailed
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
@@ -60,24 +61,26 @@ class BootBuilder(Step):
 
 
 def _disks(context: Context, deadline: Deadline) -> tuple[Disk, ...]:
-    """The extra disk first (it must be the first of its bus), then a CD-ROM for each medium; all volumes ready to be attached."""
-    cloud, build = context.cloud, context.build
-    extra = cloud.create_volume(f"{build.id}-extra", owner=build.id, role="extra-disk", gib=1)
-    volumes = [
-        cloud.create_volume(
-            f"{build.id}-{medium['name']}"[:255],
-            owner=build.id,
-            role=f"media-{medium['name']}",
-            gib=medium["gib"],
-            image_id=medium["id"],
+    """The extra disk first (it must be the first of its bus), where one is wanted, then a CD-ROM for each medium; all ready to attach."""
+    cloud, build, builder = context.cloud, context.build, context.header.builder
+    made: list[tuple[Volume, Disk]] = []
+    if builder.extra_disk_bus != "none":
+        extra = cloud.create_volume(f"{build.id}-extra", owner=build.id, role="extra-disk", gib=1)
+        made.append((extra, Disk(bus=builder.extra_disk_bus, volume_id=extra.id)))
+    for medium in context.facts["media"]:
+        name, role = f"{build.id}-{medium['name']}"[:255], f"media-{medium['name']}"
+        volume = cloud.create_volume(name, owner=build.id, role=role, gib=medium["gib"], image_id=medium["id"])
+        bus = "sata" if builder.root_bus == "sata" else "ide"  # q35 machines have no IDE
+        made.append((volume, Disk(bus=bus, volume_id=volume.id, gib=volume.gib, cdrom=True)))
+    for volume, _ in made:
+        wait_for(
+            partial(_available, context, volume.id),
+            f"volume {volume.name}",
+            deadline=deadline,
+            every=0.2,
+            slowest=1.0,
         )
-        for medium in context.facts["media"]
-    ]
-    for volume in (extra, *volumes):
-        wait_for(lambda v=volume: _available(context, v.id), f"volume {volume.name}", deadline=deadline, every=0.5)  # type: ignore[misc]
-    bus = "sata" if context.header.builder.root_bus == "sata" else "ide"  # q35 machines have no IDE
-    cdroms = (Disk(bus=bus, volume_id=volume.id, gib=volume.gib, cdrom=True) for volume in volumes)
-    return (Disk(bus=context.header.builder.extra_disk_bus, volume_id=extra.id), *cdroms)
+    return tuple(disk for _, disk in made)
 
 
 def _available(context: Context, volume_id: str) -> bool | None:

@@ -42,6 +42,22 @@ def test_a_sata_machine_has_no_ide_for_its_cds(world: World) -> None:
     assert [disk.bus for disk in world.cloud.request_of(world.builder()).disks] == ["virtio", "sata"]
 
 
+def test_a_builder_without_an_extra_disk_has_its_cds_only(world: World) -> None:
+    change_builder(world, extra_disk_bus="none")
+    BootBuilder().run(world.context)
+    build = world.context.build.id
+    assert [volume.name for volume in world.cloud.owned(build)[build].volumes] == [f"{build}-drivers-cd"]
+    assert [disk.cdrom for disk in world.cloud.request_of(world.builder()).disks] == [True]
+
+
+def test_a_builder_without_disks_needs_no_volume(world: World) -> None:
+    change_builder(world, extra_disk_bus="none")
+    world.facts["media"] = []
+    BootBuilder().run(world.context)
+    assert world.cloud.request_of(world.builder()).disks == ()
+    assert "create_volume" not in world.cloud.faults.calls
+
+
 def test_metadata_and_zone_of_the_recipe_arrive(world: World) -> None:
     change_builder(world, metadata={"team": "vdi"}, availability_zone="az2")
     BootBuilder().run(world.context)

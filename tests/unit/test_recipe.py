@@ -163,6 +163,13 @@ def test_order_is_by_what_steps_need_and_give(tmp_path: Path) -> None:
     ]
 
 
+def test_every_step_that_would_give_what_is_missing_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, change(GOOD, "  - inventory:\n", "  - snapshot\n"))
+    assert problems(path) == [
+        "13: steps[2]: snapshot needs 'off', which no step before it gives; put generalize or stop-builder before it"
+    ]
+
+
 def test_a_wrong_parameter_has_no_false_consequences_for_later_steps(tmp_path: Path) -> None:
     path = write(tmp_path, change(GOOD, "{deadline_minutes: 5}", "{deadline_minutes: long}"))
     (only,) = problems(path)
