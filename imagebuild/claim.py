@@ -1,0 +1,251 @@
+"""A claim on a recipe, held in the cloud itself: an empty image record whose id follows from what is claimed, so that only one can make it.
+
+Glance takes an id that the client chooses, answers 409 to everybody who comes later, and never gives an id a second time, not even
+after a deletion. So the ids of one claim are a row, k = 0, 1, 2 ...: a burnt one (409, and nothing is there) is passed over, one that
+stands is somebody's, and the first that nobody had is taken. Times are UTC by the machines' own clocks; who judges another's claim
+gives it MARGIN beyond its end.
+"""
+
+import getpass
+import os
+import platform
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
+from imagebuild.errors import Busy, CloudError, ImagebuildError, NotFound
+from imagebuild.properties import CLAIM_PURPOSE, CLAIM_ROLE, CLAIM_SEED, EXPIRES_AT, HOLDER, RECIPE, STATE, VERSION
+from imagebuild.report import Report
+from imagebuild.waiting import Deadline
+
+Purpose = Literal["build", "life"]
+MARGIN = timedelta(minutes=15)
+_NAMESPACE = uuid.UUID("9b0d2a5e-6c1f-5a43-8f6e-2f1c7a6f4d10")
+_LONGEST_ROW = 2000
+_DELETE_SECONDS = 60
+_CLOSE, _SPARE = timedelta(minutes=1), timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who may change a recipe's versions, and until when. `id` is the image record's; `owner` is a build's id, `holder` is for a person."""
+
+    id: str
+    recipe: str
+    purpose: str
+    seed: str
+    owner: str
+    holder: str
+    since: str
+    expires_at: datetime
+
+    def is_expired(self) -> bool:
+        """True when its end has passed by more than what clocks may differ by."""
+        return datetime.now(UTC) > self.expires_at + MARGIN
+
+    def __str__(self) -> str:
+        return (
+            f"{self.recipe} ({self.purpose}) is claimed by {self.owner} ({self.holder}) "
+            f"since {self.since[:16].replace('T', ' ')} until {self.expires_at:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def claims(cloud: Cloud, recipe: str | None = None, *, purpose: Purpose | None = None) -> list[Claim]:
+    """The claims that stand in this project, live or not; of one recipe, for one purpose when they are named."""
+    wanted = {ROLE_KEY: CLAIM_ROLE}
+    wanted |= {RECIPE: recipe} if recipe else {}
+    wanted |= {CLAIM_PURPOSE: purpose} if purpose else {}
+    found = [_read(image) for image in cloud.images(properties=wanted)]
+    return sorted(found, key=lambda claim: (claim.recipe, claim.since))
+
+
+def take(
+    cloud: Cloud,
+    recipe: str,
+    *,
+    purpose: Purpose,
+    seed: Callable[[], str],
+    owner: str,
+    lifetime_seconds: float,
+    is_dead: Callable[[str], bool],
+    report: Report,
+) -> Claim:
+    """Claim the recipe for that owner, or find that owner's claim again. Raises Busy (who, until when, what to do) when another has it.
+
+    `seed` gives the state that is going to be changed (for a build: the next version's number). It is looked at again once the
+    claim is ours, because it may have moved while the former holder finished. `is_dead` says of an owner that it was a
+    build of this machine and no process works on it any more; its claim, like an expired one, is taken over and told.
+    """
+    for _ in range(5):
+        wanted = seed()
+        claim = _look_around(cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
+        if claim and claim.seed != wanted:
+            release(cloud, claim)
+            claim = None
+        if claim is None:
+            asked = {
+                OWNER_KEY: owner,
+                ROLE_KEY: CLAIM_ROLE,
+                RECIPE: recipe,
+                CLAIM_PURPOSE: purpose,
+                CLAIM_SEED: wanted,
+                HOLDER: f"{getpass.getuser()}@{platform.node()}, pid {os.getpid()}",
+                EXPIRES_AT: _until(lifetime_seconds).isoformat(),
+            }
+            if purpose == "build":
+                asked |= {STATE: "building", VERSION: wanted}
+            claim = _reserve(cloud, asked, is_dead=is_dead, report=report)
+        with ExitStack() as otherwise:
+            otherwise.callback(_release_anyhow, cloud, claim, report)
+            # Somebody who saw another seed has another row of ids: whoever comes second sees the first one here.
+            _look_around(cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
+            if seed() == wanted:
+                claim = renew(cloud, claim, lifetime_seconds)
+                otherwise.pop_all()
+                return claim
+    raise Busy(f"the versions of {recipe} change faster than they can be claimed", hint="run it again")
+
+
+def renew(cloud: Cloud, claim: Claim, lifetime_seconds: float) -> Claim:
+    """The claim, good for that long from now. Raises Busy when it is no longer ours: then nothing may be changed any more."""
+    try:
+        image = cloud.image(claim.id)
+        if image is None or image.properties.get(OWNER_KEY) != claim.owner:
+            raise _lost(cloud, claim)
+        until = _until(lifetime_seconds)
+        if until - _CLOSE <= _read(image).expires_at <= until + _SPARE:  # a look costs less than a change
+            return _read(image)
+        cloud.update_image(claim.id, properties={EXPIRES_AT: until.isoformat()})
+    except NotFound as error:
+        raise _lost(cloud, claim) from error
+    return replace(claim, expires_at=until)
+
+
+def release(cloud: Cloud, claim: Claim) -> None:
+    """Give the claim back; nothing happens when it is gone."""
+    cloud.delete("image", claim.id, deadline=Deadline.after(_DELETE_SECONDS))
+
+
+@contextmanager
+def hold(
+    cloud: Cloud,
+    recipe: str,
+    *,
+    purpose: Purpose,
+    seed: Callable[[], str],
+    owner: str,
+    lifetime_seconds: float,
+    is_dead: Callable[[str], bool] = lambda owner: False,
+    report: Report,
+) -> Iterator[Claim]:
+    """`take` for the length of a block. A claim that cannot be given back is told; it ends by itself."""
+    claim = take(
+        cloud,
+        recipe,
+        purpose=purpose,
+        seed=seed,
+        owner=owner,
+        lifetime_seconds=lifetime_seconds,
+        is_dead=is_dead,
+        report=report,
+    )
+    try:
+        yield claim
+    finally:
+        _release_anyhow(cloud, claim, report)
+
+
+def break_claim(cloud: Cloud, recipe: str) -> list[Claim]:
+    """Remove every claim on the recipe, whoever holds it: its holder ends before its next step. Gives what was broken."""
+    broken = claims(cloud, recipe)
+    for claim in broken:
+        release(cloud, claim)
+    return broken
+
+
+def _look_around(
+    cloud: Cloud, recipe: str, *, purpose: Purpose, owner: str, is_dead: Callable[[str], bool], report: Report
+) -> Claim | None:
+    """The owner's own claim, if it stands. Raises Busy when another's is live; dead ones are removed."""
+    own = None
+    for claim in claims(cloud, recipe, purpose=purpose):
+        if claim.owner == owner:
+            own = claim
+        else:
+            _remove_dead(cloud, claim, is_dead=is_dead, report=report)
+    return own
+
+
+def _reserve(cloud: Cloud, asked: dict[str, str], *, is_dead: Callable[[str], bool], report: Report) -> Claim:
+    """The first id of the row that nobody ever had. Raises Busy when a live claim stands in it."""
+    row = "\n".join((cloud.project_id, asked[RECIPE], asked[CLAIM_PURPOSE], asked[CLAIM_SEED]))
+    for k in range(_LONGEST_ROW):
+        image_id = str(uuid.uuid5(_NAMESPACE, f"{row}\n{k}"))
+        name = f"claim {asked[RECIPE]} {asked[CLAIM_PURPOSE]} {asked[CLAIM_SEED]}"
+        image = cloud.reserve_image(image_id, name, properties=asked)
+        if image is not None:
+            return _read(image)
+        standing = cloud.image(image_id)
+        if standing is not None:
+            _remove_dead(cloud, _read(standing), is_dead=is_dead, report=report)
+    raise CloudError(
+        f"{_LONGEST_ROW} claims on {asked[RECIPE]} {asked[CLAIM_SEED]} were made and given back",
+        hint="does every build of it fail? look at `invoke builds`",
+    )
+
+
+def _remove_dead(cloud: Cloud, claim: Claim, *, is_dead: Callable[[str], bool], report: Report) -> None:
+    """Remove a claim that nobody stands behind. Raises Busy when it is live."""
+    dead = is_dead(claim.owner)
+    if not dead and not claim.is_expired():
+        raise Busy(
+            str(claim),
+            hint=f"wait for it; if you know that it is dead: invoke builds.unclaim {claim.recipe} --break-claim",
+        )
+    why = "is dead" if dead else f"let its claim expire at {claim.expires_at:%Y-%m-%d %H:%M} UTC"
+    report.warn(f"{claim.owner} ({claim.holder}) {why}: its claim on {claim.recipe} is taken over")
+    release(cloud, claim)
+
+
+def _release_anyhow(cloud: Cloud, claim: Claim, report: Report) -> None:
+    try:
+        release(cloud, claim)
+    except ImagebuildError as error:
+        report.warn(f"the claim on {claim.recipe} could not be given back and ends by itself: {error}")
+
+
+def _lost(cloud: Cloud, claim: Claim) -> Busy:
+    """What to say when the claim is not ours any more, with who has it now."""
+    others = [str(other) for other in claims(cloud, claim.recipe) if other.owner != claim.owner]
+    return Busy(
+        f"{claim.owner} has lost its claim on {claim.recipe}: it was broken by hand, or it expired and was taken over",
+        hint="nothing more is changed; see who builds it now: invoke builds",
+        details=others,
+    )
+
+
+def _until(lifetime_seconds: float) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
+
+
+def _read(image: Image) -> Claim:
+    """The claim that an image record is. One without a readable end counts as over long ago: nobody could ever wait for it."""
+    properties = image.properties
+    try:
+        expires_at = datetime.fromisoformat(properties[EXPIRES_AT]).astimezone(UTC)
+    except (KeyError, ValueError):
+        expires_at = datetime.min.replace(tzinfo=UTC) + MARGIN
+    return Claim(
+        id=image.id,
+        recipe=properties.get(RECIPE, ""),
+        purpose=properties.get(CLAIM_PURPOSE, ""),
+        seed=properties.get(CLAIM_SEED, ""),
+        owner=properties.get(OWNER_KEY, ""),
+        holder=properties.get(HOLDER, "unknown"),
+        since=image.created_at,
+        expires_at=expires_at,
+    )
