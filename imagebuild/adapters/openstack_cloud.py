@@ -15,7 +15,7 @@ from imagebuild.adapters.openstack_errors import ServiceMissing
 from imagebuild.adapters.openstack_images import Images
 from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
-from imagebuild.adapters.openstack_values import read_headroom, read_owner
+from imagebuild.adapters.openstack_values import describe_use, read_headroom, read_owner
 from imagebuild.adapters.openstack_volumes import Volumes
 from imagebuild.cloud import (
     OWNER_KEY,
@@ -150,17 +150,44 @@ class OpenStackCloud:
         named = {key: value for key, value in members.items() if value is not None}
         return self._images.update(image_id, {**(properties or {}), **named})
 
+    def reserve_image(self, image_id: str, name: str, *, properties: Mapping[str, str]) -> Image | None:
+        """An empty, hidden record under that id; None when the id is taken."""
+        return self._images.reserve(image_id, name, properties=properties)
+
+    def set_image_active(self, image_id: str, *, active: bool) -> Image:
+        """Glance's deactivate and reactivate."""
+        return self._images.set_active(image_id, active=active)
+
+    def image_uses(self) -> Mapping[str, Sequence[str]]:
+        """From two listings; a server that runs from a volume is told by that volume."""
+        uses: dict[str, list[str]] = defaultdict(list)
+        for server in self._servers.all():
+            if server.image_id:
+                uses[server.image_id].append(describe_use("server", server.name, server.id))
+        for volume in self._all_volumes():
+            if volume.image_id:
+                uses[volume.image_id].append(describe_use("volume", volume.name, volume.id))
+        return {image_id: tuple(lines) for image_id, lines in uses.items()}
+
+    def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
+        """None: not yet drawn from this cloud."""
+        return None
+
+    def _all_volumes(self) -> Sequence[Volume]:
+        """None in a cloud without block storage."""
+        try:
+            return tuple(self._volumes.all())
+        except ServiceMissing:
+            return ()
+
     def owned(self, owner: str | None = None) -> Mapping[str, Owned]:
-        """From four listings. A cloud without block storage has no volumes of ours."""
+        """From four listings."""
         servers: dict[str, list[Server]] = defaultdict(list)
         for server in self._servers.all():
             servers[server.metadata.get(OWNER_KEY, "")].append(server)
         volumes: dict[str, list[Volume]] = defaultdict(list)
-        try:
-            for volume in self._volumes.all():
-                volumes[volume.metadata.get(OWNER_KEY, "")].append(volume)
-        except ServiceMissing:
-            volumes.clear()
+        for volume in self._all_volumes():
+            volumes[volume.metadata.get(OWNER_KEY, "")].append(volume)
         groups: dict[str, list[SecurityGroup]] = defaultdict(list)
         for group in self._networks.groups():
             groups[read_owner(group.description) or ""].append(group)

@@ -77,6 +77,31 @@ class Images:
 
         return find_or_create(find, create, f"the image '{name}'", clock=self._clock)
 
+    def reserve(self, image_id: str, name: str, *, properties: Mapping[str, str]) -> Image | None:
+        """An empty record under a chosen id; None when the id is taken, also by an image that was deleted long ago (409, too)."""
+        doing = f"reserve the image '{name}' ({image_id})"
+        body = {
+            "id": image_id,
+            "name": name,
+            "visibility": "private",
+            "os_hidden": True,
+            "disk_format": "raw",
+            "container_format": "bare",
+            **properties,
+        }
+        answer = self._glance.call("POST", "/images", doing=doing, body=body, expect=(409,), repeat=True)
+        if answer.status != 409:
+            return read_image(answer.json())
+        standing = self.get(image_id)  # ours when the first of two requests was done and its answer lost
+        return standing if standing and dict(properties).items() <= standing.properties.items() else None
+
+    def set_active(self, image_id: str, *, active: bool) -> Image:
+        """Deactivate or reactivate. Glance's default policy lets administrators only, since Wallaby the image's project, too."""
+        verb = "reactivate" if active else "deactivate"
+        doing = f"{verb} the image {image_id}"
+        self._glance.call("POST", f"/images/{image_id}/actions/{verb}", doing=doing, repeat=True)
+        return read_image(self._glance.get(f"/images/{image_id}", doing=doing).json())
+
     def update(self, image_id: str, wanted: Mapping[str, str | int | bool | None]) -> Image:
         """Bring the named members to the wanted values; None removes one. A JSON patch against what stands there now."""
         try:

@@ -71,6 +71,7 @@ def read_server(item: Json) -> Server:
         fault=(item.get("fault") or {}).get("message"),
         metadata=dict(item.get("metadata") or {}),
         created_at=item.get("created") or "",
+        image_id=(item.get("image") or {}).get("id"),  # "" for a server that runs from a volume
     )
 
 
@@ -83,7 +84,13 @@ def read_volume(item: Json) -> Volume:
         gib=int(item["size"]),
         metadata=dict(item.get("metadata") or {}),
         created_at=item.get("created_at") or "",
+        image_id=(item.get("volume_image_metadata") or {}).get("image_id"),
     )
+
+
+def describe_use(kind: str, name: str, thing_id: str) -> str:
+    """How a thing that uses an image is told: `server desktop-1 (ID)`; Nova's own volumes have no name."""
+    return " ".join(part for part in (kind, name, f"({thing_id})") if part)
 
 
 def read_security_group(item: Json) -> SecurityGroup:

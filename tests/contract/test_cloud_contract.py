@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -119,12 +120,15 @@ class TestMaking:
             cloud.delete("volume", volume.id, deadline=bench.soon())
             assert cloud.volume(volume.id) is None
 
-    def test_a_volume_is_filled_from_an_image(self, bench: CloudBench) -> None:
+    def test_a_volume_is_filled_from_an_image_and_counts_as_a_use_of_it(self, bench: CloudBench) -> None:
         gib = max(1, bench.image.min_disk)
         made = bench.cloud.create_volume(
             f"{bench.owner}-full", owner=bench.owner, role="media", gib=gib, image_id=bench.image.id
         )
         bench.wait(lambda: _volume_status(bench, made.id) == "available", "the volume to be filled")
+        filled = bench.cloud.volume(made.id)
+        assert filled is not None and filled.image_id == bench.image.id
+        assert f"volume {made.name} ({made.id})" in bench.cloud.image_uses()[bench.image.id]
         bench.cloud.delete("volume", made.id, deadline=bench.soon())
 
     def test_over_the_quota_is_refused_as_such(self, bench: CloudBench) -> None:
@@ -152,10 +156,46 @@ class TestMaking:
         assert bench.cloud.owned(bench.owner) == {}
 
 
+class TestReserving:
+    """A record under a chosen id: what a claim is made of."""
+
+    def test_an_id_is_taken_once_and_never_again(self, bench: CloudBench) -> None:
+        cloud, image_id = bench.cloud, str(uuid4())
+        ours = {OWNER_KEY: bench.owner, "holder": "one", "long": "x" * 60_000}
+        made = cloud.reserve_image(image_id, f"{bench.owner}-claim", properties=ours)
+        assert made is not None and (made.id, made.status, made.visibility) == (image_id, "queued", "private")
+        assert made.hidden and not made.protected and ours.items() <= made.properties.items()
+        again = cloud.reserve_image(image_id, f"{bench.owner}-claim", properties=ours)
+        assert again == made, "our own, when its answer was lost"
+        others = {**ours, "holder": "two"}
+        assert cloud.reserve_image(image_id, f"{bench.owner}-claim", properties=others) is None
+        assert cloud.image(image_id) == made, "the loser changes nothing"
+        cloud.delete("image", image_id, deadline=bench.soon())
+        assert cloud.image(image_id) is None
+        assert cloud.reserve_image(image_id, f"{bench.owner}-claim", properties=ours) is None
+
+    def test_a_record_is_listed_with_its_owner_and_never_found_by_name(self, bench: CloudBench) -> None:
+        cloud, image_id, name = bench.cloud, str(uuid4()), f"{bench.owner}-record"
+        cloud.reserve_image(image_id, name, properties={OWNER_KEY: bench.owner, "line": name})
+        assert [(each.id, each.status) for each in cloud.images(properties={"line": name})] == [(image_id, "queued")]
+        assert [each.id for each in cloud.owned(bench.owner)[bench.owner].images] == [image_id]
+        assert cloud.find_image(name) is None
+        changed = cloud.update_image(image_id, properties={"line": None, "holder": "next"})
+        assert changed.properties["holder"] == "next" and "line" not in changed.properties
+        cloud.delete("image", image_id, deadline=bench.soon())
+
+    def test_an_image_of_another_project_is_no_claim_of_ours(self, bench: CloudBench) -> None:
+        assert bench.cloud.reserve_image(bench.image.id, "mine", properties={"holder": "one"}) is None
+
+
 class TestServer:
     def test_it_is_tagged_and_has_an_address(self, bench: CloudBench, server: Server) -> None:
         assert server.metadata == {"purpose": "contract", OWNER_KEY: bench.owner, ROLE_KEY: "builder"}
         assert server.addresses and server.power_state == 1 and server.task_state is None
+
+    def test_it_is_a_use_of_its_image(self, bench: CloudBench, server: Server) -> None:
+        assert server.image_id == bench.image.id
+        assert f"server {server.name} ({server.id})" in bench.cloud.image_uses()[bench.image.id]
 
     def test_everything_of_an_owner_is_found(self, bench: CloudBench, server: Server) -> None:
         for owned in (bench.cloud.owned()[bench.owner], bench.cloud.owned(bench.owner)[bench.owner]):
@@ -222,6 +262,20 @@ class TestImage:
         assert bench.cloud.images(properties={"line": bench.owner, "other": "y"}) == ()
         bench.cloud.update_image(snapshot.id, hidden=False)
         assert [image.id for image in bench.cloud.images(properties={"line": bench.owner})] == [snapshot.id]
+
+    def test_a_deactivated_image_makes_no_server(self, bench: CloudBench, snapshot: Image) -> None:
+        cloud = bench.cloud
+        assert cloud.set_image_active(snapshot.id, active=False).status == "deactivated"
+        assert cloud.set_image_active(snapshot.id, active=False).status == "deactivated"
+        with pytest.raises(CloudError):
+            cloud.create_server(replace(bench.request("never"), image_id=snapshot.id), owner=bench.owner, role="never")
+        assert cloud.find_image(snapshot.name) is None
+        assert snapshot.id in {image.id for image in cloud.images()}
+        assert cloud.set_image_active(snapshot.id, active=True).status == "active"
+
+    def test_anothers_image_is_not_deactivated(self, bench: CloudBench) -> None:
+        with pytest.raises(CloudRefused):
+            bench.cloud.set_image_active(bench.image.id, active=False)
 
     def test_a_protected_image_stays_and_a_finished_one_is_nobodys(self, bench: CloudBench, snapshot: Image) -> None:
         cloud = bench.cloud

@@ -13,7 +13,6 @@ from imagebuild.cloud import (
     Action,
     Flavor,
     Headroom,
-    Image,
     Kind,
     Network,
     Owned,
@@ -22,35 +21,18 @@ from imagebuild.cloud import (
     ServerRequest,
     Volume,
 )
-from imagebuild.errors import CloudError, CloudRefused, CloudUnreachable
-from imagebuild.waiting import Clock, Deadline, wait_for
-from tests.fakes.cloud_world import BOOT_SECONDS, SNAPSHOT_SECONDS, STOP_SECONDS, Limits, Machine, World, owner_of
-from tests.fakes.faults import Faults, call
+from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.waiting import Deadline, wait_for
+from tests.fakes.cloud_images import ImageCalls
+from tests.fakes.cloud_world import BOOT_SECONDS, STOP_SECONDS, Machine, owner_of
+from tests.fakes.faults import call
 
 
-class FakeCloud(World):
+class FakeCloud(ImageCalls):
     """imagebuild.cloud.Cloud. A test fills it with add_..., breaks it with `faults` and the attributes, and plays the guests."""
 
     name = "fake"
     project_id = "project-of-the-builder"
-
-    def __init__(self, clock: Clock, *, limits: Limits | None = None) -> None:
-        super().__init__(clock, limits=limits)
-        self.faults = Faults(lambda: CloudUnreachable("the connection broke before the answer came"))
-
-    @call
-    def find_image(self, name_or_id: str) -> Image | None:
-        if name_or_id in self._images:
-            return self._images[name_or_id]
-        named = [i for i in self._images.values() if i.name == name_or_id and i.status == "active" and not i.hidden]
-        if len(named) > 1:
-            raise CloudRefused(f"{len(named)} active images are called '{name_or_id}'", hint="name one by its id")
-        return named[0] if named else None
-
-    @call
-    def images(self, *, properties: Mapping[str, str] | None = None) -> Sequence[Image]:
-        wanted = (properties or {}).items()
-        return tuple(i for i in self._own_images() if wanted <= i.properties.items())
 
     @call
     def find_flavor(self, name: str) -> Flavor | None:
@@ -93,7 +75,7 @@ class FakeCloud(World):
             image = self._usable_image(image_id)
             if gib < max(image.min_disk, -(-(image.size or 0) // 2**30)):
                 raise CloudError(f"could not create the volume '{name}': 400 the image is larger than {gib} GiB")
-        return self._make_volume(name, gib=gib, metadata=tags)
+        return self._make_volume(name, gib=gib, metadata=tags, image_id=image_id)
 
     @call
     def volume(self, volume_id: str) -> Volume | None:
@@ -123,6 +105,7 @@ class FakeCloud(World):
             power_state=0,
             metadata={**request.metadata, **tags},
             created_at=self._now(),
+            image_id=request.image_id,
         )
         volumes = [disk.volume_id or self._make_volume("", gib=disk.gib, metadata={}).id for disk in request.disks]
         self._machines[server.id] = Machine(server, request, flavor, volumes)
@@ -146,6 +129,22 @@ class FakeCloud(World):
         return machine.console if machine and machine.server.status != "SHUTOFF" else ""  # as Nova's libvirt driver
 
     @call
+    def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
+        machine = self._machines.get(server_id)
+        return self.screen if machine and machine.server.status == "ACTIVE" else None
+
+    @call
+    def image_uses(self) -> Mapping[str, Sequence[str]]:
+        uses: dict[str, tuple[str, ...]] = {}
+        for server in (machine.server for machine in self._machines.values()):
+            if server.image_id:
+                uses[server.image_id] = (*uses.get(server.image_id, ()), f"server {server.name} ({server.id})")
+        for volume in self._volumes.values():
+            if volume.image_id:
+                uses[volume.image_id] = (*uses.get(volume.image_id, ()), f"volume {volume.name} ({volume.id})")
+        return uses
+
+    @call
     def stop_server(self, server_id: str) -> None:
         server = self._machine(server_id).server
         if server.status == "SHUTOFF" or server.task_state == "powering-off":
@@ -166,67 +165,6 @@ class FakeCloud(World):
         self._act(server_id, "start", user_id=self.user_id)
         self._set(server_id, task_state="powering-on")
         self._after(BOOT_SECONDS, lambda: self._boot(server_id))
-
-    @call
-    def snapshot(self, server_id: str, name: str, *, owner: str, properties: Mapping[str, str]) -> Image:
-        for image in self._own_images():
-            if image.name == name and image.properties.get(OWNER_KEY) == owner:
-                return image
-        machine = self._machine(server_id)
-        if machine.server.status not in ("ACTIVE", "SHUTOFF") or machine.server.task_state:
-            raise CloudRefused(f"could not make the image '{name}': 409 the server is {machine.server.status}")
-        base = self._images.get(machine.request.image_id)
-        image = Image(
-            id=str(uuid4()),
-            name=name,
-            status="queued",
-            min_disk=machine.flavor.disk_gib,
-            created_at=self._now(),
-            # Nova copies the source image's properties onto the snapshot.
-            properties={
-                **(base.properties if base else {}),
-                "base_image_ref": machine.request.image_id,
-                "image_type": "snapshot",
-                **properties,
-                OWNER_KEY: owner,
-            },
-        )
-        self._images[image.id] = image
-        self._act(server_id, "createImage", user_id=self.user_id)
-        self._set(server_id, task_state="image_uploading")
-        self._after(SNAPSHOT_SECONDS / 2, lambda: self._change_image(image.id, status="saving"))
-        self._after(SNAPSHOT_SECONDS, lambda: self._upload(server_id, image.id))
-        return image
-
-    @call
-    def image(self, image_id: str) -> Image | None:
-        return self._images.get(image_id)
-
-    @call
-    def update_image(
-        self,
-        image_id: str,
-        *,
-        properties: Mapping[str, str | None] | None = None,
-        name: str | None = None,
-        visibility: str | None = None,
-        protected: bool | None = None,
-        min_disk: int | None = None,
-        min_ram: int | None = None,
-        hidden: bool | None = None,
-    ) -> Image:
-        image = self._own_image(image_id)
-        merged: dict[str, str | None] = {**image.properties, **(properties or {})}
-        return self._change_image(
-            image_id,
-            name=image.name if name is None else name,
-            visibility=image.visibility if visibility is None else visibility,
-            protected=image.protected if protected is None else protected,
-            min_disk=image.min_disk if min_disk is None else min_disk,
-            min_ram=image.min_ram if min_ram is None else min_ram,
-            hidden=image.hidden if hidden is None else hidden,
-            properties={key: value for key, value in merged.items() if value is not None},
-        )
 
     @call
     def owned(self, owner: str | None = None) -> Mapping[str, Owned]:

@@ -54,9 +54,14 @@ class World:
         self.server_fault = ""  # what Nova says of the next server, which goes to ERROR; "" = it boots
         self.snapshot_fails = False  # Nova drops the next image when its upload fails
         self.boots: Callable[[str], None] = lambda server_id: None  # called when a server becomes ACTIVE
+        self.may_deactivate = True  # before Wallaby only administrators could, by Glance's default policy
+        self.screen: bytes | None = (
+            None  # what a running server's console shows, a PNG; None = a cloud without consoles
+        )
         self._flavors: dict[str, Flavor] = {}
         self._networks: dict[str, Network] = {}
         self._images: dict[str, Image] = {}
+        self._images_ever: set[str] = set()  # Glance keeps the ids of deleted images
         self._foreign: set[str] = set()
         self._volumes: dict[str, Volume] = {}
         self._groups: dict[str, SecurityGroup] = {}
@@ -92,6 +97,7 @@ class World:
             properties={**made.properties, **properties},
         )
         self._images[made.id] = made
+        self._images_ever.add(made.id)
         if foreign:
             self._foreign.add(made.id)
         return made
@@ -166,11 +172,17 @@ class World:
             return self._images[image_id]
         raise NotFound(f"could not change the image {image_id}: 404")
 
-    def _make_volume(self, name: str, *, gib: int, metadata: Mapping[str, str]) -> Volume:
+    def _make_volume(self, name: str, *, gib: int, metadata: Mapping[str, str], image_id: str | None = None) -> Volume:
         self._check_quota("volumes", len(self._volumes) + 1)
         self._check_quota("gigabytes", sum(volume.gib for volume in self._volumes.values()) + gib)
         volume = Volume(
-            id=str(uuid4()), name=name, status="creating", gib=gib, metadata=dict(metadata), created_at=self._now()
+            id=str(uuid4()),
+            name=name,
+            status="creating",
+            gib=gib,
+            metadata=dict(metadata),
+            created_at=self._now(),
+            image_id=image_id,
         )
         self._volumes[volume.id] = volume
 
