@@ -1,17 +1,15 @@
 """The lab for tests on real virtual machines: brought up once, one cloud, clones that are always deleted again."""
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 
 from imagebuild import windows
 from imagebuild.adapters.openstack_cloud import OpenStackCloud, connect_cloud
@@ -21,6 +19,8 @@ from imagebuild.cloud import Server, ServerRequest
 from imagebuild.errors import DeadlinePassed
 from imagebuild.guest import Guest, read_certificate
 from imagebuild.lab import lifecycle
+from imagebuild.lab.layout import GATEWAY
+from imagebuild.lab.service_plan import BROKER_PORT
 from imagebuild.report import ConsoleReport, SilentReport
 from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Deadline, wait_for
@@ -170,22 +170,21 @@ def machines(cloud: OpenStackCloud) -> Iterator[Machines]:
     made.delete_all()
 
 
+@dataclass(frozen=True)
+class Broker:
+    """The lab's connection broker."""
+
+    url: str
+
+    def registrations(self) -> list[dict[str, Any]]:
+        """What agents have registered with, oldest first."""
+        answer = requests.get(self.url, timeout=10)
+        answer.raise_for_status()
+        told: list[dict[str, Any]] = answer.json()
+        return told
+
+
 @pytest.fixture(scope="session")
-def broker(lab: lifecycle.LabCloud) -> Iterator[list[dict[str, Any]]]:
-    """A connection broker as far as the agents know it: what they have registered with, in order. Where the recipe says it is."""
-    heard: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("172.16.100.1", 8089), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield heard
-    server.shutdown()
-    server.server_close()
+def broker(lab: lifecycle.LabCloud) -> Broker:
+    """Where the recipe says it is."""
+    return Broker(f"http://{GATEWAY}:{BROKER_PORT}/registrations")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +18,7 @@ from imagebuild.errors import CloudRefused
 from imagebuild.guest import Guest
 from imagebuild.lab import lifecycle
 from imagebuild.waiting import Deadline
-from tests.lab.conftest import PROJECT, Machines
+from tests.lab.conftest import PROJECT, Broker, Machines
 
 pytestmark = pytest.mark.lab
 INVOKE = [str(Path(sys.executable).parent / "invoke")]
@@ -135,7 +134,7 @@ def clone_state(guest: Guest) -> dict[str, object]:
     )
 
 
-def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines, broker: list[dict[str, Any]]) -> None:
+def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines, broker: Broker) -> None:
     first, second = (machines.boot(built, name=name) for name in ("desktop-1", "desktop-2"))
     states = []
     for machine in (first, second):
@@ -152,7 +151,7 @@ def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines, b
         assert state["stamp"]["recipe"] == "win7-vdi"  # type: ignore[index]
         assert state["rdp"]["enabled"]  # type: ignore[index]
     assert states[0]["machine_sid"] != states[1]["machine_sid"]
-    registered = {said["name"]: said["address"] for said in broker}
+    registered = {said["name"]: said["address"] for said in broker.registrations()}
     assert {"DESKTOP-1": first.address, "DESKTOP-2": second.address}.items() <= registered.items()
     assert first.address != second.address
 

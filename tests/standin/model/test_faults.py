@@ -44,6 +44,14 @@ def test_winrm_dies(builder: Bench) -> None:
     assert builder.windows.listeners() == frozenset()
 
 
+def test_rdp_deaf(builder: Bench) -> None:
+    builder.value("Set-RemoteDesktop")
+    assert builder.windows.listeners() == {"https", "rdp"}
+    boot_with(builder, "rdp-deaf")
+    assert builder.value("Get-CloneState")["rdp"]["enabled"]
+    assert builder.windows.listeners() == {"https"}
+
+
 def test_winrm_refuses(bench: Bench) -> None:
     boot_with(bench, "winrm-refuses")
     assert bench.windows.password_of("Administrator") is None

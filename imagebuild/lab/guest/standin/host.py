@@ -36,7 +36,7 @@ class Host(Protocol):
     """The Windows that the server serves. Every method may be called from any thread."""
 
     def listeners(self) -> frozenset[str]:
-        """Which of 'http' and 'https' to listen on; asked again and again."""
+        """Which of 'http', 'https' and 'rdp' to listen on; asked again and again."""
         ...
 
     def certificate(self) -> tuple[Path, Path] | None:

@@ -1,4 +1,4 @@
-"""Opens and closes the WinRM ports as the Windows behind them says, and gives each connection a thread."""
+"""Opens and closes the ports of WinRM and Remote Desktop as the Windows behind them says, and gives each connection a thread."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from imagebuild.lab.guest.standin.connection import Connection
+from imagebuild.lab.guest.standin.desktop import greet
 from imagebuild.lab.guest.standin.host import Host
 from imagebuild.lab.guest.standin.wsman import Service
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
-PORTS = {"http": 5985, "https": 5986}
+PORTS = {"http": 5985, "https": 5986, "rdp": 3389}
 LOOK_EVERY = 0.2
 """Seconds between two looks at which listeners there should be."""
 HANDSHAKE_SECONDS = 30.0
@@ -25,7 +26,10 @@ IDLE_SECONDS = 900.0
 
 
 class Listeners:
-    """The listening sockets of one Windows. `ports` maps 'http' and 'https' to port numbers; 0 takes a free one."""
+    """The listening sockets of one Windows. `ports` maps 'http', 'https' and 'rdp' to port numbers; 0 takes a free one.
+
+    What has no number there is not opened.
+    """
 
     def __init__(self, host: Host, *, address: str = "", ports: dict[str, int] | None = None) -> None:
         self._host = host
@@ -46,16 +50,16 @@ class Listeners:
             self._close(name)
 
     def port(self, name: str) -> int | None:
-        """The port that is open for 'http' or 'https' now."""
+        """The port that is open for this name now."""
         listener = self._open.get(name)
         return listener[0].getsockname()[1] if listener else None
 
     def follow(self) -> None:
         """Open what is wanted, close what is not; an HTTPS listener with another certificate is opened anew."""
         wanted: dict[str, tuple[Path, Path] | None] = {}
-        for name in self._host.listeners():
+        for name in self._host.listeners() & self._ports.keys():
             certificate = self._host.certificate() if name == "https" else None
-            if name == "http" or certificate is not None:
+            if name != "https" or certificate is not None:
                 wanted[name] = certificate
         for name, (_, shown) in list(self._open.items()):
             if name not in wanted or wanted[name] != shown:
@@ -65,7 +69,9 @@ class Listeners:
                 tls = _load(certificate) if certificate else None
                 listening = socket.create_server((self._address, self._ports[name]), backlog=64)
                 self._open[name] = (listening, certificate)
-                threading.Thread(target=self._accept, args=(listening, tls), daemon=True, name=f"listen {name}").start()
+                threading.Thread(
+                    target=self._accept, args=(name, listening, tls), daemon=True, name=f"listen {name}"
+                ).start()
 
     def _close(self, name: str) -> None:
         listening, _ = self._open.pop(name)
@@ -73,18 +79,21 @@ class Listeners:
             listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         listening.close()
 
-    def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def _accept(self, name: str, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         while True:
             try:
                 connected, _ = listening.accept()
             except OSError:
                 return  # closed
-            threading.Thread(target=self._serve, args=(connected, tls), daemon=True, name="connection").start()
+            threading.Thread(target=self._serve, args=(name, connected, tls), daemon=True, name="connection").start()
 
-    def _serve(self, connected: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def _serve(self, name: str, connected: socket.socket, tls: ssl.SSLContext | None) -> None:
         with contextlib.suppress(OSError), connected:  # a client that goes away is no news
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.settimeout(HANDSHAKE_SECONDS)
+            if name == "rdp":
+                greet(connected)
+                return
             if tls is not None:
                 connected = tls.wrap_socket(connected, server_side=True)
             connected.settimeout(IDLE_SECONDS)

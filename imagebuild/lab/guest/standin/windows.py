@@ -67,8 +67,12 @@ class Windows:
         guest.clock.spawn("start-up", self._start_up)
 
     def listeners(self) -> frozenset[str]:
-        """Where WinRM listens now: a subset of {'http', 'https'}; none where Windows has ended."""
-        return frozenset() if self._guest.power.gone else self._guest.remote.listeners()
+        """What listens now: WinRM's 'http' and 'https', Remote Desktop's 'rdp'; nothing where Windows has ended."""
+        guest = self._guest
+        if guest.power.gone:
+            return frozenset()
+        desktop = frozenset({"rdp"}) if guest.remote.desktop_answers() else frozenset()
+        return guest.remote.listeners() | desktop
 
     def certificate(self) -> tuple[Path, Path] | None:
         """Certificate and key (PEM) of the HTTPS listener."""

@@ -25,6 +25,7 @@ FAULTS = {
     "service-dies": "the service of an installed program stops right after it was started",
     "sysprep-fails": "sysprep fails with the log lines of a Store package that is not provisioned",
     "sysprep-hangs": "sysprep never ends",
+    "rdp-deaf": "Remote Desktop is switched on, and nobody answers on its port",
     "sid-kept": "generalizing keeps the machine SID",
     "no-dhcp-release": "the DHCP lease is neither released nor forgotten, although the script says that it was",
     "never-shuts-down": "after a generalize that succeeded the machine does not shut down",

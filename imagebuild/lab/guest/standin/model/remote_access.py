@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 from imagebuild.lab.guest.standin.machine import Machine
-from imagebuild.lab.guest.standin.model.edition import TERMINAL
+from imagebuild.lab.guest.standin.model.edition import COMPLETE, TERMINAL
 from imagebuild.lab.guest.standin.model.faults import Faults
-from imagebuild.lab.guest.standin.model.registry import CURRENT, Registry
+from imagebuild.lab.guest.standin.model.registry import CURRENT, SETUP_STATE, Registry
 from imagebuild.lab.guest.standin.model.store import Store
 
 WSMAN = CURRENT + "\\WSMAN"
@@ -120,6 +120,11 @@ class RemoteAccess:
     def desktop_enabled(self) -> bool:
         """Whether remote desktop takes connections."""
         return bool(self._registry.get(TERMINAL, "fDenyTSConnections", 1) == 0)
+
+    def desktop_answers(self) -> bool:
+        """Whether a client gets through: it is enabled, set up, and on the port that is played."""
+        complete = self._registry.get(SETUP_STATE, "ImageState", COMPLETE) == COMPLETE
+        return self.desktop_enabled() and complete and self.desktop_port() == 3389 and "rdp-deaf" not in self._faults
 
     def desktop_port(self) -> int:
         """The TCP port of remote desktop."""
