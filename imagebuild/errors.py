@@ -13,6 +13,7 @@
      |   +- ScriptFailed               a guest script answered {ok: false}
      |   +- ScriptBroken               no result line: the machinery failed
      +- StepFailed                 1   a step's own verdict, with what to look at
+     +- VersionRefused             1   a version of an image is not in the state for what was asked, or is not ours
      +- DeadlinePassed             1   a wait came to its end
      +- Busy                       3   somebody else holds the build, the lab or the claim
      +- LabError                   1   the lab could not be brought up
@@ -99,6 +100,10 @@ class ScriptBroken(GuestError):
 
 class StepFailed(ImagebuildError):
     """A step looked at the result of its work and it is not good enough to go on."""
+
+
+class VersionRefused(ImagebuildError):
+    """A version of an image cannot do what was asked: not verified, still current, or not one of ours. Nothing was touched."""
 
 
 class DeadlinePassed(ImagebuildError):

@@ -1,41 +1,191 @@
-"""The versions of the master images that a project has: the cloud is the truth, this only reads it."""
+"""The versions of the master images that a project has: which there are, which one is current, which number comes next.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+The cloud is the truth: what is told here is read from image properties and nowhere else, so two people see the same.
+"""
 
-from imagebuild.cloud import OWNER_KEY, Cloud, Image
-from imagebuild.properties import BASE, BUILT_AT, RECIPE
-from imagebuild.resolution import version_of
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
+from imagebuild.errors import CloudRefused, NotFound, VersionRefused
+from imagebuild.properties import (
+    CHECKPOINT,
+    HOLDER,
+    PROMOTED_AT,
+    REASON,
+    RECIPE,
+    SELF,
+    STATE,
+    STATES,
+    VERIFIED,
+    VERSION,
+    State,
+)
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a recipe's image."""
+    """One version of a recipe's image. `state` is what counts: see `list_versions` for where it differs from the image's own word."""
 
     recipe: str
     version: int
     image: Image
+    state: State
+
+    @property
+    def name(self) -> str:
+        """How people and brokers call it; of one that is being built, how it will be called."""
+        return f"{self.recipe}-v{self.version}"
 
 
 def list_versions(cloud: Cloud, recipe: str | None = None) -> list[Version]:
-    """Every finished image of ours, by recipe and version; of one recipe when it is named. Images still being made are left out."""
+    """Every version of ours, also one being built (a claim), by recipe and version; of one recipe when it is named.
+
+    A promotion that was cut off leaves two images that say `current`: the one promoted later counts, the other reads as
+    superseded. An image of ours whose state is none of ours reads as a candidate: nothing uses it until it is promoted.
+    """
     wanted = {RECIPE: recipe} if recipe else None
     found = [
-        Version(image.properties[RECIPE], version_of(image), image)
+        Version(image.properties[RECIPE], version_of(image), image, _told_state(image))
         for image in cloud.images(properties=wanted)
-        if RECIPE in image.properties and OWNER_KEY not in image.properties
+        if is_ours(image) or is_being_built(image)
     ]
-    return sorted(found, key=lambda one: (one.recipe, one.version))
+    found.sort(key=lambda one: (one.recipe, one.version, one.image.created_at, one.image.id))
+    heads = {one.recipe: one for one in sorted(found, key=_promoted) if one.state == "current"}  # the last one stays
+    return [
+        replace(one, state="superseded") if one.state == "current" and one is not heads[one.recipe] else one
+        for one in found
+    ]
 
 
-def table(versions: Sequence[Version]) -> list[str]:
-    """The versions for a person: a heading and a line each."""
-    lines = [f"{'NAME':24s} {'STATUS':12s} {'MB':>7s}  {'BUILT':20s} {'BASE':20s} {'GUARD':10s} ID"]
-    for one in versions:
-        image = one.image
-        built = image.properties.get(BUILT_AT, "")[:19].replace("T", " ")
-        guard = "protected" if image.protected else "open"
-        size = f"{(image.size or 0) / 1e6:.0f}"
-        base = image.properties.get(BASE, "")
-        lines.append(f"{image.name:24s} {image.status:12s} {size:>7s}  {built:20s} {base:20s} {guard:10s} {image.id}")
-    return lines
+def current(cloud: Cloud, recipe: str) -> Version | None:
+    """The recipe's current version: what new desktops get. None while nothing was promoted."""
+    return pick_current(list_versions(cloud, recipe), recipe)
+
+
+def pick_current(versions: Iterable[Version], recipe: str) -> Version | None:
+    """The recipe's current one among versions that `list_versions` gave."""
+    return next((one for one in versions if one.recipe == recipe and one.state == "current"), None)
+
+
+def find_version(cloud: Cloud, text: str) -> Version:
+    """The finished version that a person means: `win7-vdi-v3`, an image's id, or a recipe's name for its current version.
+
+    Raises NotFound, with near names; VersionRefused when an image of that name or id is there but is no version of ours.
+    """
+    every = list_versions(cloud)
+    done = [one for one in every if one.state != "building"]
+    for one in done:
+        if text in (one.name, one.image.id):
+            return one
+    if (head := pick_current(done, text)) is not None:
+        return head
+    for one in every:
+        if one.state == "building" and text == one.name:
+            holder = one.image.properties.get(HOLDER, "somebody")
+            raise NotFound(f"{text} is still being built by {holder}", hint="wait for it: invoke images")
+    if any(one.recipe == text for one in done):
+        listed = ", ".join(one.name for one in done if one.recipe == text)
+        raise NotFound(f"{text} has no current version", hint=f"name one of {listed}; or: invoke promote NAME")
+    _refuse_strangers(cloud, text)
+    names = sorted({one.name for one in done} | {one.recipe for one in done})
+    near = difflib.get_close_matches(text, names, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "which ones there are: invoke images"
+    raise NotFound(f"there is no version {text!r} in {cloud.name}", hint=hint)
+
+
+def reject(cloud: Cloud, version: Version, *, reason: str) -> Image:
+    """Take a candidate or superseded version out of use: hidden, rejected, with the reason. Safe to repeat.
+
+    It loses what a verification once said of it: to be promoted after all, it must pass a new one. Raises VersionRefused for
+    the current version, which must be rolled back first, and for one that is not ours.
+    """
+    image = look_again(cloud, version)
+    if version.state == "current":
+        raise VersionRefused(
+            f"{version.name} is current: new desktops get it",
+            hint=f"go back to the one before it: invoke rollback {version.recipe} --reason '...'",
+        )
+    passed = image.properties.get(VERIFIED) == "passed"
+    changes: dict[str, str | None] = {STATE: "rejected", REASON: reason} | ({VERIFIED: None} if passed else {})
+    return cloud.update_image(image.id, hidden=True, properties=changes)
+
+
+def look_again(cloud: Cloud, version: Version) -> Image:
+    """The version's image as it is now. Raises NotFound when it is gone, VersionRefused when it is not (any more) that version of ours."""
+    image = cloud.image(version.image.id)
+    if image is None:
+        raise NotFound(f"{version.name} ({version.image.id}) is gone: somebody deleted it", hint="see: invoke images")
+    if not is_ours(image) or image.properties[RECIPE] != version.recipe:
+        raise VersionRefused(f"{image.name} ({image.id}): {_why_not_ours(image)}", hint="it is not touched")
+    return image
+
+
+def next_version(cloud: Cloud, recipe: str) -> int:
+    """The number of the recipe's next version: higher than any that an image of it has, and free as a name, whoever's images those are.
+
+    Claims do not count: they stand for the very number that is asked for.
+    """
+    images = [image for image in cloud.images() if image.properties.get(ROLE_KEY) != "claim"]
+    taken = {image.name for image in images}
+    number = 1 + max((version_of(i) for i in images if i.properties.get(RECIPE) == recipe), default=0)
+    while f"{recipe}-v{number}" in taken or _is_anybodys(cloud, f"{recipe}-v{number}"):
+        number += 1
+    return number
+
+
+def version_of(image: Image) -> int:
+    """The version in an image's properties; 0 when there is none."""
+    text = image.properties.get(VERSION, "")
+    return int(text) if re.fullmatch(r"\d+", text) else 0
+
+
+def is_ours(image: Image) -> bool:
+    """Is this a finished version? Properties are inherited by snapshots of desktops: only SELF, which names the image itself, tells."""
+    properties = image.properties
+    named = RECIPE in properties and version_of(image) > 0
+    return named and properties.get(SELF) == image.id and CHECKPOINT not in properties and OWNER_KEY not in properties
+
+
+def is_being_built(image: Image) -> bool:
+    """Is this the claim of a build that is under way?"""
+    properties = image.properties
+    claimed = properties.get(ROLE_KEY) == "claim" and properties.get(STATE) == "building"
+    return claimed and RECIPE in properties and version_of(image) > 0
+
+
+def _told_state(image: Image) -> State:
+    told = image.properties.get(STATE, "")
+    return next((state for state in STATES if state == told), "candidate")
+
+
+def _promoted(version: Version) -> tuple[str, int]:
+    return version.image.properties.get(PROMOTED_AT, ""), version.version
+
+
+def _is_anybodys(cloud: Cloud, name: str) -> bool:
+    """Does this project see an active image of that name, also a public or shared one?"""
+    try:
+        return cloud.find_image(name) is not None
+    except CloudRefused:  # several share it
+        return True
+
+
+def _refuse_strangers(cloud: Cloud, text: str) -> None:
+    """Say of an image that is there why it is no version; nothing when there is none."""
+    image = cloud.find_image(text) or next((one for one in cloud.images() if one.name == text), None)
+    if image is not None:
+        raise VersionRefused(f"{image.name} ({image.id}): {_why_not_ours(image)}", hint="it is not touched")
+
+
+def _why_not_ours(image: Image) -> str:
+    properties = image.properties
+    if OWNER_KEY in properties:
+        return f"it is an unfinished image of the build {properties[OWNER_KEY]}"
+    if CHECKPOINT in properties:
+        return "it is a checkpoint, not a version"
+    if properties.get(SELF, image.id) != image.id:
+        return "it is somebody's snapshot of a server made from one of our images, and only inherited its properties"
+    return "it was not registered by imagebuild"

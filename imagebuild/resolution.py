@@ -1,13 +1,12 @@
 """What a recipe's names mean in this cloud today: ids of image, flavor, network and media, and whether there is room. Only reads."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from imagebuild.cloud import Cloud, Flavor, Headroom, Image, Network
 from imagebuild.errors import CloudRefused, RecipeError
-from imagebuild.properties import RECIPE, VERSION
+from imagebuild.images import next_version
 from imagebuild.recipe import Recipe
 
 GIB = 1 << 30
@@ -85,18 +84,6 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
         hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"
         raise RecipeError(words, hint=hint, details=problems)
     return Resolution(source, flavor, network, tuple(media), next_version(cloud, recipe.name))
-
-
-def next_version(cloud: Cloud, recipe: str) -> int:
-    """One more than the highest version that any image of this recipe has, or had by its name."""
-    images = cloud.images(properties={RECIPE: recipe})
-    return 1 + max((version_of(image) for image in images), default=0)
-
-
-def version_of(image: Image) -> int:
-    """The version in an image's properties; 0 when there is none."""
-    text = image.properties.get(VERSION, "")
-    return int(text) if re.fullmatch(r"\d+", text) else 0
 
 
 def _look(place: str, name: str, find: Callable[[str], Found | None], problems: list[str]) -> Found | None:

@@ -1,18 +1,36 @@
-"""Makes the snapshot a version of the master image: unique name, properties, private, protected."""
+"""Makes the snapshot a version of the master image: a hidden candidate with a unique name and the build's record."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import StepFailed
-from imagebuild.properties import BASE, BASE_ID, BUILD, BUILT_AT, DIGEST, INVENTORY, RECIPE, VERSION
-from imagebuild.resolution import next_version, version_of
+from imagebuild.image_contents import LEAST_USEFUL, read_contents
+from imagebuild.image_record import pack_fitting
+from imagebuild.images import is_ours, next_version, version_of
+from imagebuild.properties import (
+    BASE,
+    BASE_ID,
+    BUILD,
+    BUILT_AT,
+    DIGEST,
+    GENERALIZED,
+    INVENTORY,
+    PREFIX,
+    RECIPE,
+    RECORD,
+    SELF,
+    STANDIN,
+    STATE,
+    VERSION,
+)
+from imagebuild.record import fold
 from imagebuild.step import Context, Minutes, Step
 
 _LEAST_RAM_MIB = 1024
 # What Nova copies from the builder or from the base image onto its snapshot and what would mislead whoever boots the image.
 _BUILDER_ONLY = (
-    "imagebuild_sha256",
     "owner_specified.openstack.md5",
     "owner_specified.openstack.object",
     "owner_specified.openstack.sha256",
@@ -27,7 +45,7 @@ _BUILDER_ONLY = (
 
 
 class Register(Step):
-    """One change in Glance turns a leftover into an image: from then on no clean-up of ours takes it for one."""
+    """One change in Glance turns a leftover into a candidate: from then on no clean-up of ours takes it for one."""
 
     name = "register"
     title = "register the image"
@@ -38,41 +56,57 @@ class Register(Step):
 
     def describe(self) -> str:
         """What it gets."""
-        return "versioned name, properties, private, protected"
+        return "a candidate: versioned name, properties, record, private, hidden, protected"
 
     def run(self, context: Context) -> None:
-        """Name and properties first, protection with them; the build's id goes in the same request."""
-        cloud, build, target = context.cloud, context.build, context.header.image
-        image_id = context.facts["image_id"]
-        present = cloud.image(image_id)
-        if present is None:
+        """All in one request, so it is either a leftover of the build or a whole candidate; one that is registered stays as it is."""
+        build, image_id = context.build, context.facts["image_id"]
+        image = context.cloud.image(image_id)
+        if image is None:
             raise StepFailed("the image is gone: somebody deleted it", hint="build again")
-        registered = present.properties.get(BUILD) == build.id  # by a run of this step that was cut off
-        version = version_of(present) if registered else next_version(cloud, build.recipe)
+        if not (is_ours(image) and image.properties[BUILD] == build.id):  # else a run that was cut off had done it
+            image = self._register(context, image)
+        context.remember(image_name=image.name, image_version=version_of(image))
+        guard = "protected" if image.protected else "NOT protected"
+        context.report.note(f"{image.name} is {image.status}, a {image.properties[STATE]}, {image.visibility}, {guard}")
+
+    def _register(self, context: Context, image: Image) -> Image:
+        build, target = context.build, context.header.image
+        version = next_version(context.cloud, build.recipe)
         if version != build.version:
             context.report.warn(
                 f"version {build.version} was taken while this build ran: it becomes {version} (the stamp says the build)"
             )
-        name = f"{build.recipe}-v{version}"
+        given = self._properties(context, image.id, version)
+        # From a base image of ours, by way of the builder, Nova copies what was true of that one.
+        inherited = {key for key in image.properties if key.startswith(PREFIX) and key not in (STANDIN, *given)}
+        gone = {key: None for key in (OWNER_KEY, ROLE_KEY, *_BUILDER_ONLY, *inherited) if key in image.properties}
         least_ram = max(_LEAST_RAM_MIB, context.facts["source_min_ram"])
-        gone = {key: None for key in (OWNER_KEY, ROLE_KEY, *_BUILDER_ONLY) if key in present.properties}
-        image: Image = cloud.update_image(
-            image_id,
-            name=name,
-            properties=gone | self._properties(context, version),
+        return context.cloud.update_image(
+            image.id,
+            name=f"{build.recipe}-v{version}",
+            properties=gone | given,
             visibility="private",
             protected=True,
+            hidden=True,
             min_disk=context.facts["flavor_disk_gib"] if target.min_disk_gib is None else target.min_disk_gib,
             min_ram=least_ram if target.min_ram_mib is None else target.min_ram_mib,
         )
-        context.remember(image_name=image.name, image_version=version)
-        context.report.note(
-            f"{image.name} is {image.status}, {image.visibility}, {'protected' if image.protected else 'NOT protected'}"
-        )
 
-    def _properties(self, context: Context, version: int) -> dict[str, Any]:
-        build, header, facts = context.build, context.header, context.facts
-        properties = {
+    def _properties(self, context: Context, image_id: str, version: int) -> dict[str, str | None]:
+        """The recipe's own may overrule what the image is to be like, never what it is."""
+        build, target, facts = context.build, context.header.image, context.facts
+        hardware = {
+            "hw_disk_bus": target.disk_bus,
+            "hw_vif_model": target.vif_model,
+            "os_type": "windows",
+            "os_distro": "windows",
+        }
+        if target.disk_bus == "scsi":
+            hardware["hw_scsi_model"] = "virtio-scsi"
+        identity = {
+            SELF: image_id,
+            STATE: "candidate",
             RECIPE: build.recipe,
             VERSION: str(version),
             BUILD: build.id,
@@ -80,13 +114,27 @@ class Register(Step):
             BASE: facts["source_image_name"],
             BASE_ID: facts["source_image_id"],
             BUILT_AT: datetime.now(UTC).isoformat(timespec="seconds"),
-            "hw_disk_bus": header.image.disk_bus,
-            "hw_vif_model": header.image.vif_model,
-            "os_type": "windows",
-            "os_distro": "windows",
+            GENERALIZED: "yes" if "sealed" in facts else "no",
+            RECORD: _pack_record(context),
         }
         if "inventory" in facts:
-            properties[INVENTORY] = facts["inventory"]["digest"]
-        if header.image.disk_bus == "scsi":
-            properties["hw_scsi_model"] = "virtio-scsi"
-        return properties | header.image.properties
+            identity[INVENTORY] = facts["inventory"]["digest"]
+        return hardware | target.properties | identity
+
+
+def _pack_record(context: Context) -> str:
+    """What was built, how long each step took (seconds), and what is in it. What does not fit is said."""
+    build, facts = context.build, context.facts
+    told = fold(context.journal.entries())
+    record: dict[str, Any] = {"recipe": build.recipe, "build": build.id, "digest": build.digest}
+    record |= {"seconds": told.seconds if told else {}}
+    if "inventory" in facts:
+        inventory = context.folder / facts["inventory"]["file"]
+        if inventory.exists():
+            record |= read_contents(json.loads(inventory.read_text(encoding="utf-8")))
+        else:
+            context.report.warn(f"{inventory.name} is not in the build's folder: the image's record has no contents")
+    text, left_out = pack_fitting(record, least_useful=LEAST_USEFUL)
+    if left_out:
+        context.report.warn(f"the record was too long for an image property, it is without: {', '.join(left_out)}")
+    return text

@@ -7,9 +7,8 @@ import pytest
 
 from imagebuild.cloud import Image
 from imagebuild.errors import CloudRefused, CloudUnreachable, RecipeError
-from imagebuild.properties import RECIPE, VERSION
 from imagebuild.recipe import Recipe
-from imagebuild.resolution import next_version, resolve, version_of
+from imagebuild.resolution import resolve
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud, Limits
 from tests.unit.examples import write_recipe
@@ -137,24 +136,6 @@ def test_a_cloud_that_does_not_answer_is_no_mistake_in_the_recipe(recipe: Recipe
 def test_a_refusal_is_told_with_the_place_it_is_about(recipe: Recipe, cloud: FakeCloud) -> None:
     cloud.faults.fail("find_flavor", CloudRefused("403 not allowed"))
     assert problems(recipe, cloud) == ["builder.flavor: 403 not allowed"]
-
-
-def add_version(cloud: FakeCloud, version: str, *, recipe: str = "small") -> None:
-    properties = {RECIPE: recipe, VERSION: version}
-    cloud.add_image(f"{recipe}-v{version}", foreign=False, image=None, **properties)
-
-
-def test_the_next_version_is_one_more_than_the_highest(cloud: FakeCloud) -> None:
-    assert next_version(cloud, "small") == 1
-    for version in ("2", "10", "9", "junk", "-3", "٣"):
-        add_version(cloud, version)
-    add_version(cloud, "77", recipe="other")
-    assert next_version(cloud, "small") == 11
-
-
-@pytest.mark.parametrize(("text", "version"), [("12", 12), ("007", 7), ("", 0), ("1.5", 0), ("x", 0), ("-1", 0)])
-def test_a_version_is_a_whole_number(text: str, version: int) -> None:
-    assert version_of(Image("i", "n", "active", properties={VERSION: text})) == version
 
 
 def test_the_root_of_the_digest_stands_on_contents(recipe: Recipe, cloud: FakeCloud) -> None:
