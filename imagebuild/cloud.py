@@ -264,7 +264,7 @@ class Cloud(Protocol):
         ...
 
     def set_image_active(self, image_id: str, *, active: bool) -> Image:
-        """Deactivate (no server can be made or rebuilt from it) or reactivate. Clouds before Wallaby let administrators only: CloudRefused."""
+        """Deactivate (no server can be made or rebuilt from it) or reactivate. Before Wallaby only administrators may: CloudRefused."""
         ...
 
     def image_uses(self) -> Mapping[str, Sequence[str]]:
