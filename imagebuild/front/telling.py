@@ -1,7 +1,7 @@
 """What all tasks share: where the project is, a report to speak through, and how an error is printed and becomes an exit code."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from imagebuild.secrets import hide
 
 CLOUD_HELP = "a name in clouds.yaml (default: OS_CLOUD, the only one configured, or the lab)"
 JSON_HELP = "JSON lines instead of text"
+JUNIT_HELP = "also write what was done to this file as JUnit XML, for CI servers"
 
 
 def settings_of(c: Context, cloud: str = "", **more: Any) -> Settings:
@@ -22,17 +23,27 @@ def settings_of(c: Context, cloud: str = "", **more: Any) -> Settings:
 
 
 @contextmanager
-def told(*, json: bool) -> Iterator[Report]:
-    """A report for the task; an error of ours becomes a sentence, an advice and an exit code, never a trace."""
+def told(*, json: bool, junit: str = "", suite: str = "") -> Iterator[Report]:
+    """A report for the task; an error of ours becomes a sentence, an advice and an exit code, never a trace.
+
+    `junit`: a file for what was done as JUnit XML, under the name `suite`.
+    """
     report: Report = JsonReport() if json else ConsoleReport()
     try:
-        yield report
+        with ExitStack() as stack:
+            yield stack.enter_context(_junit_written(report, junit, suite)) if junit else report
     except ImagebuildError as error:
         if json:
             report.fail(error)
         raise Exit(None if json else hide("\n".join(_lines(error))), code=error.exit_code) from error
     except KeyboardInterrupt as error:
         raise Exit("error: interrupted", code=130) from error
+
+
+def _junit_written(report: Report, path: str, suite: str) -> AbstractContextManager[Report]:
+    from imagebuild.junit import junit_written  # the XML's modules are loaded for those who want it
+
+    return junit_written(report, Path(path), suite=suite)
 
 
 def _lines(error: ImagebuildError) -> list[str]:
