@@ -21,10 +21,10 @@ class Snapshot(Step):
         return "createImage of the stopped builder, wait for active"
 
     def run(self, context: Context) -> None:
-        """The image carries the build's id until register is done with it, so that a half-made one is found and removed."""
+        """The image carries the build's id, as owner and as name, until register is done with it: a half-made one looks like no version."""
         build = context.build
         image = context.cloud.snapshot(
-            context.facts["server_id"], build.image_name, owner=build.id, properties={ROLE_KEY: "snapshot"}
+            context.facts["server_id"], build.id, owner=build.id, properties={ROLE_KEY: "snapshot"}
         )
         context.remember(image_id=image.id)
         deadline = context.deadline(self.deadline_minutes)

@@ -22,7 +22,7 @@ def test_the_image_is_there_whole_and_still_belongs_to_the_build(off: World) -> 
     Snapshot().run(off.context)
     image = off.cloud.image(off.facts["image_id"])
     assert image is not None
-    assert (image.status, image.name, image.size) == ("active", "small-v1", 30_000_000)
+    assert (image.status, image.name, image.size) == ("active", off.context.build.id, 30_000_000)
     assert image.properties[OWNER_KEY] == off.context.build.id
     assert off.told.notes[-1] == f"image {image.id}, 30 MB qcow2"
 

@@ -10,7 +10,8 @@ from imagebuild.errors import CloudRefused, CloudUnreachable, RecipeError
 from imagebuild.recipe import Recipe
 from imagebuild.resolution import resolve
 from tests.fakes.clock import FakeClock
-from tests.fakes.cloud import FakeCloud, Limits
+from tests.fakes.cloud import FakeCloud
+from tests.fakes.cloud_world import Limits
 from tests.unit.examples import write_recipe
 
 ISO = Image("", "", "active", disk_format="iso", size=10)
