@@ -29,8 +29,13 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What it is called: the line of versions its images stand in."""
+        """The line of versions its images stand in."""
         return self.header.recipe
+
+    @property
+    def file_name(self) -> str:
+        """What a person calls it, as in `invoke build FILE_NAME`: several recipes may add to one line of versions."""
+        return self.path.stem
 
 
 @dataclass(frozen=True)
@@ -129,13 +134,21 @@ def _check(path: Path, content: Mapping[str, Any]) -> tuple[Recipe | None, list[
     if isinstance(header, Header):
         for number, step in sound:
             problems += [Problem(("steps", number), text) for text in step.check(header)]
-        if header.recipe != path.stem:
-            problems.append(
-                Problem(("recipe",), f"is {header.recipe!r}, but the file is called {path.name}: make them the same")
-            )
+        problems += _misnamed(path, header)
     if problems or not isinstance(header, Header):
         return None, problems
     return Recipe(path, header, tuple(step for _, step in sound)), problems
+
+
+def _misnamed(path: Path, header: Header) -> Iterator[Problem]:
+    """A copied recipe must not go on with the line of versions of the one it was copied from, unless it says that it does."""
+    line = header.recipe
+    if path.stem == line or (header.source.recipe == line and path.stem.startswith(f"{line}-")):
+        return
+    words = f"is {line!r}, but the file is called {path.name}: make them the same"
+    if header.source.recipe == line:
+        words = f"is {line!r}: a recipe that changes that line is called {line}-SOMETHING.yaml, not {path.name}"
+    yield Problem(("recipe",), words)
 
 
 def _named_steps(content: Any, problems: list[Problem]) -> Iterator[tuple[int, type[Step], Any]]:

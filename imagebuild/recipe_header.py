@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from imagebuild.answers import AnswerSettings
 
@@ -19,9 +19,19 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """The Glance image that the builder is booted from: by name or id."""
+    """What the builder is booted from: a Glance image by name or id, or a version of a recipe (also this one's own line)."""
 
-    image: Word
+    image: Word | None = None
+    recipe: RecipeName | None = None
+    version: Literal["current"] | Annotated[int, Field(ge=1)] = Field(default="current", description="with recipe")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Source":
+        if (self.image is None) == (self.recipe is None):
+            raise ValueError("is either `image: NAME` or `recipe: NAME` with a `version`")
+        if self.image is not None and self.version != "current":
+            raise ValueError("a version belongs to `recipe: NAME`, not to an image")
+        return self
 
 
 class Builder(Section):
@@ -29,7 +39,9 @@ class Builder(Section):
 
     flavor: Word
     network: Word
-    root_bus: Bus = Field(default="ide", description="the bus that the source image boots from without virtio drivers")
+    root_bus: Bus | None = Field(
+        default=None, description="the bus that the source image boots from; default: its hw_disk_bus, or ide"
+    )
     extra_disk_bus: Bus | Literal["none"] = Field(
         default="virtio",
         description="a small second disk: its driver becomes boot-ready only when present; none: no such disk",

@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 
 from imagebuild.cloud import Cloud, Flavor, Headroom, Image, Network
 from imagebuild.errors import CloudRefused, RecipeError
-from imagebuild.images import next_version
+from imagebuild.images import Version, list_versions, next_version, pick_current
+from imagebuild.properties import GENERALIZED
 from imagebuild.recipe import Recipe
+from imagebuild.recipe_header import Source
 
 GIB = 1 << 30
 Found = TypeVar("Found")
@@ -32,12 +34,14 @@ class Resolution:
     network: Network
     media: tuple[Medium, ...]
     version: int
+    root_bus: str
 
     @property
     def root(self) -> dict[str, Any]:
         """What a build stands on, for the root of the plan's digest: contents, not names or ids of a moment."""
         return {
             "source": self.source.checksum or self.source.id,
+            "root_bus": self.root_bus,
             "flavor": [self.flavor.vcpus, self.flavor.ram_mib, self.flavor.disk_gib],
             "media": [[medium.name, medium.checksum or medium.id] for medium in self.media],
         }
@@ -49,6 +53,8 @@ class Resolution:
             "source_image_id": self.source.id,
             "source_image_name": self.source.name,
             "source_min_ram": self.source.min_ram,
+            "boot_image_id": self.source.id,
+            "root_bus": self.root_bus,
             "flavor_id": self.flavor.id,
             "flavor_disk_gib": self.flavor.disk_gib,
             "network_id": self.network.id,
@@ -61,7 +67,7 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
     """Look everything up. Raises RecipeError with every problem at once: names that do not exist, sizes that do not fit, no room."""
     problems: list[str] = []
     header = recipe.header
-    source = _look("source.image", header.source.image, cloud.find_image, problems)
+    source = _source(header.source, cloud, problems)
     flavor = _look("builder.flavor", header.builder.flavor, cloud.find_flavor, problems)
     network = _look("builder.network", header.builder.network, cloud.find_network, problems)
     if network and not network.cidrs:
@@ -74,7 +80,7 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
         elif image:
             media.append(Medium(image.id, image.name, max(1, -(-(image.size or 0) // GIB)), image.checksum))
     if source and source.status != "active":
-        problems.append(f"source.image: {source.name} is {source.status}, not active")
+        problems.append(f"source: {source.name} is {source.status}, not active")
     if source and flavor:
         problems += _misfits(source, flavor)
     if flavor:
@@ -83,7 +89,32 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
         words = f"{recipe.path} cannot be built in the cloud {cloud.name}"
         hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"
         raise RecipeError(words, hint=hint, details=problems)
-    return Resolution(source, flavor, network, tuple(media), next_version(cloud, recipe.name))
+    root_bus = header.builder.root_bus or source.properties.get("hw_disk_bus") or "ide"
+    return Resolution(source, flavor, network, tuple(media), next_version(cloud, recipe.name), root_bus)
+
+
+def _source(source: Source, cloud: Cloud, problems: list[str]) -> Image | None:
+    """The image that the builder is booted from; a problem when there is none, or when it cannot be booted as a new machine."""
+    if source.image:
+        return _look("source.image", source.image, cloud.find_image, problems)
+    versions = list_versions(cloud, source.recipe)
+    chosen = _version(source, versions)
+    if chosen is None:
+        there = ", ".join(f"{one.name} ({one.state})" for one in versions) or "none"
+        advice = "; next: invoke promote NAME" if source.version == "current" and versions else ""
+        problems.append(f"source.recipe: {source.recipe} has no version {source.version!r}; there are: {there}{advice}")
+        return None
+    if chosen.state == "rejected":
+        problems.append(f"source.version: {chosen.name} was rejected")
+    if chosen.image.properties.get(GENERALIZED) != "yes":
+        problems.append(f"source.version: {chosen.name} is not generalized: every server from it would be its twin")
+    return chosen.image
+
+
+def _version(source: Source, versions: list[Version]) -> Version | None:
+    if source.version == "current":
+        return pick_current(versions, str(source.recipe))
+    return next((one for one in versions if one.version == source.version and one.state != "building"), None)
 
 
 def _look(place: str, name: str, find: Callable[[str], Found | None], problems: list[str]) -> Found | None:

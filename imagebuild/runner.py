@@ -34,6 +34,7 @@ def _walk(planned: PlannedStep, context: Context, journal: Journal, *, of: int) 
     """One step between its two lines in the journal. A journal that cannot be written ends the build like any failure."""
     step = planned.step
     title = f"[{planned.number}/{of}] {step.name}: {step.describe()}"
+    context.step_digest = planned.digest
     journal.write("step_begun", step=step.name, number=planned.number, digest=planned.digest)
     began = time.monotonic()
     try:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -30,18 +31,25 @@ _registry: dict[str, type["Step"]] = {}
 
 @dataclass(frozen=True)
 class Build:
-    """Which build this is. `id` is the owner of everything that is made; `version` and `image_name` are what it will be called."""
+    """Which build this is. `id` is the owner of everything that is made; `version` and `image_name` are what it will be called.
+
+    `digest` stands for all that the image depends on, `content` for the same without the source image.
+    """
 
     id: str
     recipe: str
     version: int
     image_name: str
     digest: str
+    content: str = ""
 
 
 @dataclass
 class Context:
-    """What a step may touch: the cloud, the guest, the report, and the facts that earlier steps gave."""
+    """What a step may touch: the cloud, the guest, the report, and the facts that earlier steps gave.
+
+    `step_digest` is the plan's digest up to and with the step that runs; the runner sets it.
+    """
 
     cloud: Cloud
     report: Report
@@ -54,6 +62,7 @@ class Context:
     connect: Connect
     clock: Clock = field(default_factory=SystemClock)
     facts: dict[str, Any] = field(default_factory=dict)
+    step_digest: str = ""
     _guest: Guest | None = None
 
     def remember(self, **facts: Any) -> None:
@@ -85,7 +94,11 @@ class Context:
 
 
 class Step(BaseModel):
-    """The root of all steps. Fields are its parameters in the recipe; `deadline_minutes` bounds everything that it waits for."""
+    """The root of all steps. Fields are its parameters in the recipe; `deadline_minutes` bounds everything that it waits for.
+
+    `incidental` names the parameters that make no other image. A step that is done `anew` makes what belongs to one build
+    and not to its image (server, session): a build that starts from a checkpoint does not skip it, nor take over its facts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -93,6 +106,8 @@ class Step(BaseModel):
     title: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     gives: ClassVar[frozenset[str]] = frozenset()
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    anew: ClassVar[bool] = False
 
     deadline_minutes: Minutes = 30
 
@@ -117,6 +132,11 @@ class Step(BaseModel):
         """Digests of what the step uses beside its parameters (scripts, templates): a change of them is a change of the plan."""
         del templates
         return {}
+
+    def outside(self, at: datetime) -> str:
+        """What is known at that moment, without a guest, of what the step gets from outside: another word is another plan."""
+        del at
+        return ""
 
     def check(self, header: Header) -> tuple[str, ...]:
         """What is wrong with these parameters for this recipe, a sentence each; asked before anything is touched."""

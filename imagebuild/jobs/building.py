@@ -107,7 +107,7 @@ def _context(
         cloud=cloud,
         report=report,
         journal=journal,
-        build=Build(folder.id, plan.recipe.name, plan.resolution.version, plan.image_name, plan.digest),
+        build=Build(folder.id, plan.recipe.name, plan.resolution.version, plan.image_name, plan.digest, plan.content),
         header=header,
         folder=folder.path,
         templates=settings.templates,

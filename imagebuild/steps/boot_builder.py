@@ -1,4 +1,4 @@
-"""Boots the builder: root disk on the source image's bus, a small disk on the target bus, the media as CD-ROMs beside it."""
+"""Boots the builder: root disk on the bus of its image, a small disk on the target bus, the media as CD-ROMs beside it."""
 
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ class BootBuilder(Step):
     name = "boot-builder"
     title = "boot the builder"
     gives = frozenset({"server_id"})
+    anew = True
 
     deadline_minutes: Minutes = 15
 
@@ -41,10 +42,10 @@ class BootBuilder(Step):
         server = cloud.create_server(
             ServerRequest(
                 name=build.id,
-                image_id=context.facts["source_image_id"],
+                image_id=context.facts["boot_image_id"],
                 flavor_id=context.facts["flavor_id"],
                 network_id=context.facts["network_id"],
-                root_bus=builder.root_bus,
+                root_bus=context.facts["root_bus"],
                 disks=disks,
                 security_groups=(group.name,),
                 user_data=windows.user_data(),
@@ -70,7 +71,7 @@ def _disks(context: Context, deadline: Deadline) -> tuple[Disk, ...]:
     for medium in context.facts["media"]:
         name, role = f"{build.id}-{medium['name']}"[:255], f"media-{medium['name']}"
         volume = cloud.create_volume(name, owner=build.id, role=role, gib=medium["gib"], image_id=medium["id"])
-        bus = "sata" if builder.root_bus == "sata" else "ide"  # q35 machines have no IDE
+        bus = "sata" if context.facts["root_bus"] == "sata" else "ide"  # q35 machines have no IDE
         made.append((volume, Disk(bus=bus, volume_id=volume.id, gib=volume.gib, cdrom=True)))
     for volume, _ in made:
         wait_for(

@@ -12,6 +12,7 @@ class Inventory(Step):
     title = "take the inventory"
     needs = frozenset({"windows"})
     gives = frozenset({"inventory"})
+    anew = True  # its file belongs to the build
 
     def run(self, context: Context) -> None:
         """Take it, save it, count it."""

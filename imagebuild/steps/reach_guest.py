@@ -22,6 +22,7 @@ class ReachGuest(Step):
     title = "wait for Windows"
     needs = frozenset({"server_id"})
     gives = frozenset({"guest_address", "guest_certificate", "windows"})
+    anew = True
 
     deadline_minutes: Minutes = 45
 

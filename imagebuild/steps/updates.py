@@ -1,11 +1,13 @@
 """Installs updates in rounds, with restarts, until two searches in a row find nothing more to do."""
 
 from collections import Counter
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from imagebuild.errors import StepFailed
+from imagebuild.patch_days import last_patch_tuesday, period
 from imagebuild.recipe_header import Header, Word
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, pause
@@ -17,15 +19,25 @@ _GIVE_UP_AFTER = 2  # failures of one update: a second try often succeeds after 
 
 
 class Updates(Step):
-    """Windows Update over its own agent, as SYSTEM: a network logon is refused with 0x80070005."""
+    """Windows Update over its own agent, as SYSTEM: a network logon is refused with 0x80070005.
+
+    `refresh` says when there may be something new, which no one outside a Windows can ask: after Microsoft's monthly day
+    (patch-tuesday), every N days (days-7), or only when the recipe changes (never). It decides when `--if-changed` builds and
+    until when a checkpoint after this step holds. A WSUS offers what its operator approves, whenever that is: give days-N a
+    rhythm like the approvals', or run `invoke build RECIPE --fresh` after an approval.
+    """
 
     name = "updates"
     title = "install updates"
     needs = frozenset({"windows"})
     gives = frozenset({"updates"})
+    incidental = frozenset({"refresh"})  # `outside` says what comes of it
 
     deadline_minutes: Minutes = 480
     source: Literal["default", "microsoft", "wsus"] = "default"
+    refresh: Annotated[str, StringConstraints(pattern=r"^(patch-tuesday|never|days-[1-9][0-9]{0,2})$")] = (
+        "patch-tuesday"
+    )
     server: Word | None = Field(default=None, description="the WSUS, for source: wsus")
     proxy: str = ""
     categories: list[Word] = Field(default_factory=list, description="classification names or GUIDs; default: all")
@@ -43,6 +55,14 @@ class Updates(Step):
     def describe(self) -> str:
         """Where from."""
         return f"from {self.server or self.source}, at most {self.max_rounds} rounds"
+
+    def outside(self, at: datetime) -> str:
+        """The day of the newest updates, as far as `refresh` tells."""
+        if self.refresh == "never":
+            return ""
+        if self.refresh == "patch-tuesday":
+            return f"updates of {last_patch_tuesday(at)}"
+        return f"updates of {period(at, days=int(self.refresh.removeprefix('days-')))}"
 
     def check(self, header: Header) -> tuple[str, ...]:
         """A WSUS has an address, and nobody else has one: found here and not after an hour, in the guest."""

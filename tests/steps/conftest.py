@@ -122,6 +122,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         "source_image_id": image.id,
         "source_image_name": image.name,
         "source_min_ram": 0,
+        "boot_image_id": image.id,
+        "root_bus": "ide",
         "flavor_id": cloud.add_flavor("f").id,
         "flavor_disk_gib": 40,
         "network_id": cloud.add_network("n", "10.0.0.0/24").id,

@@ -37,8 +37,9 @@ def test_group_volumes_and_server_are_made_and_wired(world: World) -> None:
 
 
 def test_a_sata_machine_has_no_ide_for_its_cds(world: World) -> None:
-    change_builder(world, root_bus="sata")
+    world.facts["root_bus"] = "sata"
     BootBuilder().run(world.context)
+    assert world.cloud.request_of(world.builder()).root_bus == "sata"
     assert [disk.bus for disk in world.cloud.request_of(world.builder()).disks] == ["virtio", "sata"]
 
 

@@ -1,5 +1,6 @@
 """Small, right values that tests change in one place: a recipe, what a cloud has for it, and the context of a step."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import imagebuild.steps  # noqa: F401  registers every step
@@ -48,6 +49,7 @@ def resolution(version: int = 1, *, checksum: str | None = "c0ffee") -> Resoluti
         network=Network("network-1", "n", ("10.0.0.0/24",)),
         media=(Medium("cd-1", "drivers-cd", 1, "d00d"), Medium("cd-2", "programs-cd", 2, None)),
         version=version,
+        root_bus="ide",
     )
 
 
@@ -81,4 +83,4 @@ def context(folder: Path, cloud: FakeCloud | None = None, *, report: Report | No
 def plan_of(recipe: Recipe, *steps: Step) -> Plan:
     """A plan of these steps as they are."""
     planned = tuple(PlannedStep(number, step, f"digest-{number}") for number, step in enumerate(steps, start=1))
-    return Plan(recipe, resolution(), planned)
+    return Plan(recipe, resolution(), planned, "c" * 64, datetime(2026, 11, 22, tzinfo=UTC))

@@ -55,7 +55,7 @@ def test_a_right_recipe_becomes_a_value(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, GOOD))
     assert isinstance(recipe, Recipe)
     assert recipe.name == "small"
-    assert recipe.header.builder.root_bus == "ide"
+    assert recipe.header.builder.root_bus is None
     assert [step.name for step in recipe.steps] == ["boot-builder", "reach-guest", "inventory", "desktop"]
 
 
@@ -124,7 +124,7 @@ def test_a_key_that_stands_twice_is_told_where_it_stands_again(tmp_path: Path) -
 
 def test_an_unknown_key_without_a_near_one_is_told_all_that_there_are(tmp_path: Path) -> None:
     path = write(tmp_path, change(GOOD, "{image: base}", "{image: base, qqq: 1}"))
-    assert problems(path) == ["6: source.qqq: is not known here; known are: image"]
+    assert problems(path) == ["6: source.qqq: is not known here; known are: image, recipe, version"]
 
 
 def test_hints_name_keys_as_a_recipe_writes_them(tmp_path: Path) -> None:

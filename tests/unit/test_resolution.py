@@ -83,7 +83,7 @@ def test_a_source_that_is_not_ready_or_does_not_fit(recipe: Recipe, cloud: FakeC
     queued = cloud.add_image("x", image=Image("", "", "queued", min_disk=41, min_ram=4096))
     text = (tmp_path / "small.yaml").read_text().replace("image: base", f"image: {queued.id}")
     assert problems(write_recipe(tmp_path, text), cloud) == [
-        "source.image: x is queued, not active",
+        "source: x is queued, not active",
         "builder.flavor: f has a disk of 40 GiB, x needs 41",
         "builder.flavor: f has 2048 MiB of memory, x needs 4096",
     ]
