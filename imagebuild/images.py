@@ -77,9 +77,12 @@ def find_version(cloud: Cloud, text: str) -> Version:
     """
     every = list_versions(cloud)
     done = [one for one in every if one.state != "building"]
-    for one in done:
-        if text in (one.name, one.image.id):
-            return one
+    named = [one for one in done if text in (one.name, one.image.id)]
+    if len(named) > 1:
+        ids = ", ".join(one.image.id for one in named)
+        raise VersionRefused(f"{len(named)} images are {text}", hint=f"name the one that you mean by its id: {ids}")
+    if named:
+        return named[0]
     if (head := pick_current(done, text)) is not None:
         return head
     for one in every:
@@ -139,7 +142,7 @@ def next_version(cloud: Cloud, recipe: str) -> int:
 def version_of(image: Image) -> int:
     """The version in an image's properties; 0 when there is none."""
     text = image.properties.get(VERSION, "")
-    return int(text) if re.fullmatch(r"\d+", text) else 0
+    return int(text) if re.fullmatch("[0-9]+", text) else 0
 
 
 def is_ours(image: Image) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from imagebuild.cloud import OWNER_KEY
 from imagebuild.errors import CloudUnreachable, DeadlinePassed, StepFailed
 from imagebuild.steps.snapshot import Snapshot
-from tests.fakes import cloud as fake_cloud
+from tests.fakes import cloud_images
 from tests.steps.conftest import World
 
 
@@ -54,6 +54,6 @@ def test_the_id_is_on_the_disk_before_it_is_waited_for(off: World) -> None:
 
 
 def test_an_upload_that_never_ends_ends_with_the_deadline(off: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fake_cloud, "SNAPSHOT_SECONDS", 10_000.0)
+    monkeypatch.setattr(cloud_images, "SNAPSHOT_SECONDS", 10_000.0)
     with pytest.raises(DeadlinePassed, match="waited 120 s for Glance to have the image"):
         Snapshot(deadline_minutes=2).run(off.context)
