@@ -4,13 +4,14 @@ from pathlib import Path
 
 from invoke import Collection
 
-from imagebuild.front import building, builds, laboratory, versions
+from imagebuild.front import building, builds, laboratory, operating, versions
 
 namespace = Collection(
     building.build,
     building.plan,
     builds.sweep,
     versions.images,
+    operating.check,
     laboratory.test,
     lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),
 )

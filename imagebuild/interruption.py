@@ -1,9 +1,11 @@
-"""SIGTERM and SIGHUP become KeyboardInterrupt, so that what Ctrl-C cleans up, a CI server's cancel button cleans up, too."""
+"""Signals as exceptions: a CI server's cancel button cleans up what Ctrl-C cleans up, and a look that must end in time ends."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from imagebuild.errors import DeadlinePassed
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -22,3 +24,23 @@ def signals_as_interrupt() -> Iterator[None]:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise KeyboardInterrupt
+
+
+@contextmanager
+def ends_within(seconds: float, what: str) -> Iterator[None]:
+    """End the block with DeadlinePassed when it takes longer, whatever it is waiting in. Main thread only; for what only reads.
+
+    The alarm goes on every second: a library that swallows the first exception is asked again.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise DeadlinePassed(f"waited {seconds:g} s for {what}")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -95,6 +95,10 @@ class Policy(Section):
     max_age_days: float | None = Field(
         default=None, gt=0, description="older than that is due; default: only changes are"
     )
+    rebuild: bool = Field(
+        default=True,
+        description="false: `invoke rebuild` builds it only when it is named, `invoke check` asks for no image",
+    )
     keep: int = Field(default=3, ge=1, description="versions that prune leaves, the current one among them")
 
 

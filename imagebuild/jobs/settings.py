@@ -11,13 +11,15 @@ from imagebuild.adapters.local_address import address_towards
 from imagebuild.adapters.openstack_cloud import connect_cloud
 from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.cloud import Cloud
-from imagebuild.errors import RecipeError
+from imagebuild.errors import LabError, RecipeError
 from imagebuild.guest import Guest
 from imagebuild.lab import lifecycle
-from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD
+from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD, find_layout
 from imagebuild.report import Report
 from imagebuild.secrets import Secret
 from imagebuild.step import Connect
+
+LAB_CLOUDS = (CLOUD, ADMIN_CLOUD)
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,34 @@ class Settings:
 
     def open_cloud(self, report: Report) -> Cloud:
         """The cloud that was named, the only one that is configured, or the lab, brought up when it is not there."""
-        name = self.cloud or os.environ.get("OS_CLOUD")
-        lab_names = (CLOUD, ADMIN_CLOUD)
-        if not name:
-            names = [one for one in configured_clouds() if one not in lab_names]
-            if len(names) > 1:
-                raise RecipeError(
-                    f"clouds.yaml has {', '.join(names)}: which one?",
-                    hint="say it: --cloud NAME, or export OS_CLOUD=NAME",
-                )
-            name = names[0] if names else CLOUD
-        if name in lab_names:
-            lab = lifecycle.up(report)
-            return connect_cloud(name, config_files=[lab.clouds_yaml])
+        name = self._cloud_name()
+        if name in LAB_CLOUDS:
+            return connect_cloud(name, config_files=[lifecycle.up(report).clouds_yaml])
         return connect_cloud(name)
+
+    def open_cloud_as_it_is(self) -> Cloud:
+        """The same cloud for who only wants to look: a lab that is down stays down. Raises LabError when there is none."""
+        name = self._cloud_name()
+        if name not in LAB_CLOUDS:
+            return connect_cloud(name)
+        clouds_yaml = find_layout().clouds_yaml
+        if not clouds_yaml.exists():
+            raise LabError(
+                "no cloud is configured, and there is no lab", hint="name a cloud: --cloud NAME, or OS_CLOUD"
+            )
+        return connect_cloud(name, config_files=[clouds_yaml])
+
+    def _cloud_name(self) -> str:
+        """The name that was given, or the only one that is configured, or the lab's."""
+        if name := self.cloud or os.environ.get("OS_CLOUD"):
+            return name
+        names = [one for one in configured_clouds() if one not in LAB_CLOUDS]
+        if len(names) > 1:
+            raise RecipeError(
+                f"clouds.yaml has {', '.join(names)}: which one?",
+                hint="say it: --cloud NAME, or export OS_CLOUD=NAME",
+            )
+        return names[0] if names else CLOUD
 
     def connector(self, *, user: str, trust_any_certificate: bool) -> Connect:
         """How a guest is connected, once its address, password and certificate are known."""

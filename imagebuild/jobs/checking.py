@@ -1,0 +1,101 @@
+"""`invoke check`: the health of the images for monitoring. Whatever happens, the answer is a level and lines, within its time."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from imagebuild.build_folder import build_folders
+from imagebuild.claim import Claim, claims
+from imagebuild.cloud import Cloud
+from imagebuild.errors import ImagebuildError, NotFound, RecipeError
+from imagebuild.health import (
+    Finding,
+    Health,
+    Level,
+    Limits,
+    count_things,
+    days_since,
+    examine_claims,
+    examine_line,
+)
+from imagebuild.images import Version, list_versions
+from imagebuild.interruption import ends_within
+from imagebuild.jobs.settings import Settings
+from imagebuild.recipe import find_recipe, load_recipe, recipe_names
+from imagebuild.record import fold
+
+FOREIGN_DAYS = 1.0
+"""What another machine's build has left is told after that long: before, it may be at work."""
+
+
+def check(settings: Settings, recipes: Sequence[str], *, limits: Limits, seconds: float) -> Health:
+    """Look at the recipes that are named, or at all, at claims and leftovers. Only reads, and starts no lab.
+
+    Raises nothing: what keeps it from looking is a finding, UNKNOWN, also a defect of ours. A plugin that ends with a trace has
+    Python's exit code 1, and monitoring would take that for a warning about the images.
+    """
+    try:
+        with ends_within(seconds, "the cloud's answers"):
+            return _look(settings, recipes, limits)
+    except ImagebuildError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        return Health([Finding(Level.UNKNOWN, f"{error}{hint}")])
+    except Exception as error:  # noqa: BLE001  see above
+        return Health([Finding(Level.UNKNOWN, f"a defect of imagebuild: {type(error).__name__}: {error}")])
+
+
+def _look(settings: Settings, recipes: Sequence[str], limits: Limits) -> Health:
+    known, findings = _lines(settings, recipes)
+    cloud = settings.open_cloud_as_it_is()
+    versions, claimed = list_versions(cloud), claims(cloud)
+    there = {one.recipe for one in versions}
+    if unknown := set(recipes) - known - there:
+        raise NotFound(
+            f"there is no recipe {', '.join(sorted(unknown))} here, and no image of it", hint="invoke images"
+        )
+    now = datetime.now(UTC)
+    ages: dict[str, float] = {}
+    for recipe in sorted(set(recipes) or (known | {line for line in there if _is_in_use(line, versions)})):
+        told, age = examine_line(recipe, [one for one in versions if one.recipe == recipe], limits=limits, now=now)
+        findings += told
+        ages |= {} if age is None else {recipe: age}
+    findings += examine_claims(claimed)
+    dead = dict(_dead(cloud, settings, claimed, now))
+    findings += [
+        Finding(Level.WARNING, f"{count} leftovers of {owner}; next: invoke sweep") for owner, count in dead.items()
+    ]
+    return Health(findings, ages, sum(dead.values()), limits)
+
+
+def _lines(settings: Settings, asked: Sequence[str]) -> tuple[set[str], list[Finding]]:
+    """The lines of versions that the project's recipes stand for, and the recipes that cannot be read.
+
+    A recipe that is not to be rebuilt (policy) is looked at only when it is named: it is no image for desktops.
+    """
+    lines, findings = set(), []
+    for name in recipe_names(settings.recipes):
+        try:
+            header = load_recipe(find_recipe(name, folder=settings.recipes)).header
+        except RecipeError as error:
+            findings.append(Finding(Level.WARNING, f"{error}: {'; '.join(error.details[:3])}"))
+            continue
+        if header.policy.rebuild or header.recipe in asked:
+            lines.add(header.recipe)
+    return lines, findings
+
+
+def _is_in_use(recipe: str, versions: Sequence[Version]) -> bool:
+    """Whether a line that no recipe here stands for has a current image: then somebody's desktops come from it."""
+    return any(one.recipe == recipe and one.state == "current" for one in versions)
+
+
+def _dead(cloud: Cloud, settings: Settings, claimed: Sequence[Claim], now: datetime) -> Iterator[tuple[str, int]]:
+    """Owners of things that nobody works on any more, with how many. What was kept on purpose is not told."""
+    known = {folder.id: folder for folder in build_folders(settings.builds)}
+    working = {claim.owner for claim in claimed if not claim.is_expired()}
+    for owner, (count, since) in count_things(cloud).items():
+        if owner in known:
+            record = fold(known[owner].entries())
+            if not known[owner].is_alive() and (record is None or record.state != "kept"):
+                yield owner, count
+        elif owner not in working and (days_since(since, now) or 0.0) > FOREIGN_DAYS:
+            yield owner, count
