@@ -1,13 +1,28 @@
-"""register: one change makes a leftover an image; run again, it is the same version again."""
+"""register: one change makes a leftover a candidate with its record; run again, it is the same version again."""
 
+import json
+import random
 from typing import Any
 
 import pytest
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import CloudUnreachable, StepFailed
+from imagebuild.image_record import unpack
 from imagebuild.images import list_versions
-from imagebuild.properties import RECIPE, VERSION
+from imagebuild.properties import (
+    BUILD,
+    CHECKPOINT,
+    GENERALIZED,
+    PROMOTED_AT,
+    RECIPE,
+    RECORD,
+    SELF,
+    STANDIN,
+    STATE,
+    VERIFIED,
+    VERSION,
+)
 from imagebuild.recipe_header import Header
 from imagebuild.steps.register import Register
 from imagebuild.steps.snapshot import Snapshot
@@ -20,8 +35,19 @@ def snapped(standing: World) -> World:
     standing.cloud.power_off(standing.builder())
     standing.clock.sleep(10)
     Snapshot().run(standing.context)
-    standing.facts["inventory"] = {"digest": "1" * 64}
+    standing.facts["inventory"] = {"digest": "1" * 64, "counts": {}, "file": "inventory.json"}
+    save_inventory(standing, {"updates": [{"kb": "KB1", "servicing_state": 112, "hotfix": True}]})
     return standing
+
+
+def save_inventory(world: World, inventory: dict[str, Any]) -> None:
+    (world.context.folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+
+
+def record_of(world: World) -> dict[str, Any]:
+    record = unpack(image_of(world).properties[RECORD])
+    assert record is not None
+    return record
 
 
 def image_of(world: World) -> Image:
@@ -36,14 +62,16 @@ def change_target(world: World, **values: Any) -> None:
     world.context.header = Header.model_validate(content)
 
 
-def test_it_gets_name_properties_and_protection_and_is_nobodys_leftover(snapped: World) -> None:
+def test_it_becomes_a_hidden_protected_candidate_and_is_nobodys_leftover(snapped: World) -> None:
     Register().run(snapped.context)
     image, build = image_of(snapped), snapped.context.build
-    assert (image.name, image.visibility, image.protected) == ("small-v1", "private", True)
+    assert (image.name, image.visibility, image.protected, image.hidden) == ("small-v1", "private", True, True)
     assert (image.min_disk, image.min_ram) == (40, 1024)
     wanted = {
         RECIPE: "small",
         VERSION: "1",
+        STATE: "candidate",
+        SELF: image.id,
         "imagebuild_build": build.id,
         "imagebuild_digest": build.digest,
         "imagebuild_base": "base",
@@ -55,17 +83,17 @@ def test_it_gets_name_properties_and_protection_and_is_nobodys_leftover(snapped:
     assert wanted.items() <= image.properties.items()
     assert not {OWNER_KEY, ROLE_KEY, "base_image_ref", "image_type"} & image.properties.keys()
     assert snapped.cloud.owned(build.id)[build.id].images == ()
-    assert [one.version for one in list_versions(snapped.cloud, "small")] == [1]
+    assert [(one.version, one.state) for one in list_versions(snapped.cloud, "small")] == [(1, "candidate")]
     assert snapped.remembered()["image_name"] == "small-v1"
     assert snapped.told.warnings == []
 
 
-def test_registered_twice_it_is_the_same_version(snapped: World) -> None:
+def test_registered_twice_it_stays_as_it_is_whatever_became_of_it(snapped: World) -> None:
     Register().run(snapped.context)
-    first = image_of(snapped)
+    promoted = snapped.cloud.update_image(snapped.facts["image_id"], hidden=False, properties={STATE: "current"})
     Register().run(snapped.context)
-    again = image_of(snapped)
-    assert (again.name, again.properties[VERSION]) == (first.name, "1")
+    assert image_of(snapped) == promoted
+    assert snapped.facts["image_name"] == "small-v1"
     assert snapped.told.warnings == []
 
 
@@ -88,14 +116,68 @@ def test_a_version_that_was_taken_meanwhile_is_not_used_twice(snapped: World) ->
     assert image_of(snapped).name == "small-v2"
 
 
-def test_an_image_built_from_one_of_ours_does_not_keep_the_others_marks(snapped: World) -> None:
-    theirs = {RECIPE: "other", VERSION: "9", "imagebuild_build": "other-build", "kept": "yes"}
-    snapped.cloud.update_image(snapped.facts["image_id"], properties=theirs)
+def test_an_image_built_from_one_of_ours_keeps_none_of_the_others_marks(snapped: World) -> None:
+    theirs = {RECIPE: "other", VERSION: "9", BUILD: "other-build", SELF: "other-id", STATE: "current"}
+    theirs |= {VERIFIED: "passed", PROMOTED_AT: "t", CHECKPOINT: "d", RECORD: "r", "imagebuild_sha256": "s"}
+    kept = {"kept": "yes", STANDIN: "not Windows"}
+    snapped.cloud.update_image(snapped.facts["image_id"], properties=theirs | kept)
     Register().run(snapped.context)
     properties = image_of(snapped).properties
-    assert (properties[RECIPE], properties[VERSION]) == ("small", "1")
-    assert properties["imagebuild_build"] == snapped.context.build.id
-    assert properties["kept"] == "yes"
+    assert not theirs.items() & properties.items()
+    assert not {VERIFIED, PROMOTED_AT, CHECKPOINT, "imagebuild_sha256"} & properties.keys()
+    assert kept.items() <= properties.items()
+
+
+@pytest.mark.parametrize(("facts", "told"), [({"sealed": {}}, "yes"), ({}, "no")])
+def test_only_a_sealed_windows_is_called_generalized(snapped: World, facts: dict[str, Any], told: str) -> None:
+    snapped.facts.pop("sealed", None)
+    snapped.facts.update(facts)
+    Register().run(snapped.context)
+    assert image_of(snapped).properties[GENERALIZED] == told
+
+
+def test_the_record_says_how_it_was_built_and_what_is_in_it(snapped: World) -> None:
+    journal = snapped.context.journal
+    journal.write("build_begun", recipe="small", cloud="fake")
+    journal.write("step_done", step="snapshot", seconds=4.5)
+    Register().run(snapped.context)
+    assert record_of(snapped) == {
+        "recipe": "small",
+        "build": snapped.context.build.id,
+        "digest": snapped.context.build.digest,
+        "seconds": {"snapshot": 4.5},
+        "updates": {"KB1": "installed"},
+        "left_out": [],
+    }
+
+
+def test_a_record_that_is_too_long_says_what_it_is_without(snapped: World) -> None:
+    noise = [{"name": random.Random(seed).randbytes(9).hex(), "start": "Auto"} for seed in range(9000)]
+    save_inventory(snapped, {"services": noise, "features": []})
+    Register().run(snapped.context)
+    assert record_of(snapped)["left_out"] == ["services"]
+    assert snapped.told.warnings == ["the record was too long for an image property, it is without: services"]
+
+
+def test_an_inventory_that_was_lost_costs_the_contents_not_the_image(snapped: World) -> None:
+    (snapped.context.folder / "inventory.json").unlink()
+    Register().run(snapped.context)
+    assert "updates" not in record_of(snapped)
+    assert "inventory.json is not in the build's folder" in snapped.told.warnings[0]
+
+
+def test_without_an_inventory_there_is_a_record_all_the_same(snapped: World) -> None:
+    del snapped.facts["inventory"]
+    Register().run(snapped.context)
+    assert record_of(snapped)["build"] == snapped.context.build.id
+    assert snapped.told.warnings == []
+
+
+def test_a_recipe_cannot_say_what_the_image_is(snapped: World) -> None:
+    change_target(snapped, properties={STATE: "current", "os_version": "7"})
+    Register().run(snapped.context)
+    assert image_of(snapped).properties[STATE] == "candidate"
+    assert image_of(snapped).properties["os_version"] == "7"
 
 
 def test_what_the_recipe_wants_of_the_image_it_gets(snapped: World) -> None:
