@@ -14,6 +14,8 @@
      |   +- ScriptBroken               no result line: the machinery failed
      +- StepFailed                 1   a step's own verdict, with what to look at
      +- VersionRefused             1   a version of an image is not in the state for what was asked, or is not ours
+     +- VerificationFailed         1   clones of an image are not what they must be
+     +- BrokerError                1   the connection broker does not answer, or not as expected
      +- DeadlinePassed             1   a wait came to its end
      +- Busy                       3   somebody else holds the build, the lab or the claim
      +- LabError                   1   the lab could not be brought up
@@ -104,6 +106,14 @@ class StepFailed(ImagebuildError):
 
 class VersionRefused(ImagebuildError):
     """A version of an image cannot do what was asked: not verified, still current, or not one of ours. Nothing was touched."""
+
+
+class VerificationFailed(ImagebuildError):
+    """Clones of an image were looked at, and are not what they must be; or it could not be found out. `details`: a line a check."""
+
+
+class BrokerError(ImagebuildError):
+    """The connection broker does not answer, or not as expected."""
 
 
 class DeadlinePassed(ImagebuildError):
