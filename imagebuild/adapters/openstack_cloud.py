@@ -17,6 +17,7 @@ from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import describe_use, read_headroom, read_owner
 from imagebuild.adapters.openstack_volumes import Volumes
+from imagebuild.adapters.vnc_console import look_at_console
 from imagebuild.cloud import (
     OWNER_KEY,
     Action,
@@ -39,7 +40,15 @@ class OpenStackCloud:
     """One project of one OpenStack, as imagebuild.cloud.Cloud. Made by connect_cloud."""
 
     def __init__(
-        self, name: str, project_id: str, *, servers: Servers, images: Images, volumes: Volumes, networks: Networks
+        self,
+        name: str,
+        project_id: str,
+        *,
+        servers: Servers,
+        images: Images,
+        volumes: Volumes,
+        networks: Networks,
+        verify: bool | str = True,
     ) -> None:
         self._name = name
         self._project_id = project_id
@@ -47,6 +56,7 @@ class OpenStackCloud:
         self._images = images
         self._volumes = volumes
         self._networks = networks
+        self._verify = verify
 
     @property
     def name(self) -> str:
@@ -170,8 +180,9 @@ class OpenStackCloud:
         return {image_id: tuple(lines) for image_id, lines in uses.items()}
 
     def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
-        """None: not yet drawn from this cloud."""
-        return None
+        """Over Nova's noVNC proxy, as a browser would."""
+        address = self._servers.console_address(server_id)
+        return look_at_console(address, verify=self._verify, deadline=deadline).png() if address else None
 
     def _all_volumes(self) -> Sequence[Volume]:
         """None in a cloud without block storage."""
@@ -251,6 +262,7 @@ def connect_cloud(
         images=Images(service("image", version=(2,)), project_id=project_id, clock=clock),
         volumes=Volumes(service("block-storage", version=(3,)), clock=clock),
         networks=Networks(service("network", version=(2,)), project_id=project_id, clock=clock),
+        verify=config.get_requests_verify_args()[0],
     )
 
 

@@ -9,6 +9,7 @@ from imagebuild.adapters.openstack_errors import Answer
 from imagebuild.adapters.openstack_values import read_action, read_flavor, read_server, write_server
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Action, Flavor, Server, ServerRequest
 from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, wait_for
 
 MICROVERSION = "2.60"  # Queens; 2.45 is the first whose createImage tells the image's id in its body
@@ -86,6 +87,15 @@ class Servers:
         body: dict[str, Any] = {"os-getConsoleOutput": {}}
         answer = self.act(server_id, body, doing=doing, expect=(404, 409), repeat=True)
         return "" if answer.status in (404, 409) else str(answer.json().get("output") or "")
+
+    def console_address(self, server_id: str) -> Secret | None:
+        """The address of its noVNC console, good for some minutes; None when there is none (off, gone, a cloud without VNC)."""
+        body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+        doing = f"open the console of the server {server_id}"
+        path = f"/servers/{server_id}/remote-consoles"
+        without = (400, 403, 404, 409, 501)
+        answer = self._nova.call("POST", path, doing=doing, body=body, expect=without, repeat=True)
+        return None if answer.status in without else Secret(answer.json()["remote_console"]["url"])
 
     def stop(self, server_id: str) -> None:
         """No error when it is stopped or on its way there."""

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from imagebuild import windows
 from imagebuild.adapters.openstack_cloud import connect_cloud
+from imagebuild.adapters.vnc_screen import Screen
 from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.cloud import Cloud, Flavor, Image, Kind, Network, ServerRequest
 from imagebuild.guest import Guest, read_certificate
@@ -188,6 +189,7 @@ def fake_cloud_bench() -> CloudBench:
     """FakeCloud with what the contract needs."""
     clock = FakeClock()
     cloud = FakeCloud(clock)
+    cloud.screen = Screen(1, 1, b"\0\0\0").png()
     image = cloud.add_image("win7-sp1-x64", hw_disk_bus="ide", os_type="windows")
     flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
     network = cloud.add_network("vdi-network", "172.16.100.0/24")

@@ -86,7 +86,7 @@ class TestReading:
         assert cloud.find_image("no-such-image") is None and cloud.find_image(NOWHERE) is None
         assert cloud.find_flavor("no-such-flavor") is None and cloud.find_network("no-such-network") is None
         assert cloud.server(NOWHERE) is None and cloud.volume(NOWHERE) is None and cloud.image(NOWHERE) is None
-        assert cloud.console_log(NOWHERE) == ""
+        assert cloud.console_log(NOWHERE) == "" and cloud.console_picture(NOWHERE, deadline=bench.soon(20)) is None
         assert cloud.owned("no-such-owner") == {}
 
     def test_a_history_of_nothing_is_an_error(self, bench: CloudBench) -> None:
@@ -217,6 +217,10 @@ class TestServer:
         with pytest.raises(CloudError):
             bench.cloud.create_server(request, owner=bench.owner, role="second")
 
+    def test_its_screen_is_a_picture(self, bench: CloudBench, server: Server) -> None:
+        picture = bench.cloud.console_picture(server.id, deadline=bench.soon(20))
+        assert picture is not None and picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.endswith(b"IEND\xaeB`\x82")
+
     def test_what_was_done_to_it_is_told_oldest_first(self, bench: CloudBench, stopped: Server) -> None:
         actions = bench.cloud.actions(stopped.id)
         assert [action.name for action in actions][:2] == ["create", "stop"]
@@ -225,6 +229,7 @@ class TestServer:
 
     def test_the_console_of_a_stopped_server_cannot_be_read(self, bench: CloudBench, stopped: Server) -> None:
         assert bench.cloud.console_log(stopped.id) == ""
+        assert bench.cloud.console_picture(stopped.id, deadline=bench.soon(20)) is None
 
     def test_a_stopped_server_starts_and_stops_again(self, bench: CloudBench, stopped: Server) -> None:
         bench.cloud.start_server(stopped.id)
