@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagebuild.errors import Busy, LabError
+from imagebuild.lab.guest.apt_memory import recall_packages
 from imagebuild.lab.guest.drivers import DRIVERS, build_drivers, name_drivers
 from imagebuild.lab.guest.leftovers import clear_leftovers
-from imagebuild.lab.guest.packages import Selection, fetch_packages, select_packages
+from imagebuild.lab.guest.packages import Selection, fetch_packages
 from imagebuild.lab.guest.running import run
 from imagebuild.report import Report
 from imagebuild.waiting import Deadline, wait_for
@@ -48,7 +49,7 @@ def build_image(*, cache: Path, report: Report, deadline: Deadline) -> Path:
         raise LabError("building the stand-in's image needs root (loop devices, mounts)", hint="run it with sudo")
     cache = cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
-    selection = select_packages(deadline=deadline)
+    selection = recall_packages(cache / "selection.json", deadline=deadline)
     image = cache / f"standin-{digest_inputs(selection)[:16]}.qcow2"
     if image.exists():
         return image
