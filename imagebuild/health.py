@@ -24,6 +24,9 @@ class Level(IntEnum):
     UNKNOWN = 3
 
 
+_ORDER = (Level.CRITICAL, Level.WARNING, Level.UNKNOWN, Level.OK)
+
+
 @dataclass(frozen=True)
 class Limits:
     """From how many days on an image's age is a warning, is critical; how many days a candidate may wait."""
@@ -54,8 +57,7 @@ class Health:
     def level(self) -> Level:
         """The worst: what is known to be wrong counts more than what could not be found out."""
         levels = {finding.level for finding in self.findings}
-        order = (Level.CRITICAL, Level.WARNING, Level.UNKNOWN)
-        return next((level for level in order if level in levels), Level.OK)
+        return next((level for level in _ORDER if level in levels), Level.OK)
 
     def lines(self) -> list[str]:
         """What the plugin prints: the state with its first reason and the performance data, then every finding on a line."""
@@ -63,7 +65,7 @@ class Health:
         reason = worst[0] if worst else self._well()
         more = f" (and {len(worst) - 1} more)" if len(worst) > 1 else ""
         first = f"IMAGEBUILD {self.level.name} - {_one_line(reason)}{more}"
-        ordered = sorted(self.findings, key=lambda finding: -finding.level)
+        ordered = sorted(self.findings, key=lambda finding: _ORDER.index(finding.level))
         lines = [f"{finding.level.name}: {_one_line(finding.text)}" for finding in ordered]
         cut = [f"... {len(lines) - LINES} more: invoke images"] if len(lines) > LINES else []
         measured = " ".join(self._performance())
