@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from imagebuild.cloud import Cloud, Kind, Owned
+from imagebuild.cloud import ROLE_KEY, Cloud, Image, Kind, Owned
 from imagebuild.errors import CloudError, DeadlinePassed, ImagebuildError
+from imagebuild.properties import CLAIM_ROLE
 from imagebuild.report import Report
 from imagebuild.waiting import Deadline
 
@@ -17,16 +18,19 @@ class Leftover:
     id: str
     name: str
     owner: str
+    is_claim: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind.replace('_', ' ')} {self.name} ({self.id})"
+        kind = "" if self.is_claim else f"{self.kind.replace('_', ' ')} "
+        return f"{kind}{self.name} ({self.id})"
 
 
 def leftovers(cloud: Cloud, owner: str | None = None) -> list[Leftover]:
-    """Everything of ours in the project, in the order in which it can be deleted; of one owner when it is named."""
+    """Everything of ours in the project, in the order in which it can be deleted, claims last; of one owner when it is named."""
     found = []
     for name, owned in sorted(cloud.owned(owner).items()):
         found += [Leftover(kind, thing_id, thing_name, name) for kind, thing_id, thing_name in _in_order(owned)]
+        found += [Leftover("image", one.id, one.name, name, is_claim=True) for one in owned.images if _is_claim(one)]
     return found
 
 
@@ -52,4 +56,9 @@ def _in_order(owned: Owned) -> Iterator[tuple[Kind, str, str]]:
     for group in owned.security_groups:
         yield "security_group", group.id, group.name
     for image in owned.images:
-        yield "image", image.id, image.name
+        if not _is_claim(image):
+            yield "image", image.id, image.name
+
+
+def _is_claim(image: Image) -> bool:
+    return image.properties.get(ROLE_KEY) == CLAIM_ROLE

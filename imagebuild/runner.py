@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 
 from imagebuild.errors import ImagebuildError, Interrupted, StepFailed
 from imagebuild.journal import Journal
@@ -19,35 +20,73 @@ class Failure(Exception):
         self.error = error
 
 
-def run_plan(plan: Plan, context: Context, journal: Journal) -> None:
-    """Run every step in order. Raises Failure; what stands in the cloud then is the caller's to keep or to remove."""
+def run_plan(
+    plan: Plan,
+    context: Context,
+    journal: Journal,
+    *,
+    skip: Collection[int] = (),
+    before: Callable[[PlannedStep], None] = lambda planned: None,
+    again: Callable[[Failure], bool] = lambda failure: False,
+) -> None:
+    """Run every step in order but those whose numbers are in `skip`. Raises Failure; what stands then is the caller's to keep or remove.
+
+    `before` is called before each step, and what it raises is a failure of that step; `again` is asked after a failure
+    whether the step is to be tried once more.
+    """
     for planned in plan.steps:
-        try:
-            _walk(planned, context, journal, of=len(plan.steps))
-        except ImagebuildError as error:
-            raise Failure(planned.step.name, error) from error
-        except KeyboardInterrupt as error:  # between two steps
-            raise Failure(planned.step.name, _interrupted()) from error
+        if planned.number in skip:
+            continue
+        while failure := _try(planned, context, journal, before=before, of=len(plan.steps)):
+            if not again(failure):
+                raise failure from failure.error
+
+
+def _try(
+    planned: PlannedStep, context: Context, journal: Journal, *, before: Callable[[PlannedStep], None], of: int
+) -> Failure | None:
+    """One try of a step; what it failed with, already written down."""
+    name = planned.step.name
+    try:
+        with _failure_noted(name, journal):
+            context.begin(planned.digest, attempt=_verdicts(name, journal))
+            before(planned)
+        _walk(planned, context, journal, of=of)
+    except ImagebuildError as error:
+        return Failure(name, error)
+    except KeyboardInterrupt:  # between two steps
+        return Failure(name, _interrupted())
+    return None
 
 
 def _walk(planned: PlannedStep, context: Context, journal: Journal, *, of: int) -> None:
     """One step between its two lines in the journal. A journal that cannot be written ends the build like any failure."""
     step = planned.step
     title = f"[{planned.number}/{of}] {step.name}: {step.describe()}"
-    context.step_digest = planned.digest
     journal.write("step_begun", step=step.name, number=planned.number, digest=planned.digest)
     began = time.monotonic()
+    with _failure_noted(step.name, journal), context.report.step(step.name, title):
+        _run(step, context)
+    journal.write("step_done", step=step.name, number=planned.number, seconds=round(time.monotonic() - began, 1))
+
+
+@contextmanager
+def _failure_noted(step: str, journal: Journal) -> Iterator[None]:
+    """A failure in here is written down as the step's, with its seconds, and goes on its way."""
+    began = time.monotonic()
     try:
-        with context.report.step(step.name, title):
-            _run(step, context)
+        yield
     except ImagebuildError as error:
         took, kind = round(time.monotonic() - began, 1), type(error).__name__
         with suppress(ImagebuildError):  # why the step failed says more than that the disk is full as well
-            journal.write(
-                "step_failed", step=step.name, seconds=took, error=kind, message=str(error), details=error.details
-            )
+            journal.write("step_failed", step=step, seconds=took, error=kind, message=str(error), details=error.details)
         raise
-    journal.write("step_done", step=step.name, seconds=round(time.monotonic() - began, 1))
+
+
+def _verdicts(step: str, journal: Journal) -> int:
+    """How often the step has found its result bad in this build so far. One that was cut off by a lost network has found nothing."""
+    failed = [entry.facts for entry in journal.entries() if entry.event == "step_failed"]
+    return sum(facts["step"] == step and facts["error"] == StepFailed.__name__ for facts in failed)
 
 
 def _run(step: Step, context: Context) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imagebuild.attempt import AnotherAttempt
 from imagebuild.cloud import Cloud
 from imagebuild.guest import Guest, OnStep
 from imagebuild.journal import Journal
@@ -48,7 +49,8 @@ class Build:
 class Context:
     """What a step may touch: the cloud, the guest, the report, and the facts that earlier steps gave.
 
-    `step_digest` is the plan's digest up to and with the step that runs; the runner sets it.
+    `step_digest` is the plan's digest up to and with the step that runs, `attempt` says how often that step has found its own
+    result bad in this build; the runner sets both.
     """
 
     cloud: Cloud
@@ -63,12 +65,17 @@ class Context:
     clock: Clock = field(default_factory=SystemClock)
     facts: dict[str, Any] = field(default_factory=dict)
     step_digest: str = ""
+    attempt: int = 0
     _guest: Guest | None = None
 
     def remember(self, **facts: Any) -> None:
         """Put facts on the disk, then into this run. Call it the moment an id is known, before any wait."""
         self.journal.write("facts", facts=facts)
         self.facts.update(facts)
+
+    def begin(self, digest: str, *, attempt: int) -> None:
+        """The step with that digest is tried next; `attempt` times it has found its result bad."""
+        self.step_digest, self.attempt = digest, attempt
 
     def deadline(self, minutes: float) -> Deadline:
         """The deadline that many minutes from now."""
@@ -79,7 +86,7 @@ class Context:
         """The guest, connected when first asked for, by the address and certificate that reach-guest found out."""
         if self._guest is None:
             self._guest = self.connect(self.facts["guest_address"], self.password, self.facts["guest_certificate"])
-        return self._guest
+        return AnotherAttempt(self._guest, self.attempt) if self.attempt else self._guest
 
     def disconnect(self) -> None:
         """End the guest's session, if there is one."""
