@@ -15,6 +15,7 @@ from imagebuild.waiting import Clock, Deadline, wait_for
 MICROVERSION = "2.60"  # Queens; 2.45 is the first whose createImage tells the image's id in its body
 
 _GONE = frozenset({"DELETED", "SOFT_DELETED"})
+_RUNNING = 1  # of Nova's power states
 
 
 class Servers:
@@ -90,6 +91,11 @@ class Servers:
 
     def console_address(self, server_id: str) -> Secret | None:
         """The address of its noVNC console, good for some minutes; None when there is none (off, gone, a cloud without VNC)."""
+        server = self.get(server_id)
+        if (
+            server is None or server.power_state != _RUNNING
+        ):  # Nova gives an address all the same, and its proxy hangs up
+            return None
         body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
         doing = f"open the console of the server {server_id}"
         path = f"/servers/{server_id}/remote-consoles"
