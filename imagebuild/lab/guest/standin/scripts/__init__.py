@@ -24,6 +24,7 @@ MODULES = {
     "image": ("Set-ImageStamp", "Get-CloneState"),
     "checks": ("Test-Generalize", "Test-DomainState"),
     "generalize": ("Start-Generalize",),
+    "leaving": ("Stop-Builder",),
     "generalize_outcome": ("Get-GeneralizeOutcome",),
     "traces": ("Clear-Traces", "Get-Traces"),
     "store_apps": ("Repair-Appx",),

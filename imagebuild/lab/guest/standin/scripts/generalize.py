@@ -9,8 +9,6 @@ from imagebuild.lab.guest.standin.model.answers import read_answers
 from imagebuild.lab.guest.standin.model.clock import Killed, Pause, stamp
 from imagebuild.lab.guest.standin.model.edition import COMPLETE, RESEALED
 from imagebuild.lab.guest.standin.model.files import WINDOWS
-from imagebuild.lab.guest.standin.model.network import ADAPTER_INDEX
-from imagebuild.lab.guest.standin.model.power import ALREADY_SCHEDULED, IN_PROGRESS
 from imagebuild.lab.guest.standin.model.registry import STAMP
 from imagebuild.lab.guest.standin.model.sysprep import PANTHER_ANSWER, TAG, SysprepState
 from imagebuild.lab.guest.standin.scripts.contract import (
@@ -22,6 +20,7 @@ from imagebuild.lab.guest.standin.scripts.contract import (
     plays,
 )
 from imagebuild.lab.guest.standin.scripts.generalize_log import find_reason, log_sizes, read_lines
+from imagebuild.lab.guest.standin.scripts.leaving import check_serial_port, release_lease, shut_down
 from imagebuild.lab.guest.standin.scripts.trace_guards import check_parameters
 from imagebuild.lab.guest.standin.scripts.trace_table import walk_table
 
@@ -40,8 +39,7 @@ def start_generalize(run: Run) -> dict[str, Any]:
     folder, serial = run.parameters.text("folder", DEFAULT_FOLDER), run.parameters.text("serial_port")
     if not re.match(r'[A-Za-z]:\\[^\s"]+\Z', folder):
         raise ScriptError(f"folder '{folder}': a full path without spaces (sysprep's /unattend: does not stand them)")
-    if serial and not re.match(r"COM\d{1,2}\Z", serial):
-        raise ScriptError(f"serial_port '{serial}': COM1 to COM99")
+    check_serial_port(serial)
     run.guest.files.make_folder(folder)
     for name in KEPT_FILES:
         run.guest.files.remove(f"{folder}\\{name}")
@@ -160,11 +158,7 @@ class _Generalizing:
     def _release(self) -> None:
         self._set_phase("releasing")
         guest = self._guest
-        cleared = len(guest.network.lease_values())
-        if "no-dhcp-release" not in guest.faults:
-            guest.network.release()
-            cleared = guest.network.forget_lease()
-        self._outcome["dhcp"] = {"released": [{"index": ADAPTER_INDEX, "code": 0}], "cleared": cleared}
+        self._outcome["dhcp"] = release_lease(guest)
         for path in self._run.parameters.texts("remove_after"):
             guest.files.remove(path)
             if guest.files.exists(path):
@@ -176,13 +170,7 @@ class _Generalizing:
         outcome["succeeded"] = True
         self._set_phase("shutdown")
         guest.files.write_text(f"{self._folder}\\outcome.json", ascii_json(outcome))
-        seconds = self._run.parameters.number("shutdown_seconds", 15)
-        code = guest.power.shutdown(restart=False, delay=seconds)
-        if code == ALREADY_SCHEDULED:
-            guest.power.abort()
-            code = guest.power.shutdown(restart=False, delay=seconds)
-        if code not in (0, IN_PROGRESS):
-            raise ScriptError(f"shutdown.exe /s ended with {code}")
+        shut_down(guest, self._run.parameters.number("shutdown_seconds", 15))
 
     def _give_up(self, error: ScriptError) -> dict[str, Any]:
         guest, outcome = self._guest, self._outcome
