@@ -1,14 +1,18 @@
 """Where a build keeps what it knows on this machine: journal, password, logs, inventory, record. One folder a build."""
 
+import difflib
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.journal import Entry, is_owned, read_journal
 from imagebuild.secrets import Secret, hide, make_password
 
@@ -43,18 +47,37 @@ class BuildFolder:
         try:
             return Secret(file.read_text(encoding="ascii"))
         except FileNotFoundError:
-            secret = make_password()
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
+            return self._make_password(file)
+
+    def _make_password(self, file: Path) -> Secret:
+        """On the disk before anybody uses it: a build that is resumed needs the same one."""
+        secret = make_password()
+        part = file.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
                 stream.write(secret.reveal())
-            return secret
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
+        except OSError as error:
+            words = f"{file} cannot be written: {error.strerror or error}"
+            raise ImagebuildError(words, hint="free disk space, then run again") from error
+        return secret
+
+    def remove(self) -> None:
+        """Forget the build: for one that made nothing at all."""
+        shutil.rmtree(self.path)
 
     def forget_password(self) -> None:
         """Remove the password: nothing of this build needs it any more."""
         (self.path / "password").unlink(missing_ok=True)
 
     def save(self, name: str, text: str) -> Path:
-        """Write a file of the build (a log, a JSON) whole or not at all, without secrets; letters that are none become `?`."""
+        """Write a file of the build (a log, a JSON) whole or not at all, without secrets; letters that are none become `?`.
+
+        Raises OSError.
+        """
         target = self.path / name
         part = target.with_suffix(target.suffix + ".part")
         part.write_text(hide(text), encoding="utf-8", errors="replace")
@@ -67,14 +90,43 @@ class BuildFolder:
 
 
 def new_build_folder(root: Path, recipe: str) -> BuildFolder:
-    """A folder for a new build: recipe, time (UTC) and four random digits, so that two at once never meet."""
+    """A folder for a new build: recipe, time (UTC) and four random digits, so that two at once never meet.
+
+    Raises ImagebuildError.
+    """
     name = f"{recipe}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = root / name
-    path.mkdir(parents=True, mode=0o700)
+    try:
+        path.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        words = f"the build's folder {path} cannot be made: {error.strerror or error}"
+        raise ImagebuildError(words, hint="free disk space; who owns the folder above it?") from error
     return BuildFolder(path)
 
 
 def build_folders(root: Path) -> Iterator[BuildFolder]:
     """The builds of this machine, oldest first."""
-    for journal in sorted(root.glob("*/journal.jsonl")):
+    for journal in sorted(root.glob("*/journal.jsonl"), key=lambda path: _begun(path.parent.name)):
         yield BuildFolder(journal.parent)
+
+
+def find_build(root: Path, text: str) -> BuildFolder:
+    """The build that a person means: its id, a piece of it that only one has, or `last`. Raises RecipeError with the candidates."""
+    known = list(build_folders(root))
+    if text == "last" and known:
+        return known[-1]
+    found = [folder for folder in known if folder.id == text] or [folder for folder in known if text in folder.id]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        candidates = ", ".join(folder.id for folder in found[-5:])
+        raise RecipeError(f"{len(found)} builds are called like {text!r}", hint=f"say more of the id: {candidates}")
+    near = difflib.get_close_matches(text, [folder.id for folder in known], n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else "which there are: invoke builds"
+    raise RecipeError(f"this machine has no build {text!r}", hint=hint)
+
+
+def _begun(build_id: str) -> tuple[str, str]:
+    """The time in a build's id, to sort by."""
+    found = re.search(r"-(\d{8}-\d{6})-[0-9a-f]{4}$", build_id)
+    return (found[1] if found else "", build_id)

@@ -1,12 +1,14 @@
 """The journal of one build: append-only JSON lines, on disk before the act, locked by the process that writes it.
 
-A torn last line (power cut, full disk) is dropped when reading and cut off before the next line is written. The lock ends with the
-process, also after kill -9, so "is this build alive?" is a question to the kernel, not to a pid file.
+A torn last line (power cut, full disk) is dropped when reading and cut off before the next line is written. The lock (of the
+open file: F_OFD_SETLK) ends with the process, also after kill -9, so "is this build alive?" is a question to the kernel, not to a
+pid file.
 """
 
 import fcntl
 import json
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,9 @@ from typing import Any, Self
 
 from imagebuild.errors import Busy, ImagebuildError
 from imagebuild.secrets import hide
+
+_FLOCK = "hhqqi4x"  # struct flock of fcntl(2) on 64 bit Linux: type, whence, start, length (0: to the end), pid
+_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _LOCK)
         except BlockingIOError as error:
             os.close(self._file)
             words = f"the build {path.parent.name} is being worked on by another process"
@@ -85,18 +90,16 @@ def read_journal(path: Path) -> tuple[Entry, ...]:
 
 
 def is_owned(path: Path) -> bool:
-    """True while a living process holds this journal."""
+    """True while a living process holds this journal. Only asks: an asker that took the lock for a moment could refuse it to its owner."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        standing = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _LOCK)
     finally:
         os.close(file)
-    return False
+    return bool(struct.unpack(_FLOCK, standing)[0] != fcntl.F_UNLCK)
 
 
 def _read_line(line: bytes) -> Entry | None:

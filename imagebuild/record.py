@@ -1,7 +1,7 @@
 """The build record: the journal folded into what a person or a program wants to know of a build afterwards."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from imagebuild.journal import Entry
@@ -12,17 +12,30 @@ _ENDS: dict[str, State] = {"build_done": "built", "build_failed": "failed", "und
 
 @dataclass(frozen=True)
 class Record:
-    """One build: what it was of, how far it came, how long each step took (seconds), what is in the image."""
+    """One build: what it was of, how far it came, how long each step took (seconds), what is in the image.
+
+    A journal does not know whether its process lives: `running` without one is a build that was cut off in `step`. `done` holds
+    the numbers of the steps that need not be done again, `file` is the recipe's, `at` the moment its plan was made for,
+    `undoing` says that its things have begun to be deleted.
+    """
 
     recipe: str
     begun_at: str
     state: State = "running"
     cloud: str = ""
+    project: str = ""
+    file: str = ""
     digest: str = ""
+    version: int | None = None
+    planned_name: str = ""
+    at: str = ""
     image_id: str | None = None
     image_name: str | None = None
+    step: str | None = None
+    done: tuple[int, ...] = ()
     failed_step: str | None = None
     failure: str | None = None
+    undoing: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -33,24 +46,44 @@ class Record:
 
 def fold(entries: Sequence[Entry]) -> Record | None:
     """The record of a journal; None when it does not even say that a build began."""
-    record: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
+    record: Record | None = None
     for entry in entries:
         if entry.event == "build_begun":
-            record = {"recipe": entry.facts["recipe"], "begun_at": entry.at, "cloud": entry.facts["cloud"]}
-        elif entry.event == "planned":
-            record["digest"] = entry.facts["digest"]
-        elif entry.event == "facts":
-            facts |= entry.facts["facts"]
-        elif entry.event in ("step_done", "step_failed"):
-            seconds[entry.facts["step"]] = entry.facts["seconds"]
-        if entry.event == "step_failed":
-            record |= {"failed_step": entry.facts["step"], "failure": entry.facts["message"], "state": "failed"}
-        elif entry.event == "build_failed":
-            record["failure"] = entry.facts["message"]
-        record |= {"state": _ENDS[entry.event]} if entry.event in _ENDS else {}
-    if "recipe" not in record:
-        return None
-    named: dict[str, Any] = {key: facts.get(key) for key in ("image_id", "image_name")}
-    return Record(**record, **named, seconds=seconds, facts=facts)
+            record = Record(
+                recipe=entry.facts["recipe"],
+                begun_at=entry.at,
+                cloud=entry.facts["cloud"],
+                project=entry.facts.get("project", ""),
+                file=entry.facts.get("file", ""),
+            )
+        elif record is not None:
+            record = _add(record, entry.event, entry.facts)
+    return record
+
+
+def _add(record: Record, event: str, facts: Mapping[str, Any]) -> Record:
+    """The record with one more event."""
+    if event == "planned":
+        told = {"version": facts.get("version"), "planned_name": facts.get("image", ""), "at": facts.get("at", "")}
+        return replace(record, digest=facts["digest"], **told)
+    if event == "facts":
+        every = record.facts | facts["facts"]
+        return replace(record, facts=every, image_id=every.get("image_id"), image_name=every.get("image_name"))
+    if event == "skipped":
+        return replace(record, done=(*record.done, *facts["numbers"]))
+    if event == "step_begun":
+        return replace(record, step=facts["step"], state="running", failed_step=None, failure=None)
+    if event == "step_done":
+        done = (*record.done, facts["number"]) if "number" in facts else record.done
+        return replace(record, step=None, done=done, seconds=record.seconds | {facts["step"]: facts["seconds"]})
+    if event == "step_failed":
+        seconds = record.seconds | {facts["step"]: facts["seconds"]}
+        told = {"failed_step": facts["step"], "failure": facts["message"]}
+        return replace(record, step=None, state="failed", seconds=seconds, **told)
+    if event == "resumed":
+        return replace(record, state="running", failed_step=None, failure=None)
+    if event == "undo_begun":
+        return replace(record, undoing=True)
+    if event == "build_failed":
+        record = replace(record, failure=facts["message"])
+    return replace(record, state=_ENDS[event]) if event in _ENDS else record
