@@ -29,6 +29,7 @@ MODULES = {
     "traces": ("Clear-Traces", "Get-Traces"),
     "store_apps": ("Repair-Appx",),
     "downloads": ("Save-Download",),
+    "guest_logs": ("Get-GuestLogs",),
 }
 PLACES = {script: module for module, scripts in MODULES.items() for script in scripts}
 
