@@ -4,12 +4,13 @@ from pathlib import Path
 
 from invoke import Collection
 
-from imagebuild.front import building, builds, laboratory, operating, versions
+from imagebuild.front import building, builds, laboratory, operating, verifying, versions
 
 namespace = Collection(
     building.build,
     building.plan,
     builds.sweep,
+    verifying.verify,
     versions.images,
     operating.check,
     laboratory.test,

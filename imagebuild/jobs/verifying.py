@@ -1,0 +1,268 @@
+"""Proving an image as a person asks for it: `invoke verify`. Clones carry the id of their verification as builders carry their build's."""
+
+import getpass
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from imagebuild.adapters.desktop_port import desktop_answers
+from imagebuild.adapters.registrations import HttpRegistrations
+from imagebuild.build_folder import BuildFolder, new_build_folder
+from imagebuild.cleaning import leftovers, remove
+from imagebuild.clone_checks import Wanted
+from imagebuild.clones import Clone, Ways, watch
+from imagebuild.cloud import Cloud
+from imagebuild.errors import (
+    CloudError,
+    DeadlinePassed,
+    ImagebuildError,
+    Interrupted,
+    RecipeError,
+    VerificationFailed,
+    VersionRefused,
+)
+from imagebuild.images import Version
+from imagebuild.interruption import signals_as_interrupt
+from imagebuild.jobs.builds import tell_leftovers
+from imagebuild.jobs.settings import Settings
+from imagebuild.journal import Journal
+from imagebuild.properties import BUILD
+from imagebuild.recipe import Recipe, find_recipe, load_recipe
+from imagebuild.record import fold
+from imagebuild.report import Report
+from imagebuild.steps.broker_agent import BrokerAgent
+from imagebuild.steps.remote_desktop import RemoteDesktop
+from imagebuild.verification import (
+    Place,
+    Verdict,
+    boot_clones,
+    check_room,
+    conclude,
+    pick_version,
+    record_verdict,
+    table,
+)
+from imagebuild.waiting import Deadline
+
+_REMOVE_SECONDS = 300
+_PICTURE_SECONDS = 10
+_MOST_CLONES = 8
+
+
+def verify(text: str, settings: Settings, report: Report, *, clones: int | None = None, keep: bool = False) -> Verdict:
+    """Prove a version by clones of it, and write onto the image what came of it.
+
+    `text`: a version's name or id, or a recipe for its newest candidate (without one: its current version). `clones`: how many,
+    instead of the recipe's number. `keep` leaves them standing. Raises VerificationFailed unless all is well.
+    """
+    if clones is not None and not 1 <= clones <= _MOST_CLONES:
+        raise RecipeError(f"--clones is {clones}", hint=f"1 to {_MOST_CLONES}")
+    with signals_as_interrupt():
+        cloud = settings.open_cloud(report)
+        tell_leftovers(cloud, settings, report)
+        version = pick_version(cloud, text)
+        if version.image.status != "active":
+            raise VersionRefused(
+                f"{version.name} is {version.image.status}: nothing can be booted from it",
+                hint="an administrator of the cloud can reactivate it",
+            )
+        recipe = load_recipe(find_recipe(version.recipe, folder=settings.recipes))
+        place = _find_place(recipe, cloud, settings)
+        count = clones or recipe.header.verify.clones
+        check_room(cloud, place.flavor, count=count)
+        folder = new_build_folder(settings.builds, f"verify-{version.name}")
+        with Journal(folder.journal) as journal:
+            work = _Verification(cloud, version, recipe, folder, journal, settings, report)
+            try:
+                verdict = work.run(place, count=count)
+                now = record_verdict(cloud, version, verdict)
+            except KeyboardInterrupt as error:
+                raise Interrupted("interrupted", hint="nothing was written onto the image") from error
+            finally:
+                work.leave(keep=keep)
+    _tell(now, verdict, folder, report)
+    return verdict
+
+
+@dataclass(frozen=True)
+class _Verification:
+    """One verification, from its clones' creation to their end. Its folder's name is the owner of all that it makes."""
+
+    cloud: Cloud
+    version: Version
+    recipe: Recipe
+    folder: BuildFolder
+    journal: Journal
+    settings: Settings
+    report: Report
+
+    def run(self, place: Place, *, count: int) -> Verdict:
+        """Boot the clones, watch them, judge them; result and evidence are saved before anything is deleted."""
+        cloud, image = self.cloud, self.version.image
+        host = {"host": platform.node(), "user": getpass.getuser(), "pid": os.getpid()}
+        about = {"kind": "verify", "version": self.version.name, "version_id": image.id}
+        begun = {"recipe": self.recipe.name, "cloud": cloud.name, "project": cloud.project_id}
+        self.journal.write("build_begun", **begun, **host, **about)
+        deadline = Deadline.after(self.recipe.header.verify.deadline_minutes * 60)
+        wanted = _wanted(self.version, self.recipe, self.settings)
+        where = f"{place.flavor.name} in {place.network.name}"
+        with self.report.step("boot-clones", f"boot {count} clones of {image.name}: {where}"):
+            at, owner = deadline.clock.now(), self.folder.id
+            servers = boot_clones(cloud, image, place, owner=owner, count=count, password=self.folder.password())
+        with self.report.step("look", "look into each: address, identity, Remote Desktop, drivers, agent, traces"):
+            clones = [Clone(server, at, self._ways(), wanted) for server in servers]
+            verdict = conclude(wanted, watch(clones, self._ways(), deadline=deadline))
+        self._save_evidence(clones, verdict)
+        self.folder.save_json("verification.json", {"image": image.name, "image_id": image.id} | verdict.as_json())
+        return verdict
+
+    def leave(self, *, keep: bool) -> None:
+        """Delete what was made, or say how to look at it. Never raises: what was found out counts."""
+        try:
+            if keep:
+                self._keep()
+                return
+            with self.report.step("remove-clones", "delete the clones"):
+                things = leftovers(self.cloud, self.folder.id)
+                remove(self.cloud, things, report=self.report, deadline=Deadline.after(_REMOVE_SECONDS))
+                self.journal.write("undone", deleted=[str(thing) for thing in things])
+                self.folder.forget_password()
+        except ImagebuildError as error:
+            self.report.warn(f"{error}: {'; '.join(error.details) or 'clones may stand'}; `invoke sweep` deletes them")
+
+    def _keep(self) -> None:
+        self.journal.write("kept")
+        for thing in leftovers(self.cloud, self.folder.id):
+            self.report.note(f"stands: {thing}")
+        user, password = self.recipe.header.windows.admin_user, self.folder.path / "password"
+        self.report.note(f"log on as {user}; the password is in {password}; `invoke sweep --kept` deletes them")
+
+    def _ways(self) -> Ways:
+        header = self.recipe.header
+        connector = self.settings.connector(
+            user=header.windows.admin_user, trust_any_certificate=header.builder.trust_any_certificate
+        )
+        password, broker = self.folder.password(), header.verify.registrations
+        certificate = _facts_of_build(self.version, self.settings).get("guest_certificate")
+        return Ways(
+            cloud=self.cloud,
+            connect=lambda address, pin: connector(address, password, pin),
+            desktop_answers=desktop_answers,
+            report=self.report,
+            broker=HttpRegistrations(broker) if broker else None,
+            builder_certificates=(str(certificate),) if certificate else (),
+        )
+
+    def _save_evidence(self, clones: Sequence[Clone], verdict: Verdict) -> None:
+        """Console and picture of every clone that failed in something: they go with it."""
+        failed = {check.clone for check in verdict.checks if check.outcome == "failed"}
+        saved = [name for clone in clones if clone.sighting.name in failed for name in self._save(clone)]
+        if saved:
+            self.report.note(f"saved in {self.folder.path}: {', '.join(saved)}")
+
+    def _save(self, clone: Clone) -> Iterator[str]:
+        name = clone.sighting.name
+        try:
+            console = self.cloud.console_log(clone.server_id) or clone.console
+            if console:
+                yield self.folder.save(f"console-{name}.log", console).name
+            deadline = Deadline.after(_PICTURE_SECONDS)
+            picture = self.cloud.console_picture(clone.server_id, deadline=deadline)
+            if picture:
+                path = self.folder.path / f"screen-{name}.png"
+                path.write_bytes(picture)
+                yield path.name
+        except (CloudError, DeadlinePassed, OSError) as error:
+            self.report.warn(f"not everything of {name} could be saved: {error}")
+
+
+def _find_place(recipe: Recipe, cloud: Cloud, settings: Settings) -> Place:
+    """Flavor and network of the clones. Raises RecipeError when one is not there."""
+    header = recipe.header
+    names = header.verify.flavor or header.builder.flavor, header.verify.network or header.builder.network
+    flavor, network = cloud.find_flavor(names[0]), cloud.find_network(names[1])
+    if flavor is None or network is None:
+        missing = f"flavor {names[0]!r}" if flavor is None else f"network {names[1]!r}"
+        raise RecipeError(f"there is no {missing} in {cloud.name}", hint="see verify and builder in the recipe")
+    allow_from = header.builder.allow_from
+    if allow_from == "auto":
+        if not network.cidrs:
+            raise RecipeError(f"{network.name} has no subnet: nothing in it gets an address", hint="see verify.network")
+        allow_from = settings.address_towards(network.cidrs[0])
+    return Place(flavor, network, allow_from, header.builder.availability_zone)
+
+
+def _wanted(version: Version, recipe: Recipe, settings: Settings) -> Wanted:
+    """What the recipe promises of this image, also by the recipes that it was built upon."""
+    steps = [step for one in _lineage(recipe, settings) for step in one.steps]
+    agent = next((step.service for step in steps if isinstance(step, BrokerAgent)), None)
+    return Wanted(
+        recipe=version.recipe,
+        build=version.image.properties[BUILD],
+        disk_bus=version.image.properties.get("hw_disk_bus", recipe.header.image.disk_bus),
+        desktop=recipe.header.windows.remote_desktop or any(isinstance(step, RemoteDesktop) for step in steps),
+        agent=agent,
+        registers=recipe.header.verify.registrations is not None,
+        builder_sid=_builder_sid(version, settings),
+    )
+
+
+def _lineage(recipe: Recipe, settings: Settings) -> Iterator[Recipe]:
+    """The recipe, and those whose images its own are built from."""
+    known = set()
+    while recipe.name not in known:
+        known.add(recipe.name)
+        yield recipe
+        source = recipe.header.source.recipe
+        if source is not None:
+            recipe = load_recipe(find_recipe(source, folder=settings.recipes))
+
+
+def _facts_of_build(version: Version, settings: Settings) -> dict[str, object]:
+    """What the image's build knew, where it was built on this machine."""
+    record = fold(BuildFolder(settings.builds / version.image.properties[BUILD]).entries())
+    return record.facts if record else {}
+
+
+def _builder_sid(version: Version, settings: Settings) -> str | None:
+    """The builder's machine SID from its inventory (that of the account 500 without its end), where it is on this machine."""
+    file = settings.builds / version.image.properties[BUILD] / "inventory.json"
+    try:
+        accounts = json.loads(file.read_text(encoding="utf-8")).get("accounts", [])
+    except (OSError, ValueError):
+        return None
+    return next((one["sid"].removesuffix("-500") for one in accounts if str(one.get("sid")).endswith("-500")), None)
+
+
+def _tell(version: Version, verdict: Verdict, folder: BuildFolder, report: Report) -> None:
+    """The table, and the end: what it means for this version, and which command comes next."""
+    heading, *lines = table(verdict.checks)
+    report.say(heading)
+    for line, check in zip(lines, verdict.checks, strict=True):
+        facts = {"check": check.name, "outcome": check.outcome, "clone": check.clone, "took_seconds": check.seconds}
+        report.say(line, **facts)
+    name, recipe = version.name, version.recipe
+    if verdict.outcome == "passed":
+        seconds = " and ".join(f"{one:.0f}" for one in verdict.usable_seconds)
+        after = f"{verdict.clones} clone{'s' * (verdict.clones != 1)}, usable after {seconds} s"
+        follows = {"current": f"invoke images.show {name}"}.get(version.state, f"invoke promote {name}")
+        facts = {"image": name, "image_id": version.image.id, "verified": verdict.outcome, "clones": verdict.clones}
+        report.say(
+            f"{name} passed: {after}; next: {follows}",
+            **facts,
+            usable_seconds=list(verdict.usable_seconds),
+            folder=str(folder.path),
+        )
+        return
+    words = f"{name} failed" if verdict.outcome == "failed" else f"{name} could not be proven, nor refuted"
+    error = VerificationFailed(f"{words}: {len(verdict.failures)} checks", details=verdict.failures)
+    if verdict.outcome == "inconclusive":
+        next_step = f"nothing was written onto the image; mend the cloud or the broker, then invoke verify {name}"
+    elif version.state == "current":
+        next_step = f"{name} IS CURRENT, new desktops get it; next: invoke rollback {recipe} --reason '...'"
+    else:
+        next_step = f"{name} is {version.state} and hidden; next: mend the recipe, then invoke build {recipe}"
+    error.after = (f"results, consoles: {folder.path}", next_step)
+    raise error
