@@ -42,10 +42,8 @@ def find_start(plan: Plan, cloud: Cloud, *, tell: Callable[[str], None] | None =
     found = [image for image in list_checkpoints(cloud, plan.recipe.name) if image.properties[CHECKPOINT] in places]
     found.sort(key=lambda image: (places[image.properties[CHECKPOINT]].number, image.created_at), reverse=True)
     for image in found:
-        reason = _why_not(image, plan.at)
         facts = unpack(image.properties.get(FACTS, ""))
-        if not reason and facts is None:
-            reason = "its facts cannot be read"
+        reason = _why_not(image, plan.at) or ("its facts cannot be read" if facts is None else "")
         if reason or facts is None:
             if tell:
                 tell(f"checkpoint {image.name} ({image.id}) is passed over: {reason}")

@@ -174,11 +174,11 @@ def _named_steps(content: Any, problems: list[Problem]) -> Iterator[tuple[int, t
 
 
 def _order(steps: list[tuple[int, type[Step]]]) -> Iterator[Problem]:
-    """Each step's needs must be given by an earlier one, and none stands twice: in the guest its jobs have their names from it."""
+    """Each step's needs must be given by an earlier one, and few may stand twice: in the guest their jobs have their names from it."""
     given: set[str] = set()
     seen: set[str] = set()
     for number, step in steps:
-        if step.name in seen:
+        if step.name in seen and not step.repeatable:
             yield Problem(("steps", number), f"{step.name} stands twice")
         seen.add(step.name)
         for fact in sorted(step.needs - given):

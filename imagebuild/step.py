@@ -115,6 +115,7 @@ class Step(BaseModel):
     gives: ClassVar[frozenset[str]] = frozenset()
     incidental: ClassVar[frozenset[str]] = frozenset()
     anew: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
 
     deadline_minutes: Minutes = 30
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from imagebuild import windows
 from imagebuild.answers import render_answer_file
+from imagebuild.builder_power import refuse_foreign_stops
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, DeadlinePassed, GuestError, ImagebuildError, StepFailed
 from imagebuild.guest import told_on_console
@@ -17,19 +18,6 @@ from imagebuild.waiting import Deadline, wait_for
 JOB = "generalize"
 _BEGUN = "checking"  # the first phase that Start-Generalize tells, the last one is:
 _SEALED = "shutdown"
-_STOPPING = (
-    "stop",
-    "reboot",
-    "suspend",
-    "pause",
-    "shelve",
-    "shelveOffload",
-    "rebuild",
-    "rescue",
-    "delete",
-    "migrate",
-    "evacuate",
-)
 _WORKPLACE = r"C:\imagebuild"
 
 
@@ -131,13 +119,7 @@ def _phases(console_log: str) -> list[str]:
 
 def _proven(server: Server, context: Context, phases: list[str]) -> dict[str, object]:
     """SHUTOFF, nobody's stop through Nova, and the seal as the last word on the console. Anything less is no image."""
-    # A guest that powers itself off makes Nova record a stop of its own, under no user (_sync_instance_power_state).
-    foreign = [act.name for act in context.cloud.actions(server.id) if act.name in _STOPPING and act.user_id]
-    if foreign:
-        raise StepFailed(
-            f"somebody else acted on the builder ({', '.join(foreign)}): its disk is not to be trusted",
-            hint="build again",
-        )
+    refuse_foreign_stops(context.cloud, server.id)
     if not phases:
         words = "the builder is off, and its console does not say why"
         raise StepFailed(
