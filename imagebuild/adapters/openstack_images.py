@@ -135,7 +135,7 @@ class Images:
             answer = self._glance.call("DELETE", f"/images/{image_id}", doing=doing, expect=(404, 409), repeat=True)
             return True if answer.status == 404 or self.get(image_id) is None else None
 
-        wait_for(probe, f"the image {image_id} to be gone", deadline=deadline, every=0.5, slowest=4.0)
+        wait_for(probe, f"the image {image_id} to be gone", deadline=deadline, every=0.2, slowest=4.0)
 
 
 def _is_id(text: str) -> bool:

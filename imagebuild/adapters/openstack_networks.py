@@ -94,5 +94,5 @@ class Networks:
 
         hint = "a port still uses it: `openstack port list --security-group` names it"
         wait_for(
-            probe, f"the security group {group_id} to be gone", deadline=deadline, every=0.5, slowest=4.0, hint=hint
+            probe, f"the security group {group_id} to be gone", deadline=deadline, every=0.2, slowest=4.0, hint=hint
         )

@@ -142,4 +142,4 @@ class Servers:
             return None
 
         hint = "`openstack server show` tells what holds it; the operator can reset its state"
-        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.5, slowest=4.0, hint=hint)
+        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.2, slowest=4.0, hint=hint)

@@ -79,4 +79,4 @@ class Volumes:
             return None
 
         hint = "a volume in use goes when its server is gone; `openstack volume show` names the server"
-        wait_for(probe, f"the volume {volume_id} to be gone", deadline=deadline, every=0.5, slowest=4.0, hint=hint)
+        wait_for(probe, f"the volume {volume_id} to be gone", deadline=deadline, every=0.2, slowest=4.0, hint=hint)

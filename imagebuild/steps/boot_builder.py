@@ -58,7 +58,9 @@ class BootBuilder(Step):
         )
         context.remember(server_id=server.id)
         context.report.note(f"server {server.id}")
-        wait_for(lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=1)
+        wait_for(
+            lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=0.2, slowest=1.0
+        )
 
 
 def _disks(context: Context, deadline: Deadline) -> tuple[Disk, ...]:
