@@ -12,6 +12,7 @@ namespace = Collection(
     builds.sweep,
     verifying.verify,
     versions.images,
+    operating.rebuild,
     operating.check,
     laboratory.test,
     lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),

@@ -1,10 +1,49 @@
-"""Tasks of the day-to-day: check."""
+"""Tasks that run by themselves, from a timer or from monitoring: rebuild, check."""
 
 from invoke import Context, Exit, task
 
-from imagebuild.front.telling import CLOUD_HELP, settings_of
+from imagebuild.errors import UNCHANGED
+from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told
 from imagebuild.health import Limits
-from imagebuild.jobs import checking
+from imagebuild.jobs import checking, rebuilding
+from imagebuild.jobs.rebuilding import Wish
+from imagebuild.report import SilentReport
+
+
+@task(
+    iterable=["recipe"],
+    help={
+        "due": "only those with a reason: recipe, source, media or updates changed, or older than the recipe's policy",
+        "recipe": "only this one; may be given several times (default: all whose policy lets them be rebuilt)",
+        "parallel": "so many builds at once at most; the quota may allow fewer",
+        "promote": "verify what was built, and promote what passes",
+        "dry-run": "only say what would be built",
+        "quiet": "say nothing while it runs, and nothing at all when there was nothing to do: for cron",
+        "minutes": "one build may take so long; then it is asked to end, and undoes itself",
+        "cloud": CLOUD_HELP,
+        "json": JSON_HELP,
+    },
+)
+def rebuild(
+    c: Context,
+    recipe: list[str],
+    due: bool = False,
+    parallel: int = 2,
+    promote: bool = False,
+    dry_run: bool = False,
+    quiet: bool = False,
+    minutes: float = 720.0,
+    cloud: str = "",
+    json: bool = False,
+) -> None:
+    """Build the recipes again, or those that are due; exit code 4 when there was nothing to do."""
+    wish = Wish(recipe, due=due, parallel=max(parallel, 1), promote=promote, dry_run=dry_run, minutes=minutes)
+    with told(json=json) as report:
+        summary = rebuilding.rebuild(wish, settings_of(c, cloud), SilentReport() if quiet else report)
+        if not (quiet and summary.exit_code == UNCHANGED):
+            summary.tell(report)
+    if summary.exit_code:
+        raise Exit(code=summary.exit_code)
 
 
 @task(
