@@ -11,10 +11,14 @@ namespace = Collection(
     building.plan,
     builds.sweep,
     verifying.verify,
-    versions.images,
+    versions.promote,
+    versions.rollback,
+    versions.reject,
+    versions.prune,
     operating.rebuild,
     operating.check,
     laboratory.test,
+    images=Collection("images", versions.images, versions.show, versions.diff),
     lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),
 )
 namespace.configure({"project": str(Path(__file__).resolve().parent)})

@@ -75,16 +75,26 @@ def decide(versions: Sequence[Version], uses: Mapping[str, Sequence[str]], *, ke
     return [Fate(one, tuple(reasons(one))) for one in versions]
 
 
-def prune(cloud: Cloud, recipe: str, *, keep: int, report: Report, deadline_seconds: float = _DELETE_SECONDS) -> int:
-    """Delete the recipe's versions that may go, rejected ones first, then the oldest; returns how many. Whoever calls holds the claim.
+def prune(
+    cloud: Cloud,
+    recipe: str,
+    *,
+    keep: int,
+    chosen: Sequence[Version],
+    report: Report,
+    deadline_seconds: float = _DELETE_SECONDS,
+) -> int:
+    """Delete those chosen versions that may still go, rejected ones first, then the oldest; returns how many.
 
-    What turns out to be used, or what the cloud does not delete, is protected again; then an error at the end names it.
+    Whoever calls holds the recipe's claim. What turns out to be used, or what the cloud does not delete, is protected again;
+    an error at the end names it.
     """
     fates = decide(list_versions(cloud, recipe), cloud.image_uses(), keep=keep)
     heal(cloud, fates, report=report)
-    going = sorted((fate.version for fate in fates if not fate.stays), key=lambda one: one.state != "rejected")
-    still: list[str] = []
-    for one in going:
+    wanted = {one.image.id for one in chosen}
+    still = [f"{fate}" for fate in fates if fate.stays and fate.version.image.id in wanted]
+    going = [fate.version for fate in fates if not fate.stays and fate.version.image.id in wanted]
+    for one in sorted(going, key=lambda one: one.state != "rejected"):
         try:
             _delete(cloud, one, keep=keep, deadline=Deadline.after(deadline_seconds))
             report.note(f"deleted {one.name} ({one.image.id})")

@@ -74,6 +74,7 @@ def test_it_becomes_a_hidden_protected_candidate_and_is_nobodys_leftover(snapped
         SELF: image.id,
         "imagebuild_build": build.id,
         "imagebuild_digest": build.digest,
+        "imagebuild_content": build.content,
         "imagebuild_base": "base",
         "imagebuild_inventory": "1" * 64,
         "hw_disk_bus": "virtio",
