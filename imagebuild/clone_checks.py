@@ -210,11 +210,13 @@ def _drivers(wanted: Wanted, seen: Sighting) -> Finding:
         return Finding("not checked", f"the disk is on {wanted.disk_bus}, which Windows knows by itself")
     if seen.drivers is None:
         return _unseen(seen)
+    if not seen.drivers["boot_ready"]:
+        return _failed("; ".join(seen.drivers["reasons"]))
     devices = seen.drivers["devices"]
-    broken = [f"{one['id']} has problem {one['problem']}" for one in devices if one["problem"] or not one["service"]]
-    reasons = [*([] if seen.drivers["boot_ready"] else seen.drivers["reasons"]), *broken]
-    bound = ", ".join(sorted({str(one["service"]) for one in devices}))
-    return _when(not reasons, f"bound: {bound}; boot-ready on {wanted.disk_bus}", "; ".join(reasons))
+    bound = ", ".join(sorted({str(one["service"]) for one in devices if one["service"]}))
+    # Not a failure: no desktop needs each of them (Windows 7 has no driver for a virtio graphics card, and shows its picture).
+    without = ", ".join(one["id"].rsplit("&SUBSYS", 1)[0] for one in devices if one["problem"])
+    return _passed(f"bound: {bound}" + (f"; without a driver: {without}" if without else ""))
 
 
 def _pending(wanted: Wanted, seen: Sighting) -> Finding:

@@ -1,9 +1,6 @@
 """Proving an image as a person asks for it: `invoke verify`. Clones carry the id of their verification as builders carry their build's."""
 
-import getpass
 import json
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +22,9 @@ from imagebuild.errors import (
 )
 from imagebuild.images import Version
 from imagebuild.interruption import signals_as_interrupt
-from imagebuild.jobs.builds import tell_leftovers
 from imagebuild.jobs.settings import Settings
+from imagebuild.jobs.sweeping import tell_dead_builds
+from imagebuild.jobs.walking import host_facts
 from imagebuild.journal import Journal
 from imagebuild.properties import BUILD
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
@@ -61,7 +59,7 @@ def verify(text: str, settings: Settings, report: Report, *, clones: int | None 
         raise RecipeError(f"--clones is {clones}", hint=f"1 to {_MOST_CLONES}")
     with signals_as_interrupt():
         cloud = settings.open_cloud(report)
-        tell_leftovers(cloud, settings, report)
+        tell_dead_builds(cloud, settings, report)
         version = pick_version(cloud, text)
         if version.image.status != "active":
             raise VersionRefused(
@@ -101,10 +99,9 @@ class _Verification:
     def run(self, place: Place, *, count: int) -> Verdict:
         """Boot the clones, watch them, judge them; result and evidence are saved before anything is deleted."""
         cloud, image = self.cloud, self.version.image
-        host = {"host": platform.node(), "user": getpass.getuser(), "pid": os.getpid()}
         about = {"kind": "verify", "version": self.version.name, "version_id": image.id}
         begun = {"recipe": self.recipe.name, "cloud": cloud.name, "project": cloud.project_id}
-        self.journal.write("build_begun", **begun, **host, **about)
+        self.journal.write("build_begun", **begun, **about, **host_facts())
         deadline = Deadline.after(self.recipe.header.verify.deadline_minutes * 60)
         wanted = _wanted(self.version, self.recipe, self.settings)
         where = f"{place.flavor.name} in {place.network.name}"
@@ -246,7 +243,7 @@ def _tell(version: Version, verdict: Verdict, folder: BuildFolder, report: Repor
     name, recipe = version.name, version.recipe
     if verdict.outcome == "passed":
         seconds = " and ".join(f"{one:.0f}" for one in verdict.usable_seconds)
-        after = f"{verdict.clones} clone{'s' * (verdict.clones != 1)}, usable after {seconds} s"
+        after = f"{_count(verdict.clones, 'clone')}, usable after {seconds} s"
         follows = {"current": f"invoke images.show {name}"}.get(version.state, f"invoke promote {name}")
         facts = {"image": name, "image_id": version.image.id, "verified": verdict.outcome, "clones": verdict.clones}
         report.say(
@@ -257,7 +254,7 @@ def _tell(version: Version, verdict: Verdict, folder: BuildFolder, report: Repor
         )
         return
     words = f"{name} failed" if verdict.outcome == "failed" else f"{name} could not be proven, nor refuted"
-    error = VerificationFailed(f"{words}: {len(verdict.failures)} checks", details=verdict.failures)
+    error = VerificationFailed(f"{words}: {_count(len(verdict.failures), 'check')}", details=verdict.failures)
     if verdict.outcome == "inconclusive":
         next_step = f"nothing was written onto the image; mend the cloud or the broker, then invoke verify {name}"
     elif version.state == "current":
@@ -266,3 +263,7 @@ def _tell(version: Version, verdict: Verdict, folder: BuildFolder, report: Repor
         next_step = f"{name} is {version.state} and hidden; next: mend the recipe, then invoke build {recipe}"
     error.after = (f"results, consoles: {folder.path}", next_step)
     raise error
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
