@@ -97,12 +97,13 @@ def _source(source: Source, cloud: Cloud, problems: list[str]) -> Image | None:
     """The image that the builder is booted from; a problem when there is none, or when it cannot be booted as a new machine."""
     if source.image:
         return _look("source.image", source.image, cloud.find_image, problems)
-    versions = list_versions(cloud, source.recipe)
+    versions = [one for one in list_versions(cloud, source.recipe) if one.state != "building"]
     chosen = _version(source, versions)
     if chosen is None:
+        wanted = "current version" if source.version == "current" else f"version {source.version}"
         there = ", ".join(f"{one.name} ({one.state})" for one in versions) or "none"
         advice = "; next: invoke promote NAME" if source.version == "current" and versions else ""
-        problems.append(f"source.recipe: {source.recipe} has no version {source.version!r}; there are: {there}{advice}")
+        problems.append(f"source.recipe: {source.recipe} has no {wanted}; there are: {there}{advice}")
         return None
     if chosen.state == "rejected":
         problems.append(f"source.version: {chosen.name} was rejected")
@@ -114,7 +115,7 @@ def _source(source: Source, cloud: Cloud, problems: list[str]) -> Image | None:
 def _version(source: Source, versions: list[Version]) -> Version | None:
     if source.version == "current":
         return pick_current(versions, str(source.recipe))
-    return next((one for one in versions if one.version == source.version and one.state != "building"), None)
+    return next((one for one in versions if one.version == source.version), None)
 
 
 def _look(place: str, name: str, find: Callable[[str], Found | None], problems: list[str]) -> Found | None:

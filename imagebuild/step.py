@@ -104,7 +104,8 @@ class Step(BaseModel):
     """The root of all steps. Fields are its parameters in the recipe; `deadline_minutes` bounds everything that it waits for.
 
     `incidental` names the parameters that make no other image. A step that is done `anew` makes what belongs to one build
-    and not to its image (server, session): a build that starts from a checkpoint does not skip it, nor take over its facts.
+    and not to its image (server, session): a build that starts from a checkpoint does not skip it, nor take over its facts. A
+    `repeatable` one may stand more than once in a recipe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)

@@ -1,5 +1,7 @@
 """The plan's digest: the same for the same image, another for everything that would make another image."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,68 @@ def test_changed_guest_scripts_change_it(tmp_path: Path, monkeypatch: pytest.Mon
     after = digest(tmp_path)
     monkeypatch.setattr(windows, "user_data", lambda: "other user data")
     assert len({before, after, digest(tmp_path)}) == 3
+
+
+UPDATES = changed("  - reach-guest\n", "  - reach-guest\n  - updates: {refresh: REFRESH}\n")
+TUESDAY = datetime(2026, 11, 10, 22, tzinfo=UTC)
+
+
+def days_of(folder: Path, refresh: str, *hours: float) -> list[str]:
+    """The plan's digests so many hours after noon of a Patch Tuesday."""
+    recipe = write_recipe(folder, UPDATES.replace("REFRESH", refresh))
+    moments = [TUESDAY + timedelta(hours=each) for each in hours]
+    return [make_plan(recipe, resolution(), templates=TEMPLATES, at=at).digest for at in moments]
+
+
+def test_new_updates_make_another_plan(tmp_path: Path) -> None:
+    before, after, weeks_later = days_of(tmp_path, "patch-tuesday", 1, 3, 24 * 20)
+    assert before != after == weeks_later
+
+
+def test_updates_on_request_make_another_plan_when_the_recipe_changes_only(tmp_path: Path) -> None:
+    assert len(set(days_of(tmp_path, "never", 0, 24, 24 * 400))) == 1
+
+
+def test_updates_by_days_make_another_plan_after_so_many(tmp_path: Path) -> None:
+    assert len(set(days_of(tmp_path, "days-7", *(24 * day for day in range(70))))) in (10, 11)
+
+
+def test_what_comes_of_refresh_counts_and_not_its_word(tmp_path: Path) -> None:
+    text = changed("  - reach-guest\n", "  - reach-guest\n  - updates\n")
+    recipe = write_recipe(tmp_path / "default", text)
+    default = make_plan(recipe, resolution(), templates=TEMPLATES, at=TUESDAY).digest
+    assert days_of(tmp_path, "patch-tuesday", 0) == [default]
+
+
+def test_the_same_plan_is_made_again_with_its_moment(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, UPDATES.replace("REFRESH", "days-1"))
+    plan = make_plan(recipe, resolution(), templates=TEMPLATES)
+    assert make_plan(recipe, resolution(), templates=TEMPLATES, at=plan.at) == plan
+    assert make_plan(recipe, resolution(), templates=TEMPLATES, at=plan.at + timedelta(days=1)).digest != plan.digest
+
+
+def test_content_is_the_plan_without_its_source(tmp_path: Path) -> None:
+    def content(text: str = RECIPE, checksum: str = "c0ffee") -> str:
+        recipe = write_recipe(tmp_path, text)
+        return make_plan(recipe, resolution(checksum=checksum), templates=TEMPLATES).content
+
+    assert content() == content(checksum="beef") == content(changed("{image: base}", "{recipe: small, version: 3}"))
+    assert content() != content(changed("{media: drivers-cd}", "{media: drivers-cd, skip: [balloon]}"))
+    assert content() != content(changed("time_zone: Korea Standard Time", "time_zone: UTC"))
+    assert content() != make_plan(write_recipe(tmp_path), resolution(), templates=TEMPLATES).digest
+
+
+def test_how_long_checkpoints_are_kept_makes_no_other_image(tmp_path: Path) -> None:
+    plain = changed("  - reach-guest\n", "  - reach-guest\n  - checkpoint\n")
+    kept = changed(
+        "  - reach-guest\n", "  - reach-guest\n  - checkpoint: {keep: 5, max_age_days: 7, shutdown_seconds: 30}\n"
+    )
+    assert digest(tmp_path / "a", plain) == digest(tmp_path / "b", kept) != digest(tmp_path / "c")
+
+
+def test_another_bus_of_the_source_makes_another_plan(tmp_path: Path) -> None:
+    other = replace(resolution(), root_bus="virtio")
+    assert make_plan(write_recipe(tmp_path), other, templates=TEMPLATES).digest != digest(tmp_path)
 
 
 def test_a_missing_template_is_an_error_of_the_recipes_kind(tmp_path: Path, templates: Path) -> None:

@@ -117,6 +117,46 @@ def test_the_name_must_be_the_files(tmp_path: Path) -> None:
     assert problems(path) == ["1: recipe: is 'small', but the file is called large.yaml: make them the same"]
 
 
+def test_a_recipe_that_changes_its_own_line_has_a_name_of_its_own(tmp_path: Path) -> None:
+    text = change(GOOD, "{image: base}", "{recipe: small, version: current}")
+    recipe = load_recipe(write(tmp_path, text, "small-change.yaml"))
+    assert (recipe.name, recipe.file_name) == ("small", "small-change")
+    assert load_recipe(write(tmp_path, text, "small.yaml")).file_name == "small"
+    assert problems(write(tmp_path, text, "large.yaml")) == [
+        "1: recipe: is 'small': a recipe that changes that line is called small-SOMETHING.yaml, not large.yaml"
+    ]
+
+
+def test_a_copied_recipe_does_not_go_on_with_the_line_that_it_was_copied_from(tmp_path: Path) -> None:
+    text = change(GOOD, "{image: base}", "{recipe: other}")
+    assert problems(write(tmp_path, text, "small-copy.yaml")) == [
+        "1: recipe: is 'small', but the file is called small-copy.yaml: make them the same"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("{}", "source: is either `image: NAME` or `recipe: NAME` with a `version`"),
+        ("{image: base, recipe: small}", "source: is either `image: NAME` or `recipe: NAME` with a `version`"),
+        ("{image: base, version: 2}", "source: a version belongs to `recipe: NAME`, not to an image"),
+    ],
+)
+def test_a_source_is_an_image_or_a_version(tmp_path: Path, source: str, problem: str) -> None:
+    assert problems(write(tmp_path, change(GOOD, "{image: base}", source))) == [f"6: {problem}"]
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "newest"])
+def test_a_version_is_current_or_a_number(tmp_path: Path, version: str) -> None:
+    told = problems(write(tmp_path, change(GOOD, "{image: base}", f"{{recipe: small, version: {version}}}")))
+    assert all(line.startswith("6: source.version") for line in told) and told
+
+
+def test_checkpoints_may_stand_more_than_once(tmp_path: Path) -> None:
+    text = change(GOOD, "  - inventory:\n", "  - checkpoint\n  - inventory:\n  - checkpoint: {keep: 3}\n")
+    assert [step.name for step in load_recipe(write(tmp_path, text)).steps].count("checkpoint") == 2
+
+
 def test_a_key_that_stands_twice_is_told_where_it_stands_again(tmp_path: Path) -> None:
     path = write(tmp_path, change(GOOD, "  network: n\n", "  network: n\n  flavor: g\n"))
     assert problems(path) == ["10: builder.flavor: this key stands twice"]

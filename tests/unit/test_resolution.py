@@ -1,5 +1,6 @@
 """Resolution: every name, size and quota that is wrong is told at once, before anything is made."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import pytest
 
 from imagebuild.cloud import Image
 from imagebuild.errors import CloudRefused, CloudUnreachable, RecipeError
+from imagebuild.properties import GENERALIZED
 from imagebuild.recipe import Recipe
 from imagebuild.resolution import resolve
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.cloud_world import Limits
 from tests.unit.examples import write_recipe
+from tests.unit.versions import add_claim, add_desktop_snapshot, add_version
 
 ISO = Image("", "", "active", disk_format="iso", size=10)
 READS = {"find_image", "find_flavor", "find_network", "headroom", "images"}
@@ -100,6 +103,72 @@ def test_a_network_without_a_subnet_gives_nobody_an_address(recipe: Recipe, clou
     text = (tmp_path / "small.yaml").read_text().replace("network: n", "network: bare")
     (only,) = problems(write_recipe(tmp_path, text), cloud)
     assert only.startswith("builder.network: bare has no subnet")
+
+
+def from_line(recipe: Recipe, folder: Path, version: str = "current") -> Recipe:
+    """The recipe with a version of its own line as the source."""
+    text = recipe.path.read_text()
+    text = re.sub(r"source: \{.*\}", f"source: {{recipe: small, version: {version}}}", text)
+    return write_recipe(folder, text)
+
+
+def test_a_source_may_be_the_current_version_of_a_recipe(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    add_version(cloud, 1, "superseded")
+    current = add_version(cloud, 2, "current", hw_disk_bus="virtio")
+    add_version(cloud, 3, "candidate")
+    found = resolve(from_line(recipe, tmp_path), cloud)
+    assert (found.source.id, found.root_bus, found.version) == (current.id, "virtio", 4)
+
+
+def test_a_source_may_be_a_version_by_its_number(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    first = add_version(cloud, 1, "superseded")
+    add_version(cloud, 2, "current")
+    assert resolve(from_line(recipe, tmp_path, "1"), cloud).source.id == first.id
+
+
+def test_a_line_without_a_current_version_says_what_there_is(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    assert problems(from_line(recipe, tmp_path), cloud) == [
+        "source.recipe: small has no current version; there are: none"
+    ]
+    add_version(cloud, 1, "rejected")
+    add_version(cloud, 2, "candidate")
+    add_claim(cloud, 3)
+    assert problems(from_line(recipe, tmp_path), cloud) == [
+        "source.recipe: small has no current version; there are: small-v1 (rejected), small-v2 (candidate); "
+        "next: invoke promote NAME"
+    ]
+    assert problems(from_line(recipe, tmp_path, "3"), cloud) == [
+        "source.recipe: small has no version 3; there are: small-v1 (rejected), small-v2 (candidate)"
+    ]
+
+
+def test_a_rejected_version_and_one_that_was_not_generalized_are_no_source(
+    recipe: Recipe, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    add_version(cloud, 1, "rejected", **{GENERALIZED: "no"})
+    assert problems(from_line(recipe, tmp_path, "1"), cloud) == [
+        "source.version: small-v1 was rejected",
+        "source.version: small-v1 is not generalized: every server from it would be its twin",
+    ]
+
+
+def test_somebodys_snapshot_of_a_desktop_is_no_version(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    current = add_version(cloud, 1, "current")
+    add_desktop_snapshot(cloud, current)
+    assert resolve(from_line(recipe, tmp_path), cloud).source.id == current.id
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted", "bus"), [("", "", "ide"), ("sata", "", "sata"), ("virtio", "ide", "ide"), ("", "scsi", "scsi")]
+)
+def test_the_root_disk_is_on_the_sources_bus_unless_the_recipe_says_otherwise(
+    recipe: Recipe, cloud: FakeCloud, tmp_path: Path, told: str, wanted: str, bus: str
+) -> None:
+    image = cloud.add_image("of-a-bus", **({"hw_disk_bus": told} if told else {}))
+    text = recipe.path.read_text().replace("{image: base}", f"{{image: {image.id}}}")
+    text = text.replace("network: n}", f"network: n, root_bus: {wanted}}}") if wanted else text
+    found = resolve(write_recipe(tmp_path, text), cloud)
+    assert (found.root_bus, found.facts["root_bus"], found.root["root_bus"]) == (bus, bus, bus)
 
 
 def test_every_quota_that_is_short_is_told(recipe: Recipe, cloud: FakeCloud) -> None:
