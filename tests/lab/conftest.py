@@ -1,10 +1,10 @@
 """The lab for tests on real virtual machines: brought up once, one cloud, clones that are always deleted again."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -24,8 +24,8 @@ from imagebuild.lab.service_plan import BROKER_PORT
 from imagebuild.report import ConsoleReport, SilentReport
 from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Deadline, wait_for
+from tests.lab.project import Project
 
-PROJECT = Path(__file__).resolve().parents[2]
 FLAVOR = "2cpu_2GB_40GB"
 NETWORK = "vdi-network"
 
@@ -188,3 +188,22 @@ class Broker:
 def broker(lab: lifecycle.LabCloud) -> Broker:
     """Where the recipe says it is."""
     return Broker(f"http://{GATEWAY}:{BROKER_PORT}/registrations")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory, lab: lifecycle.LabCloud) -> Project:
+    """One copy for the whole session."""
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def built(project: Project, cloud: OpenStackCloud) -> Iterator[str]:
+    """The image of a whole build of the recipe that we ship; removed again at the end."""
+    code, output = project.run("build", "win7-vdi")
+    assert code == 0, output
+    last = output.strip().splitlines()[-1]
+    found = re.match(r"built (win7-vdi-v\d+) \(([0-9a-f-]{36})\) in \d+:\d\d", last)
+    assert found, f"the last line names the image: {last!r}"
+    yield found[2]
+    cloud.update_image(found[2], protected=False)
+    cloud.delete("image", found[2], deadline=Deadline.after(60))

@@ -2,15 +2,10 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
 from imagebuild.adapters.openstack_cloud import OpenStackCloud
 from imagebuild.cleaning import leftovers
@@ -18,80 +13,10 @@ from imagebuild.errors import CloudRefused
 from imagebuild.guest import Guest
 from imagebuild.lab import lifecycle
 from imagebuild.waiting import Deadline
-from tests.lab.conftest import PROJECT, Broker, Machines
+from tests.lab.conftest import Machines
+from tests.lab.project import QUICK, Project
 
 pytestmark = pytest.mark.lab
-INVOKE = [str(Path(sys.executable).parent / "invoke")]
-BUILD_SECONDS = 900
-
-
-class Project:
-    """A copy of the project's front in a folder of its own, so that tests have their own recipes and journals."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("tasks.py", "unattend", "recipes"):
-            source = PROJECT / name
-            shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
-
-    def recipe(self, name: str, *, without: tuple[str, ...] = (), faults: str = "", reach_minutes: float = 5) -> str:
-        """A recipe like win7-vdi's without these steps, its builder broken in this way."""
-        content = yaml.safe_load((self.folder / "recipes" / "win7-vdi.yaml").read_text())
-        content["recipe"] = name
-        content["builder"]["metadata"] = {"standin-faults": faults} if faults else {}
-        steps = [step if isinstance(step, dict) else {step: {}} for step in content["steps"]]
-        content["steps"] = [step for step in steps if next(iter(step)) not in without]
-        for step in content["steps"]:
-            if "reach-guest" in step:
-                step["reach-guest"] = {"deadline_minutes": reach_minutes}
-        (self.folder / "recipes" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        return name
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """`invoke ...` as a person's shell would start it: with Ctrl-C on, which a shell's background job would inherit as off."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        return subprocess.Popen(
-            [*INVOKE, *arguments],
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, seconds: float = BUILD_SECONDS) -> tuple[int, str]:
-        """The same to its end: exit code and everything it printed."""
-        process = self.start(*arguments)
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            pytest.fail(f"invoke {' '.join(arguments)} did not end in {seconds:.0f} s:\n{output}")
-        print(output)
-        return process.returncode, output
-
-
-QUICK = ("updates", "broker-agent", "remote-desktop", "desktop", "inventory")
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory, lab: lifecycle.LabCloud) -> Project:
-    """One copy for the whole session."""
-    return Project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="session")
-def built(project: Project, cloud: OpenStackCloud) -> Iterator[str]:
-    """The image of a whole build of the recipe that we ship; removed again at the end."""
-    code, output = project.run("build", "win7-vdi")
-    assert code == 0, output
-    last = output.strip().splitlines()[-1]
-    found = re.match(r"built (win7-vdi-v\d+) \(([0-9a-f-]{36})\) in \d+:\d\d", last)
-    assert found, f"the last line names the image: {last!r}"
-    yield found[2]
-    cloud.update_image(found[2], protected=False)
-    cloud.delete("image", found[2], deadline=Deadline.after(60))
 
 
 def test_image_is_registered_as_promised(built: str, cloud: OpenStackCloud, lab: lifecycle.LabCloud) -> None:
@@ -132,28 +57,6 @@ def clone_state(guest: Guest) -> dict[str, object]:
     return guest.run_as_system(
         "Get-CloneState", {"paths": [r"C:\imagebuild\runs\generalize"]}, job="state", deadline=Deadline.after(120)
     )
-
-
-def test_two_clones_are_themselves_and_at_work(built: str, machines: Machines, broker: Broker) -> None:
-    first, second = (machines.boot(built, name=name) for name in ("desktop-1", "desktop-2"))
-    states = []
-    for machine in (first, second):
-        with machine.guest() as guest:
-            states.append(clone_state(guest))
-            agent = guest.run("Get-BrokerAgent", {"service": "Leostream Agent"}, deadline=Deadline.after(60))
-            drivers = guest.run("Get-DriverState", {}, deadline=Deadline.after(60))
-        assert (agent["installed"], agent["state"]) == (True, "Running")
-        assert drivers["boot_ready"] and any(device["service"] == "netkvm" for device in drivers["devices"])
-    for machine, state in zip((first, second), states, strict=True):
-        assert state["sealed"] and state["image_state"] == "IMAGE_STATE_COMPLETE"
-        assert [a["ip"][0] for a in state["addresses"]] == [machine.address]  # type: ignore[index,attr-defined]
-        assert state["computer_name"] == machine.server.name.upper()
-        assert state["stamp"]["recipe"] == "win7-vdi"  # type: ignore[index]
-        assert state["rdp"]["enabled"]  # type: ignore[index]
-    assert states[0]["machine_sid"] != states[1]["machine_sid"]
-    registered = {said["name"]: said["address"] for said in broker.registrations()}
-    assert {"DESKTOP-1": first.address, "DESKTOP-2": second.address}.items() <= registered.items()
-    assert first.address != second.address
 
 
 def test_without_drivers_a_clone_stops_with_0x7b(machines: Machines) -> None:

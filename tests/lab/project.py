@@ -1,0 +1,63 @@
+"""A person's side of the tests: a copy of the project in a folder of its own, and `invoke` in it."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+INVOKE = [str(Path(sys.executable).parent / "invoke")]
+BUILD_SECONDS = 900
+QUICK = ("updates", "broker-agent", "remote-desktop", "desktop", "inventory")
+"""The steps that a build can do without when it is to be quick."""
+
+
+class Project:
+    """A copy of the project's front in a folder of its own, so that tests have their own recipes and journals."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("tasks.py", "unattend", "recipes"):
+            source = PROJECT / name
+            shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+
+    def recipe(self, name: str, *, without: tuple[str, ...] = (), faults: str = "", reach_minutes: float = 5) -> str:
+        """A recipe like win7-vdi's without these steps, its builder broken in this way."""
+        content = yaml.safe_load((self.folder / "recipes" / "win7-vdi.yaml").read_text())
+        content["recipe"] = name
+        content["builder"]["metadata"] = {"standin-faults": faults} if faults else {}
+        steps = [step if isinstance(step, dict) else {step: {}} for step in content["steps"]]
+        content["steps"] = [step for step in steps if next(iter(step)) not in without]
+        for step in content["steps"]:
+            if "reach-guest" in step:
+                step["reach-guest"] = {"deadline_minutes": reach_minutes}
+        (self.folder / "recipes" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return name
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`invoke ...` as a person's shell would start it: with Ctrl-C on, which a shell's background job would inherit as off."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return subprocess.Popen(
+            [*INVOKE, *arguments],
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, seconds: float = BUILD_SECONDS) -> tuple[int, str]:
+        """The same to its end: exit code and everything it printed."""
+        process = self.start(*arguments)
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            pytest.fail(f"invoke {' '.join(arguments)} did not end in {seconds:.0f} s:\n{output}")
+        print(output)
+        return process.returncode, output
