@@ -19,6 +19,7 @@ namespace = Collection(
     operating.check,
     laboratory.test,
     images=Collection("images", versions.images, versions.show, versions.diff),
+    builds=Collection("builds", builds.list_builds, builds.show, builds.resume, builds.undo, builds.unclaim),
     lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),
 )
 namespace.configure({"project": str(Path(__file__).resolve().parent)})

@@ -1,9 +1,14 @@
 """After a failure: save the evidence, keep or undo what stands, and tell a person why, what stands and which command comes next."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
 from imagebuild.build_folder import BuildFolder
-from imagebuild.cleaning import leftovers, remove
+from imagebuild.cleaning import Leftover, leftovers, remove
 from imagebuild.cloud import Cloud
-from imagebuild.errors import CloudError, ImagebuildError
+from imagebuild.errors import ImagebuildError
+from imagebuild.evidence import save_evidence
 from imagebuild.journal import Journal
 from imagebuild.report import Report
 from imagebuild.runner import Failure
@@ -11,24 +16,26 @@ from imagebuild.step import Context
 from imagebuild.waiting import Deadline
 
 UNDO_SECONDS = 600
+_IDS = {"server_id": "server", "image_id": "image"}
 
 
-def conclude(failure: Failure, context: Context, folder: BuildFolder, *, keep: bool) -> None:
-    """See to what a failed build has left; what then stands and what comes next is told in `failure.error.after`. Never raises."""
-    failure.error.after = (f"failed in step {failure.step} of {context.build.id}; logs: {folder.path}",)
-    again = "next: invoke sweep --kept" if keep else "next: invoke sweep"
+def conclude(failure: Failure, context: Context, folder: BuildFolder, *, keep: bool, again: str) -> None:
+    """See to what a failed build has left; what then stands and what comes next is told in `failure.error.after`. Never raises.
+
+    `again` is the command that builds it anew.
+    """
+    told = [f"failed in step {failure.step} of {folder.id}; logs: {folder.path}"]
     try:
-        _save_console(context, folder)
-        told = _keep(context, folder) if keep else _take_away(context, folder)
+        saved = save_evidence(context, folder)
+        told += [f"saved: {', '.join(saved)}"] if saved else []
+        told += _keep(context, folder) if keep else _take_away(context, folder, again=again)
     except ImagebuildError as error:
-        told = [
-            f"cleaning up was cut short: {error}",
-            *(f"stands: {line}" for line in error.details),
-            again,
-        ]
+        told.append(f"cleaning up was cut short: {error}")
+        told += [f"stands: {line}" for line in error.details or _last_seen(context.facts)]
+        told += _ways_on(context, folder)
     except KeyboardInterrupt:
-        told = ["cleaning up was cut short: interrupted", again]
-    failure.error.after += tuple(told)
+        told += ["cleaning up was cut short: interrupted", *_ways_on(context, folder)]
+    failure.error.after = tuple(told)
 
 
 def undo(cloud: Cloud, folder: BuildFolder | None, owner: str, *, report: Report) -> int:
@@ -43,47 +50,52 @@ def undo(cloud: Cloud, folder: BuildFolder | None, owner: str, *, report: Report
 
 
 def _undo(cloud: Cloud, owner: str, journal: Journal | None, *, report: Report, deadline: Deadline) -> int:
+    """A journal that cannot be written (a full disk) does not keep anything from being deleted."""
     things = leftovers(cloud, owner)
+    if journal:
+        with suppress(ImagebuildError):
+            journal.write("undo_begun")
     remove(cloud, things, report=report, deadline=deadline)
     if journal:
-        journal.write("undone", deleted=[str(thing) for thing in things])
+        try:
+            journal.write("undone", deleted=[str(thing) for thing in things])
+        except ImagebuildError as error:
+            report.warn(f"everything was deleted, but that could not be written down: {error}")
     return len(things)
 
 
-def _take_away(context: Context, folder: BuildFolder) -> list[str]:
-    with context.report.step("undo", f"undo: delete everything of {context.build.id}"):
+def _take_away(context: Context, folder: BuildFolder, *, again: str) -> list[str]:
+    with context.report.step("undo", f"undo: delete everything of {folder.id}"):
         deadline = Deadline.after(UNDO_SECONDS, context.clock)
-        deleted = _undo(context.cloud, context.build.id, context.journal, report=context.report, deadline=deadline)
+        deleted = _undo(context.cloud, folder.id, context.journal, report=context.report, deadline=deadline)
     folder.forget_password()
     image = context.facts.get("image_name")
     if image:
         return [f"{image} was registered before that and stands; nothing else does", "next: invoke images"]
-    return [
-        f"nothing of it stands any more ({deleted} things deleted)",
-        f"next: mend it, then invoke build {context.build.recipe}",
-    ]
+    return [f"nothing of it stands any more ({deleted} things deleted)", f"next: mend it, then {again}"]
 
 
 def _keep(context: Context, folder: BuildFolder) -> list[str]:
     # Before the cloud is asked: it may not answer, and a sweep must leave the builder alone all the same.
     context.journal.write("kept")
-    things = leftovers(context.cloud, context.build.id)
-    told = [f"stands: {thing}" for thing in things]
-    address = context.facts.get("guest_address")
-    if address:
+    told = _standing([thing for thing in leftovers(context.cloud, folder.id) if not thing.is_claim])
+    if address := context.facts.get("guest_address"):
         user = context.header.builder.admin_user
         told.append(f"log on at {address} as {user}; the password is in {folder.path / 'password'}")
-    return [*told, "next: look at it, then invoke sweep --kept"]
+    return [*told, f"next: look at it, then invoke builds.resume {folder.id}", f"  or: invoke builds.undo {folder.id}"]
 
 
-def _save_console(context: Context, folder: BuildFolder) -> None:
-    """The console log goes with the server: save it before anything is deleted."""
-    server = context.facts.get("server_id")
-    if server is None:
-        return
-    try:
-        log = context.cloud.console_log(server)
-        if log:  # Nova has none of a machine that is off
-            folder.save("console.log", log)
-    except (CloudError, OSError) as error:
-        context.report.warn(f"the console log could not be saved: {error}")
+def _standing(things: Sequence[Leftover]) -> list[str]:
+    return [f"stands: {thing}" for thing in things]
+
+
+def _last_seen(facts: Mapping[str, Any]) -> list[str]:
+    """What the build knows to have made, when the cloud cannot be asked."""
+    return [f"{kind} {facts[name]} (as far as is known)" for name, kind in _IDS.items() if name in facts]
+
+
+def _ways_on(context: Context, folder: BuildFolder) -> list[str]:
+    """What can be done about a build whose things stand: deleting always works, going on needs all of them."""
+    if any(entry.event == "undo_begun" for entry in context.journal.entries()):
+        return [f"next: invoke builds.undo {folder.id}"]
+    return [f"next: invoke builds.resume {folder.id}, to go on with it", f"  or: invoke builds.undo {folder.id}"]

@@ -63,8 +63,11 @@ class Resolution:
         }
 
 
-def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
-    """Look everything up. Raises RecipeError with every problem at once: names that do not exist, sizes that do not fit, no room."""
+def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True) -> Resolution:
+    """Look everything up. Raises RecipeError with every problem at once: names that do not exist, sizes that do not fit, no room.
+
+    `room`: whether quota is needed; a build that is resumed has had its own.
+    """
     problems: list[str] = []
     header = recipe.header
     source = _source(header.source, cloud, problems)
@@ -83,7 +86,7 @@ def resolve(recipe: Recipe, cloud: Cloud) -> Resolution:
         problems.append(f"source: {source.name} is {source.status}, not active")
     if source and flavor:
         problems += _misfits(source, flavor)
-    if flavor:
+    if flavor and room:
         problems += _shortages(cloud.headroom(), flavor, media)
     if problems or not (source and flavor and network):
         words = f"{recipe.path} cannot be built in the cloud {cloud.name}"

@@ -2,7 +2,9 @@
 
 from invoke import Context, Exit, task
 
-from imagebuild.errors import RecipeError
+from imagebuild.attendant import Wishes
+from imagebuild.errors import UNCHANGED
+from imagebuild.front.builds import ON_ERROR_HELP, PAUSE_HELP
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, JUNIT_HELP, settings_of, told
 from imagebuild.jobs import building
 
@@ -14,19 +16,32 @@ RECIPE_HELP = "a name in recipes/, or a path"
     help={
         "recipe": RECIPE_HELP,
         "cloud": CLOUD_HELP,
-        "on-error": "undo (default) or keep: what becomes of the builder when a step fails",
+        "on-error": ON_ERROR_HELP,
+        "pause-before": PAUSE_HELP,
+        "if-changed": f"do nothing, and end with {UNCHANGED}, when an image of the very same plan is there",
+        "fresh": "begin at the source image, not at a checkpoint",
         "json": JSON_HELP,
         "junit": JUNIT_HELP,
     },
 )
 def build(
-    c: Context, recipe: str, cloud: str = "", on_error: str = "undo", json: bool = False, junit: str = ""
+    c: Context,
+    recipe: str,
+    cloud: str = "",
+    on_error: str = "undo",
+    pause_before: str = "",
+    if_changed: bool = False,
+    fresh: bool = False,
+    json: bool = False,
+    junit: str = "",
 ) -> None:
     """Build the next version of a recipe's image."""
-    if on_error not in ("keep", "undo"):
-        raise Exit(f"error: --on-error is {on_error!r}; known are keep and undo", code=RecipeError.exit_code)
+    wishes = Wishes(on_error, pause_before)
     with told(json=json, junit=junit, suite=f"build {recipe}") as report:
-        building.build(recipe, settings_of(c, cloud, on_error=on_error), report)
+        settings = settings_of(c, cloud)
+        built = building.build(recipe, settings, report, wishes=wishes, if_changed=if_changed, fresh=fresh)
+    if not built.changed:
+        raise Exit(code=UNCHANGED)
 
 
 @task(positional=["recipe"], help={"recipe": RECIPE_HELP, "cloud": CLOUD_HELP, "json": JSON_HELP})

@@ -1,60 +1,117 @@
-"""Builds that are over or dead: what they have left in the cloud, and its removal."""
+"""The builds of this machine: which there are, what became of each, what of them stands in the cloud, and how one is taken back."""
 
-from imagebuild.aftermath import undo
-from imagebuild.build_folder import BuildFolder, build_folders
+from dataclasses import replace
+
+from imagebuild.aftermath import undo as undo_build
+from imagebuild.build_folder import build_folders, find_build
+from imagebuild.build_state import BuildState, read_state
+from imagebuild.claim import break_claim, claims
 from imagebuild.cleaning import Leftover, leftovers
 from imagebuild.cloud import Cloud
-from imagebuild.errors import ImagebuildError
+from imagebuild.errors import CloudError, ImagebuildError
 from imagebuild.jobs.settings import Settings
-from imagebuild.record import fold
 from imagebuild.report import Report
 
+NEWEST = 10
 
-def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, foreign: bool) -> int:
-    """Delete what dead builds have left in the cloud; returns how many things were found.
 
-    `kept`: also what --on-error keep was asked to keep. `foreign`: also builds that this machine knows nothing of.
-    """
-    cloud = settings.open_cloud(report)
-    things = [thing for thing in leftovers(cloud) if _may_go(thing.owner, settings, kept=kept, foreign=foreign)]
-    for thing in things:
-        report.say(
-            f"{'would delete' if dry_run else 'deleting'} {thing} of {thing.owner}", kind=thing.kind, id=thing.id
+def list_builds(settings: Settings, report: Report, *, every: bool = False) -> None:
+    """A line a build: all that are not over, and the newest of those that are (`every`: all). Then what other machines have made."""
+    states = [read_state(folder) for folder in build_folders(settings.builds)]
+    over = [state for state in states if state.is_over]
+    hidden = set() if every else {state.folder.id for state in over[:-NEWEST]}
+    standing = _standing(settings, report)
+    for state in states:
+        if state.folder.id not in hidden or state.folder.id in standing:
+            things = standing.get(state.folder.id, [])
+            report.say(_line(state, len(things)), build=state.folder.id, state=state.word, standing=_named(things))
+    if hidden:
+        report.say(f"and {len(hidden)} older ones that are over: invoke builds --all")
+    known = {state.folder.id for state in states}
+    for owner, things in standing.items():
+        if owner not in known:
+            words = f"{owner:40s} foreign  another machine's; {len(things)} things stand"
+            report.say(words, build=owner, state="foreign", standing=_named(things))
+    if not states and not standing:
+        report.say("no builds yet; to make one: invoke build RECIPE", build=None)
+    unfinished = [state for state in states if not state.is_over and state.next_command]
+    if unfinished:
+        report.say(f"next: {unfinished[-1].next_command}")
+
+
+def show(text: str, settings: Settings, report: Report) -> None:
+    """All that is known of one build."""
+    state = read_state(find_build(settings.builds, text))
+    folder, record = state.folder, state.record
+    report.say(f"{folder.id}: {state.word} {state.place}".rstrip(), build=folder.id, state=state.word)
+    if record:
+        report.say(f"  of {record.recipe} in {record.cloud}, begun {record.begun_at[:19].replace('T', ' ')} UTC")
+        if record.planned_name:
+            report.say(f"  {record.image_name or f'to become {record.planned_name}'}, digest {record.digest[:12]}")
+        for step, seconds in record.seconds.items():
+            report.say(f"  {step:18s} {seconds:8.1f} s", step=step, took_seconds=seconds)
+    things = _standing(replace(settings, cloud=settings.cloud or (record.cloud if record else None)), report)
+    for thing in things.get(folder.id, []):
+        report.say(f"  stands: {thing}", kind=thing.kind, id=thing.id)
+    files = sorted(path.relative_to(folder.path) for path in folder.path.rglob("*") if path.is_file())
+    report.say(f"  files in {folder.path}: {', '.join(map(str, files))}")
+    if state.next_command:
+        report.say(f"next: {state.next_command}")
+
+
+def undo(text: str, settings: Settings, report: Report) -> int:
+    """Delete everything of a build that is not alive; returns how many things went."""
+    folder = find_build(settings.builds, text)
+    state = read_state(folder)
+    cloud = replace(settings, cloud=settings.cloud or (state.record.cloud if state.record else None)).open_cloud(report)
+    if state.record and state.record.project not in ("", cloud.project_id):
+        raise ImagebuildError(
+            f"{folder.id} was begun in another project ({state.record.cloud}) than that of {cloud.name}",
+            hint="give the cloud that it was begun in: --cloud",
         )
-    if not things:
-        report.say("nothing to sweep", found=0)
-    if not dry_run:
-        _undo_all(sorted({thing.owner for thing in things}), cloud, settings, report)
-    return len(things)
+    if state.word == "built":  # there is nothing to take back, and its journal goes on saying so
+        things = leftovers(cloud, folder.id)
+        if not things:
+            report.say(f"{folder.id} is done and has left nothing; its image: invoke images", deleted=0)
+            return 0
+    deleted = undo_build(cloud, folder, folder.id, report=report)
+    report.say(f"undone: nothing of {folder.id} stands any more ({deleted} things deleted)", deleted=deleted)
+    return deleted
 
 
-def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> None:
-    """Undo each of these builds; one that cannot be undone does not keep the others."""
-    still: list[str] = []
-    for owner in owners:
-        folder = BuildFolder(settings.builds / owner)
-        try:
-            undo(cloud, folder if folder.journal.exists() else None, owner, report=report)
-        except ImagebuildError as error:
-            still += error.details or [f"{owner}: {error}"]
-    if still:
-        raise ImagebuildError("not everything could be swept", hint="run `invoke sweep` again later", details=still)
+def unclaim(recipe: str, settings: Settings, report: Report, *, broken: bool) -> None:
+    """Show who has claimed a recipe; `broken`: take the claims away, whoever holds them."""
+    cloud = settings.open_cloud(report)
+    found = break_claim(cloud, recipe) if broken else claims(cloud, recipe)
+    for claim in found:
+        told = {"recipe": claim.recipe, "owner": claim.owner, "holder": claim.holder, "broken": broken}
+        report.say(f"{'broken: ' if broken else ''}{claim}", **told)
+    if not found:
+        report.say(f"nobody has claimed {recipe}", recipe=recipe)
+    elif broken:
+        report.say("a build that held one ends before its next step and cleans up after itself")
+    else:
+        report.say(f"next: if you know that it is dead, invoke builds.unclaim {recipe} --break-claim")
 
 
-def tell_leftovers(cloud: Cloud, settings: Settings, report: Report) -> None:
-    """Say what dead builds have left; nothing is deleted unasked."""
-    things: list[Leftover] = [t for t in leftovers(cloud) if _may_go(t.owner, settings, kept=False, foreign=False)]
-    if things:
-        owners = sorted({thing.owner for thing in things})
-        report.warn(f"{len(things)} leftovers of {', '.join(owners)}: `invoke sweep` deletes them")
+def _standing(settings: Settings, report: Report) -> dict[str, list[Leftover]]:
+    """What stands in the cloud, by owner; nothing, and a warning, when the cloud cannot be asked."""
+    try:
+        cloud: Cloud = settings.open_cloud_as_it_is()
+        found: dict[str, list[Leftover]] = {}
+        for thing in leftovers(cloud):
+            found.setdefault(thing.owner, []).append(thing)
+    except (CloudError, ImagebuildError) as error:
+        report.warn(f"what stands in the cloud is not known: {error}")
+        return {}
+    return found
 
 
-def _may_go(owner: str, settings: Settings, *, kept: bool, foreign: bool) -> bool:
-    """May this owner's things be deleted? Never those of a build that a living process works on."""
-    known = {folder.id: folder for folder in build_folders(settings.builds)}
-    if owner not in known:
-        return foreign
-    if known[owner].is_alive():
-        return False
-    record = fold(known[owner].entries())
-    return kept or record is None or record.state != "kept"
+def _line(state: BuildState, things: int) -> str:
+    begun = state.record.begun_at[:16].replace("T", " ") if state.record else ""
+    stands = f"; {things} things stand" if things else ""
+    return f"{state.folder.id:40s} {state.word:8s} {begun:16s} {state.place}{stands}"
+
+
+def _named(things: list[Leftover]) -> list[str]:
+    return [str(thing) for thing in things]

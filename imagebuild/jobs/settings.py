@@ -3,13 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import imagebuild.steps  # noqa: F401  importing registers every step
 from imagebuild.adapters.cloud_names import configured_clouds
 from imagebuild.adapters.local_address import address_towards
 from imagebuild.adapters.openstack_cloud import connect_cloud
+from imagebuild.adapters.terminal import find_terminal
 from imagebuild.adapters.winrm_guest import connect_guest
+from imagebuild.attendant import Terminal
 from imagebuild.cloud import Cloud
 from imagebuild.errors import LabError, RecipeError
 from imagebuild.guest import Guest
@@ -24,11 +25,10 @@ LAB_CLOUDS = (CLOUD, ADMIN_CLOUD)
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the project is, which cloud, and what to do with a builder that failed."""
+    """Where the project is, and which cloud."""
 
     project: Path
     cloud: str | None = None
-    on_error: Literal["keep", "undo"] = "undo"
 
     @property
     def recipes(self) -> Path:
@@ -89,6 +89,10 @@ class Settings:
             )
 
         return connect
+
+    def terminal(self) -> Terminal | None:
+        """The person at the terminal, None when nobody is there to be asked."""
+        return find_terminal()
 
     def address_towards(self, cidr: str) -> str:
         """The address (as /32) that this machine has towards a network: from where WinRM is let in."""

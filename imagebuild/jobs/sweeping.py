@@ -1,0 +1,78 @@
+"""Sweeping: what dead builds have left in the cloud is told, and deleted when that is asked for. What lives is never touched."""
+
+from collections.abc import Collection
+
+from imagebuild.aftermath import undo
+from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.build_state import BuildState, read_state
+from imagebuild.claim import claims
+from imagebuild.cleaning import Leftover, leftovers
+from imagebuild.cloud import Cloud
+from imagebuild.errors import ImagebuildError
+from imagebuild.jobs.settings import Settings
+from imagebuild.report import Report
+
+
+def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, foreign: bool) -> int:
+    """Delete what dead builds have left in the cloud; returns how many things were found.
+
+    `kept`: also what --on-error keep was asked to keep. `foreign`: also builds that this machine knows nothing of, but for
+    those whose claim says that another machine is at work on them.
+    """
+    cloud = settings.open_cloud(report)
+    things = _may_go(cloud, settings, kept=kept, foreign=foreign)
+    for thing in things:
+        words = "would delete" if dry_run else "deleting"
+        report.say(f"{words} {thing} of {thing.owner}", kind=thing.kind, id=thing.id, owner=thing.owner)
+    if not things:
+        report.say("nothing to sweep", found=0)
+    if not dry_run:
+        _undo_all(sorted({thing.owner for thing in things}), cloud, settings, report)
+    return len(things)
+
+
+def is_dead_here(owner: str, settings: Settings) -> bool:
+    """True for a build of this machine that no process works on any more."""
+    folder = BuildFolder(settings.builds / owner)
+    return folder.journal.exists() and not folder.is_alive()
+
+
+def tell_dead_builds(cloud: Cloud, settings: Settings, report: Report) -> None:
+    """Say what dead builds of this machine have left, and what can be done about it; nothing is deleted unasked."""
+    owners = {thing.owner for thing in _may_go(cloud, settings, kept=False, foreign=False)}
+    for owner in sorted(owners):
+        state = read_state(BuildFolder(settings.builds / owner))
+        report.warn(f"{owner} is {state.word} ({state.place}) and has left things: {state.next_command}")
+
+
+def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> None:
+    """Undo each of these builds; one that cannot be undone does not keep the others."""
+    still: list[str] = []
+    for owner in owners:
+        folder = BuildFolder(settings.builds / owner)
+        try:
+            undo(cloud, folder if folder.journal.exists() else None, owner, report=report)
+        except ImagebuildError as error:
+            still += error.details or [f"{owner}: {error}"]
+    if still:
+        raise ImagebuildError("not everything could be swept", hint="run `invoke sweep` again later", details=still)
+
+
+def _may_go(cloud: Cloud, settings: Settings, *, kept: bool, foreign: bool) -> list[Leftover]:
+    """The things whose owner is dead. A build that ends while we look has nothing left, or is looked at as the dead one that it is."""
+    known = {folder.id: folder for folder in build_folders(settings.builds)}
+    found = leftovers(cloud)
+    at_work = {claim.owner for claim in claims(cloud) if not claim.is_expired()} if foreign else set[str]()
+    states = {thing.owner: read_state(known[thing.owner]) for thing in found if thing.owner in known}
+    return [
+        thing
+        for thing in found
+        if _is_dead(states.get(thing.owner), thing.owner, kept=kept, foreign=foreign, at_work=at_work)
+    ]
+
+
+def _is_dead(state: BuildState | None, owner: str, *, kept: bool, foreign: bool, at_work: Collection[str]) -> bool:
+    """May this owner's things be deleted? Never those of a build that a living process works on."""
+    if state is None:
+        return foreign and owner not in at_work
+    return state.word != "running" and (kept or state.word != "kept")
