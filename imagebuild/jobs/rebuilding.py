@@ -15,6 +15,8 @@ from imagebuild.recipe import Recipe
 from imagebuild.report import Report
 from imagebuild.waiting import Deadline, wait_for
 
+_SPARE_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -92,11 +94,12 @@ class _Run:
 
     def walk(self, start: StartChild) -> Summary:
         """Build them all."""
-        longest = (self._wish.minutes * 60 + UNDO_SECONDS) * max(len(self._waiting), 1)
+        each = self._wish.minutes * 60 + UNDO_SECONDS + _SPARE_SECONDS
         width = max((len(one.name) for one in self._waiting), default=0)
         runs = ChildRuns(self._settings.project, self._report, start, minutes=self._wish.minutes, width=width)
+        deadline = Deadline.after(each * max(len(self._waiting), 1))
         try:
-            wait_for(lambda: self._turn(runs), "the builds", deadline=Deadline.after(longest), every=0.3)
+            wait_for(lambda: self._turn(runs), "the builds", deadline=deadline, every=0.3)
         except KeyboardInterrupt as error:
             raise _interrupted(runs.end_all()) from error
         finally:
