@@ -116,8 +116,8 @@ def heal(cloud: Cloud, fates: Sequence[Fate], *, report: Report) -> None:
 def _delete(cloud: Cloud, version: Version, *, keep: int, deadline: Deadline) -> None:
     """Unprotect, look once more, delete. Whatever comes between, it is not left unprotected without need."""
     image_id, deleted = version.image.id, False
-    cloud.update_image(image_id, protected=False)
     try:
+        cloud.update_image(image_id, protected=False)
         now = decide(list_versions(cloud, version.recipe), cloud.image_uses(), keep=keep)
         for fate in now:
             if fate.version.image.id == image_id and fate.stays:
