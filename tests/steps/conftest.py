@@ -108,13 +108,12 @@ class World:
         return server.id
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def make_world(folder: Path) -> World:
     """A build of the recipe `small` before its first step: everything is looked up, nothing made."""
     clock = FakeClock()
     cloud = FakeCloud(clock)
     told = Told()
-    context = make_context(tmp_path / "small-20260101-000000-abcd", cloud, report=told)
+    context = make_context(folder / "small-20260101-000000-abcd", cloud, report=told)
     made = World(clock, cloud, FakeGuest(clock), told, context)
     context.connect = made.connect
     image = cloud.add_image("base")
@@ -130,8 +129,23 @@ def world(tmp_path: Path) -> Iterator[World]:
         "allow_from": "10.0.0.1/32",
         "media": [{"id": cloud.add_image("drivers-cd").id, "name": "drivers-cd", "gib": 1, "checksum": None}],
     }
+    return made
+
+
+def make_standing(folder: Path) -> World:
+    """The same, with a real builder and Windows reached."""
+    made = make_world(folder)
+    made.facts.update({"guest_address": "10.0.0.10", "guest_certificate": CERTIFICATE, "windows": {}})
+    BootBuilder().run(made.context)
+    return made
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A build before its first step."""
+    made = make_world(tmp_path)
     yield made
-    context.journal.close()
+    made.context.journal.close()
 
 
 @pytest.fixture
@@ -142,7 +156,8 @@ def windows(world: World) -> World:
 
 
 @pytest.fixture
-def standing(windows: World) -> World:
+def standing(tmp_path: Path) -> Iterator[World]:
     """The same, with a real builder behind it."""
-    BootBuilder().run(windows.context)
-    return windows
+    made = make_standing(tmp_path)
+    yield made
+    made.context.journal.close()
