@@ -45,6 +45,10 @@ _CROWDED = {
 }
 
 
+class LogonRefused(GuestRefused):
+    """401 after the whole NTLM exchange: the wrong password, or one that is not set yet."""
+
+
 class WrongCertificate(GuestRefused):
     """Another certificate than the pinned one: waiting does not heal this."""
 
@@ -62,7 +66,7 @@ def make_guest_error(error: Exception, *, doing: str, address: str) -> GuestErro
         words = hide(str(error))
         return GuestUnreachable(f"{where}: {words}", hint="is it booting, and may this machine reach its port?")
     if isinstance(error, InvalidCredentialsError):
-        return GuestRefused(
+        return LogonRefused(
             f"{where}: the user or the password is refused",
             hint="during a boot this passes; else look whether Cloudbase-Init has set the password",
         )

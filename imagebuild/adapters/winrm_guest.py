@@ -1,6 +1,7 @@
 """A Windows over WinRM as our Guest: scripts in the session and as SYSTEM, files, restarts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from imagebuild import windows
 from imagebuild.adapters import guest_readiness
@@ -9,11 +10,19 @@ from imagebuild.adapters.winrm_endpoint import Endpoint
 from imagebuild.adapters.winrm_files import SCRIPTS_FOLDER, check_received, pack_files
 from imagebuild.adapters.winrm_jobs import SystemJobs
 from imagebuild.adapters.winrm_session import WinRmSession
+from imagebuild.errors import DeadlinePassed, GuestError, GuestUnreachable, SessionLost
 from imagebuild.guest import OnStep, Parameters, Restarted, Value
 from imagebuild.secrets import Secret
-from imagebuild.waiting import Clock, Deadline, SystemClock
+from imagebuild.waiting import Clock, Deadline, SystemClock, wait_for
+
+Result = TypeVar("Result")
 
 SETTLE_SECONDS = 5.0
+PATIENCE_SECONDS = 120.0  # with a guest that has answered before: a switch that restarts, a host that is being moved
+# By the house's rule for guest scripts these verbs look, or bring something to a state: once more does no harm. All others
+# run as SYSTEM under a name of their own, or are asked once.
+_REPEATABLE = ("Find", "Get", "Initialize", "Reset", "Set", "Test")
+_LOST = (GuestUnreachable, SessionLost)
 _RESTART_DELAY_SECONDS = 2  # with less the answer is lost
 
 
@@ -24,8 +33,9 @@ class WinRmGuest:
         self._session = session
         self._clock = clock
         self._settle_seconds = settle_seconds
-        self._jobs = SystemJobs(self.run, clock=clock)
+        self._jobs = SystemJobs(self._ask, clock=clock)
         self._sent_digest = ""
+        self._has_answered = False
 
     def send_scripts(self, *, deadline: Deadline) -> None:
         """Sent once by this object: another process just sends them again, they are some 60 KB."""
@@ -37,23 +47,63 @@ class WinRmGuest:
 
     def send_files(self, files: Mapping[str, bytes], *, deadline: Deadline) -> None:
         """For scripts and answer files; installers come from a CD or by HTTP, which is faster by far."""
-        output = ScriptOutput()
-        ended = self._session.execute(
-            call_source(windows.receiver()), stdin=pack_files(files), deadline=deadline, on_stdout=output.feed
-        )
-        output.end()
-        check_received(files, read_value("Receive-Files", output, ended))
+
+        def send() -> None:
+            output = ScriptOutput()
+            ended = self._session.execute(
+                call_source(windows.receiver()), stdin=pack_files(files), deadline=deadline, on_stdout=output.feed
+            )
+            output.end()
+            check_received(files, read_value("Receive-Files", output, ended))
+
+        self._persist(send, deadline)
 
     def run(
         self, script: str, parameters: Parameters | None = None, *, deadline: Deadline, on_step: OnStep | None = None
     ) -> Value:
-        """Run a script in the session. Its parameters go over standard input: not on a command line, not into an error."""
+        """Run a script in the session; one that may be repeated is repeated after a lost answer."""
+
+        def ask() -> Value:
+            return self._ask(script, parameters, deadline=deadline, on_step=on_step)
+
+        return self._persist(ask, deadline) if script.split("-")[0] in _REPEATABLE else ask()
+
+    def _ask(
+        self, script: str, parameters: Parameters | None = None, *, deadline: Deadline, on_step: OnStep | None = None
+    ) -> Value:
+        """Run a script once. Its parameters go over standard input: not on a command line, not into an error."""
         output = ScriptOutput(on_step)
         ended = self._session.execute(
             call_script(script), stdin=[write_parameters(parameters)], deadline=deadline, on_stdout=output.feed
         )
         output.end()
+        self._has_answered = True
         return read_value(script, output, ended)
+
+    def _persist(self, ask: Callable[[], Result], deadline: Deadline) -> Result:
+        """Ask; when the answer is lost of a guest that has answered before, ask again for a while, then raise the last error.
+
+        What ran on in a lost shell has ended by then: a new session closes the old shells first.
+        """
+        lost: list[GuestError] = []
+
+        def probe() -> tuple[Result] | None:
+            try:
+                return (ask(),)
+            except _LOST as error:
+                lost.append(error)
+                return None
+
+        first = probe()
+        if first is not None:
+            return first[0]
+        if not self._has_answered:
+            raise lost[-1]
+        limit = deadline.within(PATIENCE_SECONDS)  # from now: the script itself may take longer than that
+        try:
+            return wait_for(probe, "an answer of the guest", deadline=limit, every=1.0, slowest=8.0)[0]
+        except DeadlinePassed:
+            raise lost[-1] from None
 
     def run_as_system(
         self,
@@ -80,7 +130,7 @@ class WinRmGuest:
 
         def ask(limit: Deadline) -> Value:
             self.send_scripts(deadline=limit)
-            return self.run("Get-Ready", deadline=limit)
+            return self._ask("Get-Ready", deadline=limit)
 
         return guest_readiness.wait_until_ready(
             ask, settle_seconds=self._settle_seconds, deadline=deadline, on_step=on_step
@@ -90,13 +140,13 @@ class WinRmGuest:
         """Every look has a session of its own: an open shell that dies with Windows would count as open for minutes."""
 
         def ask(limit: Deadline) -> Value:
-            answer = self.run("Get-Ready", deadline=limit)
+            answer = self._ask("Get-Ready", deadline=limit)
             self._session.close()
             return answer
 
         def arm(limit: Deadline) -> Value:
             asked = {"reason": reason, "delay_seconds": _RESTART_DELAY_SECONDS}
-            answer = self.run("Restart-Guest", asked, deadline=limit, on_step=on_step)
+            answer = self._ask("Restart-Guest", asked, deadline=limit, on_step=on_step)
             self._session.close()
             return answer
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from winrm.exceptions import WinRMOperationTimeoutError
 
 from imagebuild.adapters.winrm_endpoint import OPERATION_SECONDS
-from imagebuild.adapters.winrm_errors import FAILURES, make_guest_error
+from imagebuild.adapters.winrm_errors import FAILURES, LogonRefused, make_guest_error
 from imagebuild.errors import DeadlinePassed, GuestError, SessionLost
 from imagebuild.secrets import hide
 from imagebuild.waiting import Clock, Deadline
@@ -151,7 +151,12 @@ class WinRmSession:
             result = ask()
         except FAILURES as error:
             translated = make_guest_error(error, doing=doing, address=self.address)
-            self._drop(gone=isinstance(translated, SessionLost))
+            if self._shell is not None and isinstance(translated, LogonRefused):
+                # Who has a shell has been let in by this password: the connection has lost its logon, and nothing was done.
+                translated = SessionLost(f"{translated} in the middle of a session", hint=translated.hint)
+                self._drop(gone=False)
+            else:
+                self._drop(gone=isinstance(translated, SessionLost))
             raise translated from None
         self._used_at = self.clock.now()
         return result

@@ -147,6 +147,31 @@ def test_after_a_drop_everything_is_new_and_the_old_shell_is_swept() -> None:
     assert len(guest.open_shells) == 1 and not left & guest.open_shells
 
 
+def test_a_logon_that_expired_in_the_middle_is_made_anew_and_not_taken_for_a_wrong_password() -> None:
+    guest = Guest(DONE, DONE)
+    session = session_to(guest)
+    execute(session, guest)
+    guest.fail("run", WRONG_PASSWORD())
+    assert execute(session, guest).exit_code == 0
+    assert guest.said.count("open") == 2 and len(guest.open_shells) == 1
+
+
+def test_a_logon_that_expired_under_a_command_is_a_lost_session() -> None:
+    guest = Guest(WRONG_PASSWORD())
+    with pytest.raises(SessionLost, match="password is refused in the middle of a session"):
+        execute(session_to(guest), guest)
+
+
+def test_a_password_that_is_wrong_by_now_is_refused_at_the_next_logon() -> None:
+    guest = Guest(DONE)
+    session = session_to(guest)
+    execute(session, guest)
+    guest.fail("run", WRONG_PASSWORD())
+    guest.fail("open", WRONG_PASSWORD())
+    with pytest.raises(GuestRefused, match="password is refused"):
+        execute(session, guest)
+
+
 def test_a_sweep_that_fails_does_not_matter() -> None:
     guest = Guest(DROPPED, DONE)
     session = session_to(guest)
