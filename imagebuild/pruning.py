@@ -56,7 +56,7 @@ def decide(versions: Sequence[Version], uses: Mapping[str, Sequence[str]], *, ke
     head = pick_current(versions, versions[0].recipe)
     back = predecessor(versions, head) if head else None
     newest = sorted((one.version for one in versions if one.state not in ("rejected", "building")), reverse=True)[:keep]
-    highest = max(one.version for one in versions if one.state != "building")
+    highest = max((one.version for one in versions if one.state != "building"), default=0)
 
     def reasons(one: Version) -> list[str]:
         if one.state == "building":
