@@ -77,7 +77,12 @@ def roll_back(cloud: Cloud, recipe: str, *, to: Version | None = None, reason: s
         report.note(f"an earlier return to {head.name} was cut off: it is finished now")
         _leave(cloud, left, reason)
         return Change(head, left[-1])
-    target = _as_it_is(cloud, to, versions) if to else find_previous(versions, head)
+    target = _as_it_is(cloud, to, versions) if to else predecessor(versions, head)
+    if target is None:
+        raise NotFound(
+            f"there is no version before {head.name} to go back to",
+            hint=f"name one: invoke rollback {recipe} --to NAME; see: invoke images --recipe {recipe}",
+        )
     if target == head:
         raise VersionRefused(f"{head.name} is current already", hint=f"see: invoke images --recipe {recipe}")
     if target.state != "superseded":
@@ -92,8 +97,8 @@ def roll_back(cloud: Cloud, recipe: str, *, to: Version | None = None, reason: s
     return Change(raised, head)
 
 
-def find_previous(versions: Sequence[Version], head: Version) -> Version:
-    """The version that a rollback from this current one goes to. Raises NotFound when there is none.
+def predecessor(versions: Iterable[Version], head: Version) -> Version | None:
+    """The version that a rollback from this current one goes to, None when there is none.
 
     The one that it replaced when it was promoted; where that is gone, the last one superseded among those with a lower
     number, so that going back twice goes back two.
@@ -101,12 +106,8 @@ def find_previous(versions: Sequence[Version], head: Version) -> Version:
     left = [one for one in versions if one.recipe == head.recipe and one.state == "superseded"]
     named = [one for one in left if one.image.id == head.image.properties.get(PREVIOUS)]
     lower = [one for one in left if one.version < head.version]
-    if not (named or lower):
-        raise NotFound(
-            f"there is no version before {head.name} to go back to",
-            hint=f"name one: invoke rollback {head.recipe} --to NAME; see: invoke images --recipe {head.recipe}",
-        )
-    return max(named or lower, key=lambda one: (one.image.properties.get(SUPERSEDED_AT, ""), one.version))
+    by_time = sorted(named or lower, key=lambda one: (one.image.properties.get(SUPERSEDED_AT, ""), one.version))
+    return by_time[-1] if by_time else None
 
 
 def _as_it_is(cloud: Cloud, version: Version, versions: Iterable[Version]) -> Version:
@@ -123,7 +124,13 @@ def _check_usable(version: Version) -> None:
     if image.status != "active":
         hint = f"openstack image set --activate {image.id}" if image.status == "deactivated" else "see: invoke images"
         raise VersionRefused(f"{name} is {image.status}: no server can be made from it", hint=hint)
-    if image.properties.get(GENERALIZED) != "yes":
+    generalized = image.properties.get(GENERALIZED)
+    if generalized == "unseen":
+        raise VersionRefused(
+            f"{name}: nobody saw whether it was generalised to the end",
+            hint=f"its clones show it: invoke verify {name}",
+        )
+    if generalized != "yes":
         raise VersionRefused(
             f"{name} was not generalised: every desktop would be the same machine",
             hint="its recipe needs the step generalize",

@@ -1,5 +1,7 @@
 """Secrets: values that print as ***, references to where one is kept, and the filter for every line we write."""
 
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -47,6 +49,12 @@ def make_password(length: int = 20) -> Secret:
         text = "".join(secrets.choice(alphabet) for _ in range(length))
         if text[0].isalpha() and all(any(c in group for c in text) for group in classes):
             return Secret(text)
+
+
+def derive_password(secret: Secret, purpose: str) -> Secret:
+    """Another password that follows from this one: who is cut off and begins again asks for the same thing with the same password."""
+    digest = hmac.new(secret.reveal().encode(), purpose.encode(), hashlib.sha256).hexdigest()
+    return Secret(f"Aa1-{digest[:28]}")  # all four classes of Windows' complexity rule
 
 
 def read_secret(reference: str) -> Secret:

@@ -15,7 +15,7 @@ from imagebuild.cloud import Cloud, Flavor, Image, Network, Server, ServerReques
 from imagebuild.errors import CloudRefused
 from imagebuild.image_record import pack_fitting
 from imagebuild.images import Version, find_version, list_versions, look_again, pick_current, reject
-from imagebuild.properties import VERIFICATION, VERIFIED, VERIFIED_AT
+from imagebuild.properties import GENERALIZED, VERIFICATION, VERIFIED, VERIFIED_AT
 from imagebuild.secrets import Secret
 
 WINRM_PORT, DESKTOP_PORT = 5986, 3389
@@ -130,6 +130,8 @@ def record_verdict(cloud: Cloud, version: Version, verdict: Verdict) -> Version:
     if verdict.outcome != "inconclusive":
         packed, _ = pack_fitting(verdict.as_json(), least_useful=["checks"])
         told = {VERIFIED: verdict.outcome, VERIFIED_AT: verdict.at, VERIFICATION: packed}
+        if verdict.outcome == "passed" and image.properties.get(GENERALIZED) == "unseen":
+            told[GENERALIZED] = "yes"  # the build was cut off then; the clones have shown the seal
         image = cloud.update_image(image.id, properties=told)
     now = find_version(cloud, image.id)
     if verdict.outcome == "failed" and now.state == "candidate":

@@ -11,13 +11,14 @@ from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, DeadlinePassed, GuestError, ImagebuildError, StepFailed
 from imagebuild.guest import told_on_console
 from imagebuild.recipe_header import Word
-from imagebuild.secrets import make_password
+from imagebuild.secrets import derive_password
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
 JOB = "generalize"
 _BEGUN = "checking"  # the first phase that Start-Generalize tells, the last one is:
 _SEALED = "shutdown"
+_ASKED = "generalize_asked"  # the fact that the act was about to be started
 _WORKPLACE = r"C:\imagebuild"
 
 
@@ -47,21 +48,30 @@ class Generalize(Step):
     def run(self, context: Context) -> None:
         """Seal what earlier steps asked for, start the act, watch the console until the machine is off, then prove it."""
         deadline = context.deadline(self.deadline_minutes)
-        if not _Watch(context).begun():
-            for call in context.facts.get("before_generalize", []):
-                context.guest.run(call["script"], call["parameters"], deadline=deadline)
-            context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
-            context.disconnect()  # an open shell of ours keeps the workplace in use, and it must go
         watch = _Watch(context)
+        taken_up = watch.begun()
+        if not taken_up:
+            self._begin(context, deadline)
         try:
             server = wait_for(watch.look, "the builder to shut itself down", deadline=deadline, every=1)
         except DeadlinePassed as error:
             raise _explained(str(error), context, watch.phases) from error
-        context.remember(sealed=_proven(server, context, watch.phases), off="shut itself down")
+        sealed = _proven(server, context, watch.phases, taken_up=taken_up)
+        context.remember(sealed=sealed, off="shut itself down")
+
+    def _begin(self, context: Context, deadline: Deadline) -> None:
+        """Start the act, or find it started."""
+        if not context.facts.get(_ASKED):
+            for call in context.facts.get("before_generalize", []):
+                context.guest.run(call["script"], call["parameters"], deadline=deadline)
+            context.remember(**{_ASKED: True})
+        context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
+        context.disconnect()  # an open shell of ours keeps the workplace in use, and it must go
 
     def _parameters(self, context: Context) -> dict[str, object]:
         traces: dict[str, object] = {"task_prefix": "imagebuild-"}
-        first = make_password()  # nobody keeps it: Cloudbase-Init gives every clone its own
+        # Nobody keeps it: Cloudbase-Init gives every clone its own. The same in every try, or the guest's job would be another one.
+        first = derive_password(context.password, "the clones' first")
         if context.facts["guest_certificate"]:
             traces |= windows.build_access_traces(context.facts["guest_certificate"])
         return {
@@ -86,8 +96,11 @@ class _Watch:
         self.phases: list[str] = context.facts.get("generalize_phases", [])
 
     def begun(self) -> bool:
-        """Whether the act has begun, in this run or in one that was cut off: it begins only once."""
-        return bool(self.phases or _phases(self._console()))
+        """Whether a run that was cut off has begun the act: it begins only once. A builder that is off has no console to tell."""
+        if self.phases or _phases(self._console()):
+            return True
+        server = self._context.cloud.server(self._context.facts["server_id"])
+        return bool(self._context.facts.get(_ASKED) and server and server.status == "SHUTOFF")
 
     def _console(self) -> str:
         return self._context.cloud.console_log(self._context.facts["server_id"])
@@ -117,18 +130,25 @@ def _phases(console_log: str) -> list[str]:
     return told[begun[-1] :] if begun else []
 
 
-def _proven(server: Server, context: Context, phases: list[str]) -> dict[str, object]:
-    """SHUTOFF, nobody's stop through Nova, and the seal as the last word on the console. Anything less is no image."""
+def _proven(server: Server, context: Context, phases: list[str], *, taken_up: bool) -> dict[str, object]:
+    """SHUTOFF, nobody's stop through Nova, and the seal as the last word on the console. Anything less is no image.
+
+    `taken_up`: nobody watched for a while, and what was said then is lost. The seal is on the disk as well, where a clone shows it:
+    so the image may be made, and only a verification says that it is sealed.
+    """
     refuse_foreign_stops(context.cloud, server.id)
+    if phases and phases[-1] == _SEALED:
+        return {"phases": phases}
+    if taken_up:
+        context.report.warn("nobody saw the builder's last words: whether it sealed itself, `invoke verify` will show")
+        return {"phases": phases, "unseen": True}
     if not phases:
         words = "the builder is off, and its console does not say why"
         raise StepFailed(
             words, hint="the serial console must be readable: see serial_port in the recipe and the cloud's console log"
         )
-    if phases[-1] != _SEALED:
-        words = f"the builder went off in the phase '{phases[-1]}', before it was sealed"
-        raise StepFailed(words, hint="a crash or a power cut: build again", details=phases)
-    return {"phases": phases}
+    words = f"the builder went off in the phase '{phases[-1]}', before it was sealed"
+    raise StepFailed(words, hint="a crash or a power cut: build again", details=phases)
 
 
 def _explained(words: str, context: Context, phases: list[str]) -> ImagebuildError:

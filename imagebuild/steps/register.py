@@ -1,6 +1,7 @@
 """Makes the snapshot a version of the master image: a hidden candidate with a unique name and the build's record."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,12 +117,19 @@ class Register(Step):
             BASE: facts["source_image_name"],
             BASE_ID: facts["source_image_id"],
             BUILT_AT: datetime.now(UTC).isoformat(timespec="seconds"),
-            GENERALIZED: "yes" if "sealed" in facts else "no",
+            GENERALIZED: _is_sealed(facts),
             RECORD: _pack_record(context),
         }
         if "inventory" in facts:
             identity[INVENTORY] = facts["inventory"]["digest"]
         return hardware | target.properties | identity
+
+
+def _is_sealed(facts: Mapping[str, Any]) -> str:
+    """yes; no; or unseen, when the build was cut off while the builder sealed itself: a verification makes a yes of it."""
+    if "sealed" not in facts:
+        return "no"
+    return "unseen" if facts["sealed"].get("unseen") else "yes"
 
 
 def _pack_record(context: Context) -> str:
