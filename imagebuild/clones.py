@@ -143,9 +143,9 @@ class Clone:
             "certificates": list(self._ways.builder_certificates),
             "keep": _ITS_OWN,
         }
+        # As SYSTEM, who alone sees where Windows keeps a password for logging on by itself.
         self._see(traces=guest.run_as_system("Get-Traces", traces, job=job, deadline=limit))
-        pending = guest.run_as_system("Get-PendingReboot", job="verify-pending", deadline=limit)
-        self._see(pending=pending, trouble="")
+        self._see(pending=guest.run("Get-PendingReboot", deadline=limit), trouble="")
         self._hang_up()
         self._ask = None
 
