@@ -16,7 +16,7 @@ ALL = "all clones"
 class Wanted:
     """What the image and its recipe promise of every clone.
 
-    `desktop`: Remote Desktop is on. `agent`: the service of the broker's agent. `registers`: there is a broker to be asked.
+    `desktop`: Remote Desktop is on. `agent`: the service of the broker's agent. `registers`: it has one, and there is a broker to be asked.
     `builder_sid`: the machine SID before sysprep, where this machine still knows it; no clone may have it.
     """
 
@@ -239,7 +239,7 @@ def _agent(wanted: Wanted, seen: Sighting) -> Finding:
 
 def _registration(wanted: Wanted, seen: Sighting) -> Finding:
     if not wanted.registers:
-        return Finding("not checked", "the recipe has no verify.registrations")
+        return Finding("not checked", "the recipe has no broker's agent, or no verify.registrations")
     found = seen.registration
     if found is None and seen.ready_seconds is None:
         return _not_reached()

@@ -201,7 +201,7 @@ def _wanted(version: Version, recipe: Recipe, settings: Settings) -> Wanted:
         disk_bus=version.image.properties.get("hw_disk_bus", recipe.header.image.disk_bus),
         desktop=recipe.header.windows.remote_desktop or any(isinstance(step, RemoteDesktop) for step in steps),
         agent=agent,
-        registers=recipe.header.verify.registrations is not None,
+        registers=agent is not None and recipe.header.verify.registrations is not None,
         builder_sid=_builder_sid(version, settings),
     )
 
