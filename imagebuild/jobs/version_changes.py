@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from imagebuild.build_folder import BuildFolder, new_build_folder
+from imagebuild.build_folder import new_build_folder
 from imagebuild.claim import hold
 from imagebuild.cloud import Cloud
 from imagebuild.errors import CloudRefused, RecipeError, VersionRefused
@@ -14,6 +14,7 @@ from imagebuild.images import Version, find_version, list_versions
 from imagebuild.images import reject as reject_version
 from imagebuild.interruption import signals_as_interrupt
 from imagebuild.jobs.settings import Settings
+from imagebuild.jobs.sweeping import is_dead_here
 from imagebuild.journal import Journal
 from imagebuild.promotion import Change, check_promotable, roll_back
 from imagebuild.promotion import promote as promote_version
@@ -21,7 +22,7 @@ from imagebuild.properties import PROMOTED_AT
 from imagebuild.pruning import DEFAULT_KEEP, Fate, decide
 from imagebuild.pruning import prune as prune_versions
 from imagebuild.recipe import find_recipe, load_recipe
-from imagebuild.report import Report
+from imagebuild.report import Report, SilentReport
 
 _CLAIM_SECONDS = 900.0
 
@@ -31,7 +32,7 @@ def promote(name: str, settings: Settings, report: Report, *, unverified: bool =
     cloud = settings.open_cloud(report)
     version = find_version(cloud, name)
     if version.state != "current":
-        check_promotable(version, unverified=unverified, report=report)  # what is refused anyway needs no claim
+        check_promotable(version, unverified=unverified, report=SilentReport())  # what is refused anyway needs no claim
     with _changing("promote", version.recipe, cloud, settings, report):
         began = time.monotonic()
         change = promote_version(cloud, version, unverified=unverified, report=report)
@@ -155,17 +156,11 @@ def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: 
             seed=lambda: _state_of(cloud, recipe),
             owner=folder.id,
             lifetime_seconds=_CLAIM_SECONDS,
-            is_dead=partial(_is_dead, settings),
+            is_dead=partial(is_dead_here, settings=settings),
             report=report,
         )
         stack.enter_context(claim)
         yield
-
-
-def _is_dead(settings: Settings, owner: str) -> bool:
-    """Was that owner a run of this machine, and does no process work on it any more?"""
-    folder = BuildFolder(settings.builds / owner)
-    return folder.journal.exists() and not folder.is_alive()
 
 
 def _state_of(cloud: Cloud, recipe: str) -> str:

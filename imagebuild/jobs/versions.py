@@ -80,5 +80,5 @@ def differ(first: str, second: str, settings: Settings, report: Report) -> None:
     found = find_differences(one.image, other.image)
     for difference in found:
         report.say(str(difference), **difference.as_json())
-    told = f"{len(found)} differences" if found else "no difference"
+    told = f"{len(found)} difference{'s' * (len(found) != 1)}" if found else "no difference"
     report.say(f"{one.name} -> {other.name}: {told}", first=one.name, second=other.name, differences=len(found))

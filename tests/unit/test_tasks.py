@@ -49,7 +49,7 @@ def test_the_list_names_every_task_with_a_sentence(invoke: Any) -> None:
     code, out, err = invoke("--list")
     assert (code, err) == (0, "")
     words = {line.split()[0] for line in out.splitlines() if line.startswith("  ") and not line.startswith("   ")}
-    assert words >= {"build", "plan", "images", "sweep", "test", "lab.up", "lab.down", "lab.status", "lab.reset"}
+    assert words >= {"build", "plan", "images.list", "sweep", "test", "lab.up", "lab.down", "lab.status", "lab.reset"}
 
 
 @pytest.mark.parametrize("task", ["build", "plan"])
