@@ -15,6 +15,7 @@ from imagebuild.waiting import Deadline, pause
 # update-codes.ps1: what a failed round may ask for and get. Right after a restart the network may still be on its way.
 _AGAIN = frozenset({"retry", "server", "reboot_first", "none", "skip", "no_network"})
 _TROUBLE = 4  # rounds that fail in a row: what time or a restart mends is mended by then
+_ROUNDS = "update_rounds"
 _GIVE_UP_AFTER = 2  # failures of one update: a second try often succeeds after a restart, a third never did
 
 
@@ -80,8 +81,8 @@ class Updates(Step):
         if self.server:
             place["server"] = self.server
         context.guest.run("Set-UpdateSource", place, deadline=deadline)
-        rounds = _Rounds()
-        for number in range(1, self.max_rounds + 1):
+        rounds, told = self._take_up(context)
+        for number in range(rounds.number + 1, self.max_rounds + 1):
             parameters = {**self._selection(), "skip": rounds.given_up()}
             done = context.guest.run_as_system(
                 "Install-Updates", parameters, job=f"updates-{number}", deadline=deadline, on_step=context.on_step
@@ -90,6 +91,8 @@ class Updates(Step):
             if rounds.quiet >= 2:
                 break
             self._between(done, rounds, context=context, deadline=deadline)
+            told.append(_essence(done))
+            context.remember(**{_ROUNDS: {"attempt": context.attempt, "rounds": told}})
         else:
             raise StepFailed(
                 f"updates were still found after {self.max_rounds} rounds",
@@ -97,6 +100,15 @@ class Updates(Step):
             )
         context.guest.run("Reset-UpdateSource", deadline=deadline)
         self._conclude(rounds, context)
+
+    def _take_up(self, context: Context) -> tuple["_Rounds", list[dict[str, Any]]]:
+        """The rounds that this attempt had behind it when it was cut off: Windows is not asked for them again."""
+        before = context.facts.get(_ROUNDS, {})
+        told = list(before["rounds"]) if before.get("attempt") == context.attempt else []
+        rounds = _Rounds()
+        for done in told:
+            rounds.add(done)
+        return rounds, told
 
     def _selection(self) -> dict[str, Any]:
         names = {"categories", "include_kb", "exclude_kb", "exclude_title_regex", "drivers", "previews", "optional"}
@@ -130,6 +142,13 @@ class Updates(Step):
         context.remember(
             updates={"installed": sorted(rounds.installed.values()), "failed": failed, "rounds": rounds.number}
         )
+
+
+def _essence(done: dict[str, Any]) -> dict[str, Any]:
+    """What `_Rounds` needs of a round's answer."""
+    names = ("id", "kb", "title", "result", "words", "hresult")
+    updates = [{name: update[name] for name in names} for update in done["updates"]]
+    return {"updates": updates, "failure": bool(done["failure"]), "reboot_required": done["reboot_required"]}
 
 
 class _Rounds:

@@ -227,3 +227,48 @@ def test_a_second_run_takes_up_the_rounds_of_the_first(ready: World) -> None:
     Updates().run(ready.context)
     assert len(ready.guest.parameters_of("Install-Updates")) == 3
     assert ready.facts["updates"]["installed"] == ["KB5000001 update 1"]
+
+
+class Killed(BaseException):
+    """kill -9, as far as a test can play it."""
+
+
+@pytest.mark.parametrize("cut", ["in a restart", "in a round"])
+def test_a_build_that_was_cut_off_goes_on_with_the_round_it_was_in(ready: World, cut: str) -> None:
+    answers_left = [round_of(update(1)), round_of(update(2)), NOTHING, NOTHING]
+    seen: list[int] = []
+
+    def round_(parameters: dict[str, Any], say: Any) -> dict[str, Any]:
+        seen.append(len(seen))
+        if cut == "in a round" and len(seen) == 2:
+            raise Killed
+        return answers_left.pop(0)
+
+    ready.guest.plays("Install-Updates", round_)
+    restart = ready.guest.restart
+    if cut == "in a restart":
+
+        def killed(*_: Any, **__: Any) -> Any:
+            if ready.guest.restarts:
+                raise Killed
+            return restart("updates", deadline=ready.context.deadline(10))
+
+        ready.guest.restart = killed  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        Updates().run(ready.context)
+    ready.guest.restart = restart  # type: ignore[method-assign]
+    ready.context.facts.clear()
+    ready.context.facts |= ready.remembered() | {"windows": {}, "guest_address": "10.0.0.10", "guest_certificate": None}
+    Updates().run(ready.context)
+    assert ready.facts["updates"]["installed"] == ["KB5000001 update 1", "KB5000002 update 2"]
+    assert sorted(ready.guest.jobs) == ["updates-1", "updates-2", "updates-3", "updates-4"], "no round ran twice"
+
+
+def test_another_try_after_a_verdict_counts_its_rounds_anew(ready: World) -> None:
+    play(ready, round_of(update(1)), round_of(failed_twice := update(2, "failed")), round_of(failed_twice), NOTHING)
+    with pytest.raises(StepFailed, match="failed twice"):
+        Updates(failed="stop").run(ready.context)
+    ready.context.begin("digest", attempt=1)
+    Updates(failed="stop").run(ready.context)
+    assert ready.facts["updates"] == {"installed": [], "failed": [], "rounds": 2}
+    assert "updates-1-again-1" in ready.guest.jobs
