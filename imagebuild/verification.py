@@ -131,6 +131,8 @@ def record_verdict(cloud: Cloud, version: Version, verdict: Verdict) -> Version:
         packed, _ = pack_fitting(verdict.as_json(), least_useful=["checks"])
         told = {VERIFIED: verdict.outcome, VERIFIED_AT: verdict.at, VERIFICATION: packed}
         if verdict.outcome == "passed" and image.properties.get(GENERALIZED) == "unseen":
+            told[GENERALIZED] = "yes"  # every clone has shown the seal
+        if verdict.outcome == "passed" and image.properties.get(GENERALIZED) == "unseen":
             told[GENERALIZED] = "yes"  # the build was cut off then; the clones have shown the seal
         image = cloud.update_image(image.id, properties=told)
     now = find_version(cloud, image.id)

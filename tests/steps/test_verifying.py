@@ -28,7 +28,18 @@ from imagebuild.image_record import unpack
 from imagebuild.jobs import settings as settings_module
 from imagebuild.jobs import sweeping, verifying
 from imagebuild.jobs.settings import Settings
-from imagebuild.properties import BUILD, REASON, RECIPE, SELF, STATE, VERIFICATION, VERIFIED, VERIFIED_AT, VERSION
+from imagebuild.properties import (
+    BUILD,
+    GENERALIZED,
+    REASON,
+    RECIPE,
+    SELF,
+    STATE,
+    VERIFICATION,
+    VERIFIED,
+    VERIFIED_AT,
+    VERSION,
+)
 from imagebuild.report import ConsoleReport
 from imagebuild.secrets import Secret
 from imagebuild.verification import Verdict
@@ -180,6 +191,13 @@ def test_a_good_candidate_passes_and_nothing_stays(floor: Floor) -> None:
     last = floor.printed().splitlines()[-1]
     assert last.startswith("win7-vdi-v1 passed: 2 clones, usable after ")
     assert last.endswith("; next: invoke promote win7-vdi-v1")
+
+
+@pytest.mark.parametrize(("before", "after"), [("unseen", "yes"), ("no", "no"), ("yes", "yes")])
+def test_the_seal_in_the_clones_settles_what_the_build_did_not_see(floor: Floor, before: str, after: str) -> None:
+    floor.cloud.update_image(floor.image().id, properties={GENERALIZED: before})
+    floor.verify()
+    assert floor.image().properties[GENERALIZED] == after
 
 
 def test_clones_are_desktops_of_the_image_by_its_own_properties(floor: Floor) -> None:
