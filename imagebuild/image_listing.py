@@ -26,7 +26,7 @@ def _row(one: Version, used: int) -> tuple[str, ...]:
     image, properties = one.image, one.image.properties
     if one.state == "building":
         whom = f"by {properties.get(HOLDER, '?')} until {_moment(properties.get(EXPIRES_AT, ''))}"
-        return one.name, one.state, "", "", "", whom, "", "", image.id
+        return one.name, one.state, "", "", "", "", "", "", f"{image.id} {whom}"
     guard = "protected" if image.protected else "open"
     size, built = f"{(image.size or 0) / 1e6:.0f}", _moment(properties.get(BUILT_AT, ""))
     return one.name, one.state, image.status, size, built, properties.get(BASE, ""), guard, str(used), image.id

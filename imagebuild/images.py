@@ -41,17 +41,17 @@ class Version:
 
 
 def list_versions(cloud: Cloud, recipe: str | None = None) -> list[Version]:
-    """Every version of ours, also one being built (a claim), by recipe and version; of one recipe when it is named.
+    """Every version of ours, also one being built (a claim, until the image is there), by recipe and version; of one recipe when named.
 
     A promotion that was cut off leaves two images that say `current`: the one promoted later counts, the other reads as
     superseded. An image of ours whose state is none of ours reads as a candidate: nothing uses it until it is promoted.
     """
     wanted = {RECIPE: recipe} if recipe else None
-    found = [
-        Version(image.properties[RECIPE], version_of(image), image, _told_state(image))
-        for image in cloud.images(properties=wanted)
-        if is_ours(image) or is_being_built(image)
-    ]
+    images = cloud.images(properties=wanted)
+    found = [_read(image, _told_state(image)) for image in images if is_ours(image)]
+    there = {one.name for one in found}
+    building = [_read(image, "building") for image in images if is_being_built(image)]
+    found += [one for one in building if one.name not in there]
     found.sort(key=lambda one: (one.recipe, one.version, one.image.created_at, one.image.id))
     heads = {one.recipe: one for one in sorted(found, key=_promoted) if one.state == "current"}  # the last one stays
     return [
@@ -159,9 +159,13 @@ def is_being_built(image: Image) -> bool:
     return claimed and RECIPE in properties and version_of(image) > 0
 
 
+def _read(image: Image, state: State) -> Version:
+    return Version(image.properties[RECIPE], version_of(image), image, state)
+
+
 def _told_state(image: Image) -> State:
     told = image.properties.get(STATE, "")
-    return next((state for state in STATES if state == told), "candidate")
+    return next((state for state in STATES if state == told != "building"), "candidate")
 
 
 def _promoted(version: Version) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from imagebuild.image_page import describe_version
 from imagebuild.image_record import unpack
 from imagebuild.images import Version, find_version, list_versions, pick_current
 from imagebuild.jobs.settings import Settings
-from imagebuild.properties import RECORD, VERIFICATION, VERIFIED
+from imagebuild.properties import GENERALIZED, RECORD, VERIFICATION, VERIFIED
 from imagebuild.report import Report
 
 
@@ -34,12 +34,12 @@ def images(recipe: str | None, settings: Settings, report: Report) -> None:
 
 
 def _next_steps(versions: Sequence[Version]) -> Iterator[str]:
-    """What each recipe's newest candidate waits for; one that has been overtaken waits for nothing."""
+    """What each recipe's newest candidate waits for; one that was overtaken, or can never be current, waits for nothing."""
     for recipe, line in groupby(versions, key=lambda one: one.recipe):
         done = [one for one in line if one.state in ("candidate", "current")]
         head = pick_current(done, recipe)
         newest = done[-1] if done else None
-        if newest and newest != head:
+        if newest and newest != head and newest.image.properties.get(GENERALIZED) == "yes":
             verb = "promote" if newest.image.properties.get(VERIFIED) == "passed" else "verify"
             yield f"next: invoke {verb} {newest.name}"
 

@@ -9,7 +9,7 @@ import pytest
 from imagebuild.image_record import pack
 from imagebuild.jobs import versions
 from imagebuild.jobs.settings import Settings
-from imagebuild.properties import PROMOTED_AT, RECORD, VERIFIED
+from imagebuild.properties import GENERALIZED, PROMOTED_AT, RECORD, VERIFIED
 from imagebuild.report import ConsoleReport, JsonReport
 from tests.fakes.cloud import FakeCloud
 from tests.unit.versions import a_cloud, add_claim, add_version
@@ -58,6 +58,11 @@ def test_the_list_ends_with_what_the_newest_candidate_waits_for(cloud: FakeCloud
 def test_a_first_candidate_waits_as_well(cloud: FakeCloud, settings: Settings) -> None:
     add_version(cloud, 1, recipe="fresh")
     assert printed(versions.images, "fresh", settings)[-1] == "next: invoke promote fresh-v1"
+
+
+def test_what_can_never_be_current_waits_for_nothing(cloud: FakeCloud, settings: Settings) -> None:
+    add_version(cloud, 1, recipe="guard", **{GENERALIZED: "no"})
+    assert not printed(versions.images, "guard", settings)[-1].startswith("next")
 
 
 def test_the_list_for_a_machine(cloud: FakeCloud, settings: Settings) -> None:

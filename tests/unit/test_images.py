@@ -54,6 +54,11 @@ def test_versions_stand_by_recipe_and_number_and_numbers_are_no_words(cloud: Fak
     assert told(cloud, "nothing") == []
 
 
+def test_what_is_registered_is_not_being_built_any_more(cloud: FakeCloud) -> None:
+    add_version(cloud, 4)
+    assert told(cloud) == [*SMALL[:3], ("small-v4", "candidate")]
+
+
 def test_what_only_looks_like_a_version_is_none(cloud: FakeCloud) -> None:
     head = current(cloud, "small")
     assert head is not None
