@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagebuild.broker import Broker, Registration
-from imagebuild.clone_checks import Sighting, Wanted
 from imagebuild.cloud import Cloud, Server
 from imagebuild.errors import BrokerError, CloudError, DeadlinePassed, GuestError, GuestRefused
 from imagebuild.guest import Guest, read_certificate, told_on_console
 from imagebuild.report import Report
+from imagebuild.sighting import Sighting, Wanted
 from imagebuild.waiting import Deadline, wait_for
 
 _CALL_SECONDS = 60.0
@@ -28,14 +28,14 @@ ConnectClone = Callable[[str, str], Guest]  # address, certificate's SHA-256
 
 @dataclass(frozen=True)
 class Ways:
-    """How clones are looked at. `desktop_answers` asks an address once; `builder_certificates`: what must not be in a clone's store."""
+    """How clones are looked at. `desktop_answers` asks an address once; `builder_certificate` (SHA-256): must be in no clone's store."""
 
     cloud: Cloud
     connect: ConnectClone
     desktop_answers: Callable[[str], bool]
     report: Report
     broker: Broker | None = None
-    builder_certificates: tuple[str, ...] = ()
+    builder_certificate: str | None = None
 
 
 class Clone:
@@ -140,7 +140,7 @@ class Clone:
             "task_prefix": "imagebuild-",
             "own_task": f"imagebuild-{job}",
             "paths": [_WORKPLACE, _ANSWERS],
-            "certificates": list(self._ways.builder_certificates),
+            "certificates": [self._ways.builder_certificate] if self._ways.builder_certificate else [],
             "keep": _ITS_OWN,
         }
         # As SYSTEM, who alone sees where Windows keeps a password for logging on by itself.

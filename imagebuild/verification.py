@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from imagebuild import windows
-from imagebuild.clone_checks import Check, Sighting, Wanted, judge
+from imagebuild.clone_checks import Check, judge
 from imagebuild.cloud import Cloud, Flavor, Image, Network, Server, ServerRequest
 from imagebuild.errors import CloudRefused
 from imagebuild.image_record import pack_fitting
 from imagebuild.images import Version, find_version, list_versions, look_again, pick_current, reject
 from imagebuild.properties import GENERALIZED, VERIFICATION, VERIFIED, VERIFIED_AT
 from imagebuild.secrets import Secret
+from imagebuild.sighting import Sighting, Wanted
 
 WINRM_PORT, DESKTOP_PORT = 5986, 3389
 

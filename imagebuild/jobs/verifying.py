@@ -1,6 +1,5 @@
 """Proving an image as a person asks for it: `invoke verify`. Clones carry the id of their verification as builders carry their build's."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,6 @@ from imagebuild.adapters.desktop_port import desktop_answers
 from imagebuild.adapters.registrations import HttpRegistrations
 from imagebuild.build_folder import BuildFolder, new_build_folder
 from imagebuild.cleaning import leftovers, remove
-from imagebuild.clone_checks import Wanted
 from imagebuild.clones import Clone, Ways, watch
 from imagebuild.cloud import Cloud
 from imagebuild.errors import (
@@ -22,16 +20,13 @@ from imagebuild.errors import (
 )
 from imagebuild.images import Version
 from imagebuild.interruption import signals_as_interrupt
+from imagebuild.jobs.promises import builder_certificate, find_promises
 from imagebuild.jobs.settings import Settings
 from imagebuild.jobs.sweeping import tell_dead_builds
 from imagebuild.jobs.walking import host_facts
 from imagebuild.journal import Journal
-from imagebuild.properties import BUILD
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
-from imagebuild.record import fold
 from imagebuild.report import Report
-from imagebuild.steps.broker_agent import BrokerAgent
-from imagebuild.steps.remote_desktop import RemoteDesktop
 from imagebuild.verification import (
     Place,
     Verdict,
@@ -103,14 +98,14 @@ class _Verification:
         begun = {"recipe": self.recipe.name, "cloud": cloud.name, "project": cloud.project_id}
         self.journal.write("build_begun", **begun, **about, **host_facts())
         deadline = Deadline.after(self.recipe.header.verify.deadline_minutes * 60)
-        wanted = _wanted(self.version, self.recipe, self.settings)
+        wanted, ways = find_promises(self.version, self.recipe, self.settings), self._ways()
         where = f"{place.flavor.name} in {place.network.name}"
         with self.report.step("boot-clones", f"boot {count} clones of {image.name}: {where}"):
             at, owner = deadline.clock.now(), self.folder.id
             servers = boot_clones(cloud, image, place, owner=owner, count=count, password=self.folder.password())
         with self.report.step("look", "look into each: address, identity, Remote Desktop, drivers, agent, traces"):
-            clones = [Clone(server, at, self._ways(), wanted) for server in servers]
-            verdict = conclude(wanted, watch(clones, self._ways(), deadline=deadline))
+            clones = [Clone(server, at, ways, wanted) for server in servers]
+            verdict = conclude(wanted, watch(clones, ways, deadline=deadline))
         self._save_evidence(clones, verdict)
         self.folder.save_json("verification.json", {"image": image.name, "image_id": image.id} | verdict.as_json())
         return verdict
@@ -142,14 +137,13 @@ class _Verification:
             user=header.windows.admin_user, trust_any_certificate=header.builder.trust_any_certificate
         )
         password, broker = self.folder.password(), header.verify.registrations
-        certificate = _facts_of_build(self.version, self.settings).get("guest_certificate")
         return Ways(
             cloud=self.cloud,
             connect=lambda address, pin: connector(address, password, pin),
             desktop_answers=desktop_answers,
             report=self.report,
             broker=HttpRegistrations(broker) if broker else None,
-            builder_certificates=(str(certificate),) if certificate else (),
+            builder_certificate=builder_certificate(self.version, self.settings),
         )
 
     def _save_evidence(self, clones: Sequence[Clone], verdict: Verdict) -> None:
@@ -189,48 +183,6 @@ def _find_place(recipe: Recipe, cloud: Cloud, settings: Settings) -> Place:
             raise RecipeError(f"{network.name} has no subnet: nothing in it gets an address", hint="see verify.network")
         allow_from = settings.address_towards(network.cidrs[0])
     return Place(flavor, network, allow_from, header.builder.availability_zone)
-
-
-def _wanted(version: Version, recipe: Recipe, settings: Settings) -> Wanted:
-    """What the recipe promises of this image, also by the recipes that it was built upon."""
-    steps = [step for one in _lineage(recipe, settings) for step in one.steps]
-    agent = next((step.service for step in steps if isinstance(step, BrokerAgent)), None)
-    return Wanted(
-        recipe=version.recipe,
-        build=version.image.properties[BUILD],
-        disk_bus=version.image.properties.get("hw_disk_bus", recipe.header.image.disk_bus),
-        desktop=recipe.header.windows.remote_desktop or any(isinstance(step, RemoteDesktop) for step in steps),
-        agent=agent,
-        registers=agent is not None and recipe.header.verify.registrations is not None,
-        builder_sid=_builder_sid(version, settings),
-    )
-
-
-def _lineage(recipe: Recipe, settings: Settings) -> Iterator[Recipe]:
-    """The recipe, and those whose images its own are built from."""
-    known = set()
-    while recipe.name not in known:
-        known.add(recipe.name)
-        yield recipe
-        source = recipe.header.source.recipe
-        if source is not None:
-            recipe = load_recipe(find_recipe(source, folder=settings.recipes))
-
-
-def _facts_of_build(version: Version, settings: Settings) -> dict[str, object]:
-    """What the image's build knew, where it was built on this machine."""
-    record = fold(BuildFolder(settings.builds / version.image.properties[BUILD]).entries())
-    return record.facts if record else {}
-
-
-def _builder_sid(version: Version, settings: Settings) -> str | None:
-    """The builder's machine SID from its inventory (that of the account 500 without its end), where it is on this machine."""
-    file = settings.builds / version.image.properties[BUILD] / "inventory.json"
-    try:
-        accounts = json.loads(file.read_text(encoding="utf-8")).get("accounts", [])
-    except (OSError, ValueError):
-        return None
-    return next((one["sid"].removesuffix("-500") for one in accounts if str(one.get("sid")).endswith("-500")), None)
 
 
 def _tell(version: Version, verdict: Verdict, folder: BuildFolder, report: Report) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from imagebuild.broker import Registration
-from imagebuild.clone_checks import ALL, Check, Sighting, Wanted, judge
+from imagebuild.clone_checks import ALL, Check, judge
+from imagebuild.sighting import Sighting, Wanted
 
 WANTED = Wanted(
     recipe="win7-vdi",
