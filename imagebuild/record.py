@@ -64,7 +64,7 @@ def fold(entries: Sequence[Entry]) -> Record | None:
 def _add(record: Record, event: str, facts: Mapping[str, Any]) -> Record:
     """The record with one more event."""
     if event == "planned":
-        told = {"version": facts.get("version"), "planned_name": facts.get("image", ""), "at": facts.get("at", "")}
+        told = {"version": facts.get("version"), "planned_name": facts.get("image", ""), "at": facts.get("moment", "")}
         return replace(record, digest=facts["digest"], **told)
     if event == "facts":
         every = record.facts | facts["facts"]

@@ -142,7 +142,7 @@ def _claim(plan: Plan, cloud: Cloud, journal: Journal, *, owner: str, settings: 
 def _write_plan(plan: Plan, context: Context, folder: BuildFolder, *, allow_from: str, fresh: bool) -> frozenset[int]:
     """All that a resumed build must know. Gives the numbers of the steps that a checkpoint saves."""
     steps = [planned.step.name for planned in plan.steps]
-    told = {"image": plan.image_name, "version": plan.resolution.version, "at": plan.at.isoformat(), "steps": steps}
+    told = {"image": plan.image_name, "version": plan.resolution.version, "moment": plan.at.isoformat(), "steps": steps}
     folder.save_json(PLAN_FILE, outline(plan, templates=context.templates))
     context.journal.write("planned", digest=plan.digest, **told)
     context.remember(**plan.resolution.facts, allow_from=allow_from)

@@ -1,0 +1,1 @@
+"""Whole jobs on fakes, as a person runs them."""
