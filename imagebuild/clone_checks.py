@@ -74,7 +74,7 @@ def _active(wanted: Wanted, seen: Sighting) -> Finding:
 
 
 def _certificate(wanted: Wanted, seen: Sighting) -> Finding:
-    if seen.active_seconds is None:
+    if seen.active_seconds is None or (seen.certificate is None and seen.fault):
         return _not_reached()
     told = f"sha256 {(seen.certificate or '')[:16]}..."
     missing = (
@@ -84,7 +84,7 @@ def _certificate(wanted: Wanted, seen: Sighting) -> Finding:
 
 
 def _ready(wanted: Wanted, seen: Sighting) -> Finding:
-    if seen.certificate is None:
+    if seen.certificate is None or (seen.ready_seconds is None and seen.fault):
         return _not_reached()
     if seen.ready_seconds is None:
         return _failed(f"Windows was never ready over WinRM: {seen.trouble or 'no answer in time'}")
@@ -150,6 +150,8 @@ def _desktop(wanted: Wanted, seen: Sighting) -> Finding:
     rdp = seen.state["rdp"]
     if not rdp["enabled"]:
         return _failed("Remote Desktop is off in Windows")
+    if seen.desktop_seconds is None and seen.fault:
+        return _not_reached()
     if seen.desktop_seconds is None:
         return _failed(f"Remote Desktop is on, and nobody answers on port {rdp['port']} from here")
     return _passed(f"Remote Desktop answers after {seen.desktop_seconds:.0f} s", seen.desktop_seconds)
@@ -191,7 +193,7 @@ def _registration(wanted: Wanted, seen: Sighting) -> Finding:
     if not wanted.registers:
         return Finding("not checked", "the recipe has no broker's agent, or no verify.registrations")
     found = seen.registration
-    if found is None and seen.ready_seconds is None:
+    if found is None and (seen.ready_seconds is None or seen.fault):
         return _not_reached()
     if found is None and seen.broker_trouble:
         return Finding("failed", seen.broker_trouble, outside=True)
@@ -219,8 +221,8 @@ def _usable(wanted: Wanted, seen: Sighting) -> Finding:
 
 
 def _unseen(seen: Sighting) -> Finding:
-    """A clone that was ready and then could not be asked is not good; one that was never ready has failed for that already."""
-    if seen.ready_seconds is None:
+    """A clone that was ready and then could not be asked is not good; one never ready, or taken away, has failed for that already."""
+    if seen.ready_seconds is None or seen.fault:
         return _not_reached()
     return _failed(f"it could not be asked: {seen.trouble or 'no answer in time'}")
 

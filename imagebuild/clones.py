@@ -6,7 +6,7 @@ from typing import Any
 
 from imagebuild.broker import Broker, Registration
 from imagebuild.cloud import Cloud, Server
-from imagebuild.errors import BrokerError, CloudError, DeadlinePassed, GuestError, GuestRefused
+from imagebuild.errors import BrokerError, CloudError, DeadlinePassed, GuestError, GuestRefused, ImagebuildError
 from imagebuild.guest import Guest, read_certificate, told_on_console
 from imagebuild.report import Report
 from imagebuild.sighting import Sighting, Wanted
@@ -54,20 +54,12 @@ class Clone:
 
     def turn(self, deadline: Deadline) -> bool:
         """Ask for what is awaited next. True when nothing more is to be found out."""
-        if self._ask is None:
-            return self._is_complete(deadline)
-        try:
-            self._ask(deadline)
-        except GuestRefused as error:  # another certificate after a restart? the console tells
-            self._trouble(error)
-            self._hang_up()
-            self._ask = self._await_certificate
-        except (CloudError, GuestError, DeadlinePassed) as error:
-            self._trouble(error)
-            if not self._is_patient(deadline):
-                self.end()
-        if self._ways_in() and self.sighting.desktop_seconds is None and self._wanted.desktop:
-            self._look_at_desktop(deadline)
+        if self._ask is not None:
+            try:
+                self._ask(deadline)
+            except (CloudError, GuestError, DeadlinePassed) as error:
+                self._stumble(error, deadline)
+        self._look_at_desktop(deadline)
         return self._ask is None and self._is_complete(deadline)
 
     def heard(self, registrations: Sequence[Registration], deadline: Deadline) -> None:
@@ -94,13 +86,11 @@ class Clone:
             self._ask = self._await_certificate
 
     def _await_certificate(self, deadline: Deadline) -> None:
-        server = self._server()
         self.console = self._ways.cloud.console_log(self.server_id) or self.console
-        if server and server.status == "SHUTOFF":
-            self._give_up("it switched itself off")
-            return
         failed = [line for line in told_on_console(self.console) if line.startswith(_WINRM_FAILED)]
         certificate = read_certificate(self.console)
+        if self._server() is None:
+            return
         if _STOP_SCREEN in self.console:
             self._give_up("Windows stopped while booting: the stop code is on its console")
         elif failed:
@@ -110,6 +100,8 @@ class Clone:
             self._ask = self._await_windows
 
     def _await_windows(self, deadline: Deadline) -> None:
+        if self._server() is None:
+            return
         guest, limit = self._connected(), deadline.within(_CALL_SECONDS)
         guest.send_scripts(deadline=limit)
         ready = guest.run("Get-Ready", deadline=limit)
@@ -120,11 +112,14 @@ class Clone:
             self._unlit_since = self._unlit_since or self._seconds(deadline)
             if self._seconds(deadline) - self._unlit_since < _LOGON_SECONDS:
                 return
-        self._see(ready_seconds=self._seconds(deadline), trouble="")
-        self._ways.report.note(f"{self.sighting.name} is ready after {self.sighting.ready_seconds:.0f} s")
+        if self.sighting.ready_seconds is None:  # else it was lost while it was looked at
+            self._see(ready_seconds=self._seconds(deadline))
+            self._ways.report.note(f"{self.sighting.name} is ready after {self._seconds(deadline):.0f} s")
         self._ask = self._look_inside
 
     def _look_inside(self, deadline: Deadline) -> None:
+        if self._server() is None:
+            return
         guest, limit = self._connected(), deadline.within(_LOOK_SECONDS)
         state = guest.run("Get-CloneState", deadline=limit)
         self._see(state=state)
@@ -152,36 +147,46 @@ class Clone:
     # ---------------------------------------------------------------------------------------------- beside that
 
     def _look_at_desktop(self, deadline: Deadline) -> None:
-        if any(self._ways.desktop_answers(address) for address in self.sighting.addresses):
+        """Not before the certificate: it may not have its address yet, and asking one that nobody has takes its time."""
+        seen = self.sighting
+        if not self._wanted.desktop or seen.desktop_seconds is not None or seen.certificate is None:
+            return
+        if any(self._ways.desktop_answers(address) for address in seen.addresses):
             self._see(desktop_seconds=self._seconds(deadline))
 
     def _is_complete(self, deadline: Deadline) -> bool:
         """Whether the rest is there, too, or need not be waited for any longer."""
         seen, wanted = self.sighting, self._wanted
-        if seen.ready_seconds is None:
-            return True
-        if wanted.desktop and seen.desktop_seconds is None:
-            self._look_at_desktop(deadline)
-        lacks_desktop = wanted.desktop and self.sighting.desktop_seconds is None
+        lacks_desktop = wanted.desktop and seen.desktop_seconds is None
         lacks_broker = wanted.registers and seen.registration is None
-        return not (lacks_desktop or lacks_broker) or not self._is_patient(deadline)
+        lacks = seen.ready_seconds is not None and (lacks_desktop or lacks_broker)
+        return not lacks or not self._is_patient(deadline)
 
     def _is_patient(self, deadline: Deadline) -> bool:
         ready = self.sighting.ready_seconds
         return ready is None or self._seconds(deadline) - ready < _PATIENCE_SECONDS
 
-    def _ways_in(self) -> bool:
-        """Before it tells its certificate it may not have its address yet, and asking one that nobody has takes its time."""
-        return self.sighting.certificate is not None
+    def _stumble(self, error: ImagebuildError, deadline: Deadline) -> None:
+        """What passes by is tried again, after a refusal by the certificate that the console tells now; not for ever once it was ready."""
+        self._see(trouble=str(error))
+        if not self._is_patient(deadline):
+            self.end()
+        elif isinstance(error, GuestRefused):
+            self._hang_up()
+            self._ask = self._await_certificate
 
     def _server(self) -> Server | None:
-        """The server as it is; a clone that the cloud could not run, or that is gone, is given up."""
+        """The server, as long as it is on; one that the cloud could not run, that is gone or off is given up."""
         server = self._ways.cloud.server(self.server_id)
         if server is None:
             self._fault("it is gone: somebody deleted it")
         elif server.status == "ERROR":
             self._fault(f"the cloud could not run it: {server.fault or 'no reason given'}")
-        return server
+        elif server.status == "SHUTOFF":
+            self._give_up("it switched itself off")
+        else:
+            return server
+        return None
 
     def _connected(self) -> Guest:
         if self._guest is None:
@@ -201,9 +206,6 @@ class Clone:
     def _give_up(self, words: str) -> None:
         self._see(trouble=words)
         self.end()
-
-    def _trouble(self, error: CloudError | GuestError | DeadlinePassed) -> None:
-        self._see(trouble=str(error))
 
     def _see(self, **seen: Any) -> None:
         self.sighting = replace(self.sighting, **seen)

@@ -43,7 +43,7 @@ from imagebuild.properties import (
 from imagebuild.report import ConsoleReport
 from imagebuild.secrets import Secret
 from imagebuild.verification import Verdict
-from imagebuild.waiting import SystemClock
+from imagebuild.waiting import Deadline, SystemClock
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.cloud_world import Limits
@@ -347,6 +347,31 @@ def test_what_the_console_says_ends_the_waiting(floor: Floor, line: str, words: 
 def test_a_clone_that_switches_itself_off_is_told(floor: Floor) -> None:
     floor.cloud.boots = lambda server_id: floor.cloud.power_off(server_id)
     assert "it switched itself off" in floor.refused().details[0]
+
+
+@pytest.mark.parametrize("script", ["Get-Ready", "Get-BrokerAgent"])
+def test_clones_that_somebody_deletes_are_not_waited_for_and_blame_nobody(floor: Floor, script: str) -> None:
+    def deleted(parameters: dict[str, Any], say: Any) -> dict[str, Any]:
+        for thing in leftovers(floor.cloud):
+            if thing.kind == "server":
+                floor.cloud.delete("server", thing.id, deadline=Deadline.after(60))
+        raise SessionLost("the connection broke before the answer came")
+
+    floor.plays[script] = deleted
+    error = floor.refused()
+    assert "could not be proven" in str(error)
+    assert len(error.details) == 2 and all("gone: somebody deleted it" in line for line in error.details)
+    assert floor.seconds() < 60
+
+
+def test_a_password_that_is_refused_for_ever_is_no_desktop(floor: Floor) -> None:
+    def refuses(parameters: dict[str, Any], say: Any) -> dict[str, Any]:
+        raise GuestRefused("the password is wrong")
+
+    floor.plays["Get-DriverState"] = refuses
+    error = floor.refused()
+    assert all("it could not be asked: the password is wrong" in line for line in error.details)
+    assert floor.seconds() < 300
 
 
 # ------------------------------------------------------------------------------------------------------- neither
