@@ -59,7 +59,7 @@ class BootBuilder(Step):
         context.remember(server_id=server.id)
         context.report.note(f"server {server.id}")
         wait_for(
-            lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=0.2, slowest=1.0
+            lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=0.25, slowest=0.5
         )
 
 

@@ -29,7 +29,7 @@ class Snapshot(Step):
         context.remember(image_id=image.id)
         deadline = context.deadline(self.deadline_minutes)
         image = wait_for(
-            lambda: _active(context, image.id), "Glance to have the image", deadline=deadline, every=0.2, slowest=2.0
+            lambda: _active(context, image.id), "Glance to have the image", deadline=deadline, every=0.25, slowest=0.5
         )
         context.report.note(f"image {image.id}, {(image.size or 0) / 1e6:.0f} MB {image.disk_format}")
 

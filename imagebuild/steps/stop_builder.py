@@ -25,7 +25,7 @@ class StopBuilder(Step):
         server_id, deadline = context.facts["server_id"], context.deadline(self.deadline_minutes)
         context.cloud.stop_server(server_id)
         wait_for(
-            lambda: _off(context, server_id), "Nova to stop the builder", deadline=deadline, every=0.2, slowest=1.0
+            lambda: _off(context, server_id), "Nova to stop the builder", deadline=deadline, every=0.25, slowest=0.5
         )
         context.remember(off="stopped through Nova")
 
