@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from imagebuild.build_folder import new_build_folder
+from imagebuild.build_folder import build_folders, new_build_folder
 from imagebuild.claim import hold
 from imagebuild.cloud import Cloud
 from imagebuild.errors import CloudRefused, RecipeError, VersionRefused
@@ -15,6 +15,7 @@ from imagebuild.images import reject as reject_version
 from imagebuild.interruption import signals_as_interrupt
 from imagebuild.jobs.settings import Settings
 from imagebuild.jobs.sweeping import is_dead_here
+from imagebuild.jobs.walking import host_facts
 from imagebuild.journal import Journal
 from imagebuild.promotion import Change, check_promotable, roll_back
 from imagebuild.promotion import promote as promote_version
@@ -148,7 +149,9 @@ def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: 
         stack.enter_context(signals_as_interrupt())
         folder = new_build_folder(settings.builds, f"{verb}-{recipe}")
         stack.callback(folder.remove)
-        stack.enter_context(Journal(folder.journal))
+        journal = stack.enter_context(Journal(folder.journal))
+        what = {"kind": "change", "recipe": recipe, "project": cloud.project_id}
+        journal.write("build_begun", cloud=cloud.name, **what, **host_facts())
         claim = hold(
             cloud,
             recipe,
@@ -160,7 +163,16 @@ def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: 
             report=report,
         )
         stack.enter_context(claim)
+        _forget_dead_runs(what, settings)
         yield
+
+
+def _forget_dead_runs(what: dict[str, str], settings: Settings) -> None:
+    """Remove the folders of runs that were killed: who holds the claim has taken theirs over, and they had nothing else."""
+    for folder in build_folders(settings.builds):
+        begun = next(iter(folder.entries()), None)
+        if begun and what.items() <= begun.facts.items() and not folder.is_alive():
+            folder.remove()
 
 
 def _state_of(cloud: Cloud, recipe: str) -> str:

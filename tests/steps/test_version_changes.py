@@ -275,8 +275,10 @@ def test_killed_anywhere_the_same_again_finishes_and_nothing_is_left(
         with kill_after(prunable, calls):
             ACTS[act](settings, told)
     assert current(prunable, "small") is not None
+    begun = list(settings.builds.iterdir())
     if states(prunable) != done:
         ACTS[act](settings, told)
+        assert list(settings.builds.iterdir()) == [], begun
     assert states(prunable) == done
     assert all(one.image.protected for one in list_versions(prunable))
     sweep(settings, told, dry_run=False, kept=False, foreign=False)
