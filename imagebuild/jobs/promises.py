@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from imagebuild.build_folder import BuildFolder
 from imagebuild.images import Version
@@ -20,7 +21,7 @@ def find_promises(version: Version, recipe: Recipe, settings: Settings) -> Wante
     agent = next((step.service for step in steps if isinstance(step, BrokerAgent)), None)
     return Wanted(
         recipe=version.recipe,
-        build=version.image.properties[BUILD],
+        build=version.image.properties.get(BUILD, ""),
         disk_bus=version.image.properties.get("hw_disk_bus", recipe.header.image.disk_bus),
         desktop=recipe.header.windows.remote_desktop or any(isinstance(step, RemoteDesktop) for step in steps),
         agent=agent,
@@ -42,15 +43,20 @@ def _lineage(recipe: Recipe, settings: Settings) -> Iterator[Recipe]:
 
 def builder_certificate(version: Version, settings: Settings) -> str | None:
     """The SHA-256 of the builder's WinRM certificate, where the image was built on this machine."""
-    record = fold(BuildFolder(settings.builds / version.image.properties[BUILD]).entries())
+    record = fold(_folder_of(version, settings).entries())
     return record.facts.get("guest_certificate") if record else None
 
 
 def _builder_sid(version: Version, settings: Settings) -> str | None:
     """The builder's machine SID from its inventory (that of the account 500 without its end), where it is on this machine."""
-    file = settings.builds / version.image.properties[BUILD] / "inventory.json"
+    file = _folder_of(version, settings).path / "inventory.json"
     try:
         accounts = json.loads(file.read_text(encoding="utf-8")).get("accounts", [])
     except (OSError, ValueError):
         return None
     return next((one["sid"].removesuffix("-500") for one in accounts if str(one.get("sid")).endswith("-500")), None)
+
+
+def _folder_of(version: Version, settings: Settings) -> BuildFolder:
+    """Where this machine would have the build. The name comes from the cloud, and is nothing but a name."""
+    return BuildFolder(settings.builds / Path(version.image.properties.get(BUILD, "none")).name)
