@@ -106,8 +106,7 @@ class _Verification:
         with self.report.step("look", "look into each: address, identity, Remote Desktop, drivers, agent, traces"):
             clones = [Clone(server, at, ways, wanted) for server in servers]
             verdict = conclude(wanted, watch(clones, ways, deadline=deadline))
-        self._save_evidence(clones, verdict)
-        self.folder.save_json("verification.json", {"image": image.name, "image_id": image.id} | verdict.as_json())
+        self._save_results(clones, verdict)
         return verdict
 
     def leave(self, *, keep: bool) -> None:
@@ -146,8 +145,13 @@ class _Verification:
             builder_certificate=builder_certificate(self.version, self.settings),
         )
 
-    def _save_evidence(self, clones: Sequence[Clone], verdict: Verdict) -> None:
-        """Console and picture of every clone that failed in something: they go with it."""
+    def _save_results(self, clones: Sequence[Clone], verdict: Verdict) -> None:
+        """The verdict; console and picture of every clone that failed in something, which go with it."""
+        image = self.version.image
+        try:
+            self.folder.save_json("verification.json", {"image": image.name, "image_id": image.id} | verdict.as_json())
+        except OSError as error:  # a full disk changes nothing about the image
+            self.report.warn(f"verification.json could not be saved: {error}")
         failed = {check.clone for check in verdict.checks if check.outcome == "failed"}
         saved = [name for clone in clones if clone.sighting.name in failed for name in self._save(clone)]
         if saved:

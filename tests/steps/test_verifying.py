@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imagebuild.broker import Registration
-from imagebuild.build_folder import build_folders
+from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.cleaning import leftovers
 from imagebuild.cloud import Image
 from imagebuild.errors import (
@@ -518,6 +518,20 @@ def test_a_clone_that_cannot_be_deleted_is_told_and_changes_no_verdict(floor: Fl
     assert "it is locked" in floor.printed() and "`invoke sweep` deletes them" in floor.printed()
     assert floor.image().properties[VERIFIED] == "passed"
     assert sweeping.sweep(floor.settings, ConsoleReport(floor.out), dry_run=False, kept=False, foreign=False) == 3
+    assert leftovers(floor.cloud) == []
+
+
+def test_a_full_disk_changes_no_verdict(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: BuildFolder, name: str, text: str) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(BuildFolder, "save", full)
+    assert floor.verify().outcome == "passed"
+    assert floor.image().properties[VERIFIED] == "passed"
+    assert "verification.json could not be saved: [Errno 28]" in floor.printed()
+    floor.spoil = lambda name, state: state.update(sealed=False)
+    floor.refused()
+    assert "could be saved: [Errno 28]" in floor.printed()
     assert leftovers(floor.cloud) == []
 
 
