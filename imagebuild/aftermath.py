@@ -50,8 +50,10 @@ def undo(cloud: Cloud, folder: BuildFolder | None, owner: str, *, report: Report
 
 
 def _undo(cloud: Cloud, owner: str, journal: Journal | None, *, report: Report, deadline: Deadline) -> int:
-    """A journal that cannot be written (a full disk) does not keep anything from being deleted."""
+    """A journal that cannot be written (a full disk) does not keep anything from being deleted; one of a build that is done stays so."""
     things = leftovers(cloud, owner)
+    if journal and any(entry.event == "build_done" for entry in journal.entries()):
+        journal = None
     if journal:
         with suppress(ImagebuildError):
             journal.write("undo_begun")

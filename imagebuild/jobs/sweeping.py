@@ -1,6 +1,7 @@
 """Sweeping: what dead builds have left in the cloud is told, and deleted when that is asked for. What lives is never touched."""
 
 from collections.abc import Collection
+from contextlib import suppress
 
 from imagebuild.aftermath import undo
 from imagebuild.build_folder import BuildFolder, build_folders
@@ -8,8 +9,9 @@ from imagebuild.build_state import BuildState, read_state
 from imagebuild.claim import claims
 from imagebuild.cleaning import Leftover, leftovers
 from imagebuild.cloud import Cloud
-from imagebuild.errors import ImagebuildError
+from imagebuild.errors import Busy, ImagebuildError
 from imagebuild.jobs.settings import Settings
+from imagebuild.journal import Journal
 from imagebuild.report import Report
 
 
@@ -28,6 +30,7 @@ def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, fore
         report.say("nothing to sweep", found=0)
     if not dry_run:
         _undo_all(sorted({thing.owner for thing in things}), cloud, settings, report)
+        _close_what_left_nothing(cloud, settings)
     return len(things)
 
 
@@ -56,6 +59,19 @@ def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Repor
             still += error.details or [f"{owner}: {error}"]
     if still:
         raise ImagebuildError("not everything could be swept", hint="run `invoke sweep` again later", details=still)
+
+
+def _close_what_left_nothing(cloud: Cloud, settings: Settings) -> None:
+    """Dead builds of this project that have neither things nor an image are over: nobody need think of them again."""
+    owners = {thing.owner for thing in leftovers(cloud)}
+    for folder in build_folders(settings.builds):
+        state = read_state(folder)
+        if state.word != "dead" or state.record is None or folder.id in owners:
+            continue
+        if state.record.project == cloud.project_id and not state.record.image_name:
+            with suppress(Busy), Journal(folder.journal) as journal:
+                journal.write("undone", deleted=[])
+            folder.forget_password()
 
 
 def _may_go(cloud: Cloud, settings: Settings, *, kept: bool, foreign: bool) -> list[Leftover]:

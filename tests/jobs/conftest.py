@@ -1,6 +1,7 @@
 """A machine with the project on it and a cloud on fakes: whole jobs run on it as a person runs them."""
 
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -172,6 +173,11 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return make_site(tmp_path, monkeypatch)
+
+
+def make_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A new machine and a new cloud; from now on Settings leads to them."""
     clock = FakeClock()
     cloud = FakeCloud(clock)
     cloud.add_image("win7-sp1-x64", image=Image("", "", "active", min_disk=20, checksum="c0ffee"), hw_disk_bus="ide")
@@ -180,11 +186,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     cloud.add_flavor("2cpu_2GB_40GB")
     cloud.add_network("vdi-network", "172.16.100.0/24")
     cloud.boots = lambda server: cloud.say(server, f"imagebuild: winrm certificate sha256={CERTIFICATE}")
-    (tmp_path / "unattend").symlink_to(PROJECT / "unattend")
-    (tmp_path / "recipes").mkdir()
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "unattend").symlink_to(PROJECT / "unattend")
     for recipe in (PROJECT / "recipes").glob("*.yaml"):
-        (tmp_path / "recipes" / recipe.name).write_bytes(recipe.read_bytes())  # a link would let a test write into ours
-    made = Site(Settings(tmp_path), clock, cloud)
+        (folder / "recipes" / recipe.name).write_bytes(recipe.read_bytes())  # a link would let a test write into ours
+    made = Site(Settings(folder), clock, cloud)
     monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: cloud)
     monkeypatch.setattr(Settings, "open_cloud_as_it_is", lambda settings: cloud)
     monkeypatch.setattr(Settings, "terminal", lambda settings: made.person)
