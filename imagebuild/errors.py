@@ -15,7 +15,10 @@
      +- StepFailed                 1   a step's own verdict, with what to look at
      +- VersionRefused             1   a version of an image is not in the state for what was asked, or is not ours
      +- VerificationFailed         1   clones of an image are not what they must be
-     +- BrokerError                1   the connection broker does not answer, or not as expected
+     +- BrokerError                1   the connection broker answered with something we did not expect
+     |   +- BrokerUnreachable          no answer, or busy until the deadline
+     |   +- BrokerRefused              credentials, rights, or a request that it does not take
+     |   +- CapabilityMissing          this kind of broker has no way to do that
      +- DeadlinePassed             1   a wait came to its end
      +- Busy                       3   somebody else holds the build, the lab or the claim
      +- LabError                   1   the lab could not be brought up
@@ -114,6 +117,18 @@ class VerificationFailed(ImagebuildError):
 
 class BrokerError(ImagebuildError):
     """The connection broker does not answer, or not as expected."""
+
+
+class BrokerUnreachable(BrokerError):
+    """No usable answer from the broker until the deadline. Later it may be well again."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker answered and said no, or did not keep what it was told: asking again will not help."""
+
+
+class CapabilityMissing(BrokerError):
+    """This broker has no way to do what was asked: wait, or ask a person; never force."""
 
 
 class DeadlinePassed(ImagebuildError):
