@@ -1,7 +1,6 @@
 """A machine with the project on it and a cloud on fakes: whole jobs run on it as a person runs them."""
 
 import io
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
