@@ -5,7 +5,7 @@ The cloud is the truth: what is told here is read from image properties and nowh
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
@@ -85,18 +85,24 @@ def find_version(cloud: Cloud, text: str) -> Version:
         return named[0]
     if (head := pick_current(done, text)) is not None:
         return head
-    for one in every:
-        if one.state == "building" and text == one.name:
-            holder = one.image.properties.get(HOLDER, "somebody")
-            raise NotFound(f"{text} is still being built by {holder}", hint="wait for it: invoke images")
-    if any(one.recipe == text for one in done):
-        listed = ", ".join(one.name for one in done if one.recipe == text)
-        raise NotFound(f"{text} has no current version", hint=f"name one of {listed}; or: invoke promote NAME")
     _refuse_strangers(cloud, text)
-    names = sorted({one.name for one in done} | {one.recipe for one in done})
+    raise _missing(cloud, text, every)
+
+
+def _missing(cloud: Cloud, text: str, every: Sequence[Version]) -> NotFound:
+    """Why nothing is found by that name, and what to say instead."""
+    of_recipe = [one.name for one in every if one.recipe == text and one.state != "building"]
+    if of_recipe:
+        hint = f"name one of {', '.join(of_recipe)}; or: invoke promote NAME"
+        return NotFound(f"{text} has no current version", hint=hint)
+    for one in every:
+        if one.state == "building" and text in (one.name, one.recipe):
+            holder = one.image.properties.get(HOLDER, "somebody")
+            return NotFound(f"{one.name} is still being built by {holder}", hint="wait for it: invoke images")
+    names = sorted({one.name for one in every} | {one.recipe for one in every})
     near = difflib.get_close_matches(text, names, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else "which ones there are: invoke images"
-    raise NotFound(f"there is no version {text!r} in {cloud.name}", hint=hint)
+    return NotFound(f"there is no version {text!r} in {cloud.name}", hint=hint)
 
 
 def reject(cloud: Cloud, version: Version, *, reason: str) -> Image:

@@ -38,6 +38,11 @@ def promote(cloud: Cloud, version: Version, *, unverified: bool = False, report:
         return Change(wanted, None)
     check_promotable(wanted, unverified=unverified, report=report)
     raised = _raise(cloud, wanted, over=head, previous=head.image.id if head else None)
+    if head and head.image.visibility != raised.image.visibility:
+        report.warn(
+            f"{raised.name} is {raised.image.visibility}, {head.name} was {head.image.visibility}: "
+            "other projects that used the old one must be given the new one"
+        )
     _supersede(cloud, [*([head] if head else []), *(one for one in _stale(versions) if one != wanted)])
     return Change(raised, head)
 

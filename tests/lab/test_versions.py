@@ -43,7 +43,7 @@ class Line:
         made = self._glance.create_image(
             name=name or f"{self.recipe}-v{number}", disk_format="raw", container_format="bare", data=b"no desktop"
         )
-        record = pack({"updates": {f"KB{number}": "installed"}, "seconds": {"boot-builder": 12.0}})
+        record = pack({"updates": {f"KB{number}": "installed"}, "steps": [["boot-builder", 12.0]]})
         marks = {RECIPE: self.recipe, VERSION: str(number), STATE: "candidate", SELF: made.id, RECORD: record}
         marks |= {GENERALIZED: "yes", VERIFIED: "passed", "hw_disk_bus": "virtio", **properties}
         return self.cloud.update_image(made.id, properties=marks, protected=True, hidden=True, visibility="private")

@@ -121,6 +121,9 @@ def test_a_recipe_without_a_current_version_names_what_there_is(cloud: FakeCloud
 def test_a_version_that_is_being_built_is_not_there_yet(cloud: FakeCloud) -> None:
     with pytest.raises(NotFound, match="small-v4 is still being built by kim@host"):
         find_version(cloud, "small-v4")
+    add_claim(cloud, 1, recipe="fresh")
+    with pytest.raises(NotFound, match="fresh-v1 is still being built"):
+        find_version(cloud, "fresh")
 
 
 def test_of_two_that_share_a_number_one_is_named_by_its_id(cloud: FakeCloud) -> None:

@@ -73,6 +73,13 @@ def test_the_new_one_is_current_and_listed_the_old_one_superseded_and_hidden(clo
     assert SUPERSEDED_AT in old.properties
 
 
+def test_who_shared_the_old_one_is_told_that_the_new_one_is_not(cloud: FakeCloud) -> None:
+    told = Told()
+    cloud.update_image(image(cloud, 1).id, visibility="shared")
+    promote(cloud, named(cloud, 2), report=told)
+    assert "small-v2 is private, small-v1 was shared" in told.warnings[0]
+
+
 def test_at_no_moment_there_is_no_current_one(cloud: FakeCloud) -> None:
     cloud.faults.lose_answer("update_image")
     with pytest.raises(CloudUnreachable):
