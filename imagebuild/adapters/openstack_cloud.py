@@ -18,7 +18,6 @@ from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import describe_use, read_headroom, read_owner
 from imagebuild.adapters.openstack_volumes import Volumes
-from imagebuild.adapters.vnc_console import look_at_console
 from imagebuild.cloud import (
     OWNER_KEY,
     Action,
@@ -183,6 +182,8 @@ class OpenStackCloud:
     def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
         """Over Nova's noVNC proxy, as a browser would."""
         address = self._servers.console_address(server_id)
+        from imagebuild.adapters.vnc_console import look_at_console  # here: it loads an image library, for failures only
+
         return look_at_console(address, verify=self._verify, deadline=deadline).png() if address else None
 
     def _all_volumes(self) -> Sequence[Volume]:
