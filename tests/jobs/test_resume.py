@@ -196,7 +196,7 @@ def test_a_seal_that_nobody_saw_is_left_to_the_verification(site: Site) -> None:
     def dies_after_sysprep(parameters: dict[str, Any], say: Any) -> Any:
         del site.plays["Start-Generalize"]
         (address,) = site.guests
-        site.generalize(site.guests[address], address)
+        site.generalize(address)
         raise Killed
 
     site.plays["Start-Generalize"] = dies_after_sysprep
