@@ -70,6 +70,13 @@ def pick_current(versions: Iterable[Version], recipe: str) -> Version | None:
     return next((one for one in versions if one.recipe == recipe and one.state == "current"), None)
 
 
+def pick_waiting(versions: Iterable[Version], recipe: str) -> Version | None:
+    """The recipe's newest candidate that waits to become current: one that a later version has overtaken waits for nothing."""
+    line = [one for one in versions if one.recipe == recipe and one.state in ("candidate", "current")]
+    newest = max(line, key=lambda one: one.version, default=None)
+    return newest if newest and newest.state == "candidate" else None
+
+
 def find_version(cloud: Cloud, text: str) -> Version:
     """The finished version that a person means: `win7-vdi-v3`, an image's id, or a recipe's name for its current version.
 

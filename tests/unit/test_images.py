@@ -10,6 +10,7 @@ from imagebuild.images import (
     list_versions,
     look_again,
     next_version,
+    pick_waiting,
     reject,
     version_of,
 )
@@ -89,6 +90,17 @@ def test_without_a_promoted_one_none_is_current() -> None:
     cloud = a_cloud()
     add_version(cloud, 1)
     assert current(cloud, "small") is None
+
+
+def test_the_newest_candidate_waits_unless_it_was_overtaken(cloud: FakeCloud) -> None:
+    waiting = lambda: (one := pick_waiting(list_versions(cloud), "small")) and one.name  # noqa: E731
+    assert waiting() == "small-v3"
+    add_version(cloud, 5)
+    assert waiting() == "small-v5"
+    add_version(cloud, 6, "current", **{PROMOTED_AT: "2026-02-01"})
+    assert waiting() is None
+    add_version(cloud, 7, "rejected")
+    assert waiting() is None
 
 
 # ------------------------------------------------------------------------------------------------ the one that is meant
