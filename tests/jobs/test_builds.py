@@ -47,7 +47,7 @@ def test_each_state_in_a_line_and_what_to_do_last(site: Site) -> None:
     assert states["kept"].endswith("in step desktop: desktop broke: RuntimeError: a defect; 5 things stand")
     assert states["zapped"].split()[1] == "dead"
     assert states["zapped"].endswith("cut off in step updates; 6 things stand")
-    assert lines[3].split() == ["of-another-machine", "foreign", "another", "machine's;", "1", "things", "stand"]
+    assert lines[3].split() == ["of-another-machine", "foreign", "another", "machine's;", "1", "thing", "stands"]
     assert lines[4].startswith("next: invoke builds.resume ")
 
 
