@@ -11,7 +11,7 @@ Record = Mapping[str, Any]
 
 SECTIONS = ("settings", "updates", "drivers", "programs", "features", "services", "appx", "certificates")
 """In the order in which a person reads them."""
-LEAST_USEFUL = ("certificates", "services", "appx", "features", "settings", "drivers", "programs", "updates", "seconds")
+LEAST_USEFUL = ("certificates", "services", "appx", "features", "settings", "drivers", "programs", "updates", "steps")
 """What is left out first of a record that is too long for a property."""
 
 _OS_LEFT_OUT = frozenset({"product_type"})

@@ -26,7 +26,7 @@ from imagebuild.properties import (
     VERIFIED_AT,
 )
 
-_LABEL, _WIDTH = 13, 110
+_LABEL, _WIDTH, _HARD_SPACE = 13, 110, "\u00a0"
 Block = tuple[str, Sequence[str]]
 
 
@@ -53,6 +53,8 @@ def _life(version: Version) -> Iterator[str]:
     image, properties = version.image, version.image.properties
     seen = f"{'hidden' if image.hidden else 'listed'}, {image.visibility}"
     size = f"{(image.size or 0) / 1e6:.0f} MB {image.disk_format}"
+    if image.name != version.name:
+        yield f"NOT found by its name: somebody has called the image {image.name!r}"
     yield f"{version.state}: {image.status}, {seen}, {'protected' if image.protected else 'NOT protected'}, {size}"
     if REASON in properties:
         yield f"because: {properties[REASON]}"
@@ -78,7 +80,7 @@ def _origin(properties: Mapping[str, str]) -> Iterator[str]:
     if properties.get(GENERALIZED) != "yes":
         yield "NOT generalised: never promoted"
     if STANDIN in properties:
-        yield f"NOT Windows: {properties[STANDIN]}"
+        yield "NOT Windows, but the lab's stand-in for it"
 
 
 def _verification(properties: Mapping[str, str]) -> Iterator[str]:
@@ -95,20 +97,26 @@ def _record(record: Mapping[str, Any] | None) -> Iterator[Block]:
     if record is None:
         yield "record", ["none that can be read"]
         return
-    seconds = record.get("seconds", {})
-    yield "steps", _wrap([f"{step} {took:.0f} s" for step, took in seconds.items()])
+    yield "steps", _wrap([f"{step} {took:.0f} s" for step, took in record.get("steps", ())])
+    if not record.keys() & set(SECTIONS):
+        yield "contents", ["not in the record: the recipe took no inventory"]
+        return
     for section in SECTIONS:
-        if section in record:
-            items = [f"{name} {value}".rstrip() for name, value in record[section].items()]
-            if section == "updates":
-                items = list(record[section])
-            yield section, [f"{len(items)}", *_wrap(items)] if items else ["none"]
-        else:
+        if section not in record:
             yield section, ["not in the record"]
+            continue
+        # Of an update that is there, its name says it all.
+        lines = [
+            name if section == "updates" else f"{name} {value}".rstrip() for name, value in record[section].items()
+        ]
+        yield section, [f"{len(lines)}", *_wrap(lines)] if lines else ["none"]
 
 
 def _wrap(items: Sequence[str]) -> list[str]:
-    return textwrap.wrap("; ".join(items), _WIDTH, break_long_words=False, break_on_hyphens=False)
+    """The items one after the other, broken into lines between two of them only."""
+    whole = "; ".join(item.replace(" ", _HARD_SPACE) for item in items)
+    lines = textwrap.wrap(whole, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_HARD_SPACE, " ") for line in lines]
 
 
 def _brief(version: Version) -> str:

@@ -5,7 +5,7 @@ The cloud is the truth: what is told here is read from image properties and nowh
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
@@ -70,6 +70,13 @@ def pick_current(versions: Iterable[Version], recipe: str) -> Version | None:
     return next((one for one in versions if one.recipe == recipe and one.state == "current"), None)
 
 
+def pick_waiting(versions: Iterable[Version], recipe: str) -> Version | None:
+    """The recipe's newest candidate that waits to become current: one that a later version has overtaken waits for nothing."""
+    line = [one for one in versions if one.recipe == recipe and one.state in ("candidate", "current")]
+    newest = max(line, key=lambda one: one.version, default=None)
+    return newest if newest and newest.state == "candidate" else None
+
+
 def find_version(cloud: Cloud, text: str) -> Version:
     """The finished version that a person means: `win7-vdi-v3`, an image's id, or a recipe's name for its current version.
 
@@ -85,18 +92,24 @@ def find_version(cloud: Cloud, text: str) -> Version:
         return named[0]
     if (head := pick_current(done, text)) is not None:
         return head
-    for one in every:
-        if one.state == "building" and text == one.name:
-            holder = one.image.properties.get(HOLDER, "somebody")
-            raise NotFound(f"{text} is still being built by {holder}", hint="wait for it: invoke images")
-    if any(one.recipe == text for one in done):
-        listed = ", ".join(one.name for one in done if one.recipe == text)
-        raise NotFound(f"{text} has no current version", hint=f"name one of {listed}; or: invoke promote NAME")
     _refuse_strangers(cloud, text)
-    names = sorted({one.name for one in done} | {one.recipe for one in done})
+    raise _missing(cloud, text, every)
+
+
+def _missing(cloud: Cloud, text: str, every: Sequence[Version]) -> NotFound:
+    """Why nothing is found by that name, and what to say instead."""
+    of_recipe = [one.name for one in every if one.recipe == text and one.state != "building"]
+    if of_recipe:
+        hint = f"name one of {', '.join(of_recipe)}; or: invoke promote NAME"
+        return NotFound(f"{text} has no current version", hint=hint)
+    for one in every:
+        if one.state == "building" and text in (one.name, one.recipe):
+            holder = one.image.properties.get(HOLDER, "somebody")
+            return NotFound(f"{one.name} is still being built by {holder}", hint="wait for it: invoke images")
+    names = sorted({one.name for one in every} | {one.recipe for one in every})
     near = difflib.get_close_matches(text, names, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else "which ones there are: invoke images"
-    raise NotFound(f"there is no version {text!r} in {cloud.name}", hint=hint)
+    return NotFound(f"there is no version {text!r} in {cloud.name}", hint=hint)
 
 
 def reject(cloud: Cloud, version: Version, *, reason: str) -> Image:

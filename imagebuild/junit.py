@@ -124,7 +124,7 @@ class _Hearing:
     def ended_by(self, error: BaseException) -> None:
         """The run ends with it. In no step and with no failed check, it is a case named as the run."""
         failed_checks = any(case.failure for case in self._cases.values())
-        if error not in self._failed.values() and not failed_checks and not _is_exit_code(error):
+        if error not in self._failed.values() and not failed_checks:
             self._cases[self._suite] = Case(self._suite, time.monotonic() - self._begun)
             self._failed[self._suite] = error
 
@@ -158,11 +158,6 @@ class _Hearing:
         else:
             case.output.append(text)
         self._cases[f"{group} {name}"] = case
-
-
-def _is_exit_code(error: BaseException) -> bool:
-    """Whether it only carries an exit code, as Invoke's Exit and SystemExit do: "unchanged" is no failure."""
-    return isinstance(getattr(error, "code", None), int)
 
 
 def _words(error: BaseException) -> str:

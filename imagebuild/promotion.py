@@ -18,7 +18,7 @@ from imagebuild.report import Report
 
 @dataclass(frozen=True)
 class Change:
-    """What is current now, and what was before: None when there was none, or when nothing had to change."""
+    """What is current now, and what was before, both as they are now; None when there was none, or when nothing had to change."""
 
     now: Version
     before: Version | None
@@ -38,8 +38,14 @@ def promote(cloud: Cloud, version: Version, *, unverified: bool = False, report:
         return Change(wanted, None)
     check_promotable(wanted, unverified=unverified, report=report)
     raised = _raise(cloud, wanted, over=head, previous=head.image.id if head else None)
-    _supersede(cloud, [*([head] if head else []), *(one for one in _stale(versions) if one != wanted)])
-    return Change(raised, head)
+    if head and head.image.visibility != raised.image.visibility:
+        report.warn(
+            f"{raised.name} is {raised.image.visibility}, {head.name} was {head.image.visibility}: "
+            "other projects that used the old one must be given the new one"
+        )
+    left = _supersede(cloud, [head] if head else [])
+    _supersede(cloud, [one for one in _stale(versions) if one != wanted])
+    return Change(raised, left[0] if left else None)
 
 
 def check_promotable(version: Version, *, unverified: bool, report: Report) -> None:
@@ -75,8 +81,7 @@ def roll_back(cloud: Cloud, recipe: str, *, to: Version | None = None, reason: s
     left = [one for one in _stale(versions) if one.image.id != head.image.properties.get(PREVIOUS)]
     if left and (to is None or to.image.id == head.image.id):
         report.note(f"an earlier return to {head.name} was cut off: it is finished now")
-        _leave(cloud, left, reason)
-        return Change(head, left[-1])
+        return Change(head, _leave(cloud, left, reason)[-1])
     target = _as_it_is(cloud, to, versions) if to else predecessor(versions, head)
     if target is None:
         raise NotFound(
@@ -90,11 +95,11 @@ def roll_back(cloud: Cloud, recipe: str, *, to: Version | None = None, reason: s
             f"{target.name} is {target.state}: it never was current", hint=f"invoke promote {target.name}"
         )
     _check_usable(target)
-    before = target.image.properties.get(PREVIOUS)
-    raised = _raise(cloud, target, over=head, previous=None if before == head.image.id else before)
-    _leave(cloud, [head], reason)
+    previous = target.image.properties.get(PREVIOUS)
+    raised = _raise(cloud, target, over=head, previous=None if previous == head.image.id else previous)
+    (before,) = _leave(cloud, [head], reason)
     _supersede(cloud, [one for one in _stale(versions) if one != target])
-    return Change(raised, head)
+    return Change(raised, before)
 
 
 def predecessor(versions: Iterable[Version], head: Version) -> Version | None:
@@ -152,19 +157,22 @@ def _raise(cloud: Cloud, version: Version, *, over: Version | None, previous: st
     return replace(version, image=image, state="current")
 
 
-def _supersede(cloud: Cloud, versions: Iterable[Version]) -> None:
+def _supersede(cloud: Cloud, versions: Iterable[Version]) -> list[Version]:
     """The second change."""
+    left = []
     for one in versions:
         changes = {STATE: "superseded", SUPERSEDED_AT: _write(datetime.now(UTC))}
-        cloud.update_image(one.image.id, hidden=True, protected=True, properties=changes)
+        image = cloud.update_image(one.image.id, hidden=True, protected=True, properties=changes)
+        left.append(replace(one, image=image, state="superseded"))
+    return left
 
 
-def _leave(cloud: Cloud, versions: Sequence[Version], reason: str) -> None:
+def _leave(cloud: Cloud, versions: Sequence[Version], reason: str) -> list[Version]:
     """The second change of a return."""
     if not reason:
-        _supersede(cloud, versions)
-    for one in versions if reason else ():
-        reject(cloud, replace(one, state="superseded"), reason=reason)
+        return _supersede(cloud, versions)
+    out = [replace(one, state="superseded") for one in versions]  # another one is current by now
+    return [replace(one, image=reject(cloud, one, reason=reason), state="rejected") for one in out]
 
 
 def _write(at: datetime) -> str:

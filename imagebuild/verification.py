@@ -81,7 +81,7 @@ def check_room(cloud: Cloud, flavor: Flavor, *, count: int) -> None:
     if short:
         raise CloudRefused(
             f"{count} clones do not fit into the quota: {'; '.join(short)}",
-            hint="--clones 1 needs half; a smaller verify.flavor in the recipe helps, too",
+            hint="fewer --clones, or a smaller verify.flavor in the recipe",
         )
 
 
@@ -131,8 +131,6 @@ def record_verdict(cloud: Cloud, version: Version, verdict: Verdict) -> Version:
     if verdict.outcome != "inconclusive":
         packed, _ = pack_fitting(verdict.as_json(), least_useful=["checks"])
         told = {VERIFIED: verdict.outcome, VERIFIED_AT: verdict.at, VERIFICATION: packed}
-        if verdict.outcome == "passed" and image.properties.get(GENERALIZED) == "unseen":
-            told[GENERALIZED] = "yes"  # every clone has shown the seal
         if verdict.outcome == "passed" and image.properties.get(GENERALIZED) == "unseen":
             told[GENERALIZED] = "yes"  # the build was cut off then; the clones have shown the seal
         image = cloud.update_image(image.id, properties=told)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from keystoneauth1 import exceptions as keystone
 from openstack import exceptions as sdk
 
-from imagebuild.adapters.openstack_errors import Answer, AnswerLost, ServiceMissing, make_error
+from imagebuild.adapters.openstack_errors import Answer, AnswerLost, ServiceFailed, ServiceMissing, make_error
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed
 from imagebuild.secrets import hide
 from imagebuild.waiting import Clock, Deadline, wait_for
@@ -18,6 +18,7 @@ TIMEOUTS = (10.0, 60.0)  # seconds to connect, seconds between two bytes of an a
 PATIENCE_SECONDS = 90.0
 _PAGE = 500
 _SETTLE_SECONDS = 5.0
+_MOST_FAILURES = 4
 
 
 class Service:
@@ -69,6 +70,10 @@ class Service:
             answer = self._ask(method, path, doing=doing, body=body, params=params, headers=headers)
             if answer.status >= 400 and answer.status not in expect:
                 raise make_error(doing, answer)
+            if answer.status < 400 and answer.is_cut():
+                raise AnswerLost(
+                    f"could not {doing}: the answer was cut", hint="the network between here and the cloud"
+                )
             return answer
 
         return persist(ask, f"to {doing}", clock=self._clock, patience=self._patience) if repeat else ask()
@@ -120,17 +125,24 @@ class Service:
 
 
 def persist(ask: Callable[[], Result], what: str, *, clock: Clock, patience: float = PATIENCE_SECONDS) -> Result:
-    """Ask again while answers are lost, for `patience` seconds, no sooner than the service wished; then raise the last error."""
+    """Ask again while answers are lost, for `patience` seconds, no sooner than the service wished; then raise the last error.
+
+    A service that fails (500) is asked a few times only.
+    """
     last: list[AnswerLost] = []
     not_before = clock.now()
+    failures = 0
 
     def probe() -> Result | None:
-        nonlocal not_before
+        nonlocal not_before, failures
         if clock.now() < not_before:
             return None
         try:
             return ask()
         except AnswerLost as lost:
+            failures += isinstance(lost, ServiceFailed)
+            if failures >= _MOST_FAILURES:
+                raise
             last[:] = [lost]
             not_before = clock.now() + lost.retry_after
             return None
@@ -180,7 +192,7 @@ def translate(call: Callable[[], Result], doing: str, *, service: str) -> Result
             f"could not {doing}: {hide(str(error))}",
             hint="name the cloud's CA file as `cacert` in clouds.yaml; do not switch verification off",
         ) from None
-    except (keystone.ConnectionError, keystone.DiscoveryFailure) as error:
+    except (keystone.ConnectionError, keystone.DiscoveryFailure, keystone.InvalidResponse) as error:
         hint = "is the cloud up, and can this machine reach its address?"
         raise AnswerLost(f"could not {doing}: {hide(str(error))}", hint=hint) from None
     except (keystone.ClientException, sdk.SDKException) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import openstack.config
 from keystoneauth1.adapter import Adapter
+from keystoneauth1.exceptions import DiscoveryFailure
 
 from imagebuild.adapters.openstack_api import TIMEOUTS, Service, persist, translate
 from imagebuild.adapters.openstack_errors import ServiceMissing
@@ -17,7 +18,6 @@ from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import describe_use, read_headroom, read_owner
 from imagebuild.adapters.openstack_volumes import Volumes
-from imagebuild.adapters.vnc_console import look_at_console
 from imagebuild.cloud import (
     OWNER_KEY,
     Action,
@@ -182,6 +182,8 @@ class OpenStackCloud:
     def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
         """Over Nova's noVNC proxy, as a browser would."""
         address = self._servers.console_address(server_id)
+        from imagebuild.adapters.vnc_console import look_at_console  # here: it loads an image library, for failures only
+
         return look_at_console(address, verify=self._verify, deadline=deadline).png() if address else None
 
     def _all_volumes(self) -> Sequence[Volume]:
@@ -267,8 +269,12 @@ def connect_cloud(
 
 
 def _adapter(config: Any, session: Any, kind: str, **versions: Any) -> Any:
-    """keystoneauth's adapter for a service; what discovery finds out is kept in the session."""
-    return Adapter(
+    """keystoneauth's adapter for a service; what discovery finds out is kept in the session.
+
+    Where discovery fails keystoneauth goes on with the catalogue's address as it is. Glance answers there, too: with its
+    list of versions, in which a listing of images looks empty. So an address without a version is no address.
+    """
+    adapter = Adapter(
         session=session,
         service_type=config.get_service_type(kind),
         service_name=config.get_service_name(kind),
@@ -277,3 +283,10 @@ def _adapter(config: Any, session: Any, kind: str, **versions: Any) -> Any:
         endpoint_override=config.get_endpoint(kind),
         **versions,
     )
+    endpoint = None if adapter.endpoint_override else adapter.get_endpoint_data()
+    if endpoint is not None and endpoint.api_version is None:
+        setting = f"{kind.replace('-', '_')}_endpoint_override"
+        raise DiscoveryFailure(
+            f"{endpoint.url} does not tell the {kind} service's version; {setting} in clouds.yaml can"
+        )
+    return adapter

@@ -30,6 +30,10 @@ class AnswerLost(CloudUnreachable):
         self.surely_not_done = refused
 
 
+class ServiceFailed(AnswerLost):
+    """A 500, an error inside the service. It may pass, as when its database was away; one that does not pass is told soon."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One HTTP answer: status, headers with lower-case names, and the body as it came."""
@@ -38,12 +42,13 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
 
+    def is_cut(self) -> bool:
+        """Whether it says that it is JSON and its end is missing: a connection that broke before a body of unknown length was whole."""
+        return "json" in self.headers.get("content-type", "") and self._value() is None
+
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; CloudError when it is none (a proxy's page, a cut answer)."""
-        try:
-            value = json.loads(self.text) if self.text.strip() else {}
-        except ValueError:
-            value = None
+        """The body as a JSON object; CloudError when it is none (a proxy's page)."""
+        value = self._value()
         if not isinstance(value, dict):
             raise CloudError(
                 f"the cloud answered {self.status} with something that is not a JSON object",
@@ -51,6 +56,12 @@ class Answer:
                 details=(read_words(self.text),),
             )
         return value
+
+    def _value(self) -> object:
+        try:
+            return json.loads(self.text) if self.text.strip() else {}
+        except ValueError:
+            return None
 
 
 def read_words(text: str) -> str:
@@ -97,7 +108,8 @@ def make_error(doing: str, answer: Answer) -> CloudError:
             refused=status == 429,
         )
     if status >= 500:
-        return CloudUnreachable(message, hint=f"the operator finds the cause in the service's log{_by(request)}")
+        kind = ServiceFailed if status == 500 else CloudUnreachable
+        return kind(message, hint=f"the operator finds the cause in the service's log{_by(request)}")
     if status == 404:
         return NotFound(message, hint="does it exist, and may this project see it?")
     if status == 401:

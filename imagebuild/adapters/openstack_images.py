@@ -3,8 +3,7 @@
 import uuid
 from collections.abc import Iterator, Mapping
 
-from imagebuild.adapters.openstack_api import Service, find_or_create
-from imagebuild.adapters.openstack_errors import AnswerLost
+from imagebuild.adapters.openstack_api import Service, find_or_create, persist
 from imagebuild.adapters.openstack_servers import Servers
 from imagebuild.adapters.openstack_values import read_image, write_image_patch
 from imagebuild.cloud import OWNER_KEY, Image
@@ -104,10 +103,8 @@ class Images:
 
     def update(self, image_id: str, wanted: Mapping[str, str | int | bool | None]) -> Image:
         """Bring the named members to the wanted values; None removes one. A JSON patch against what stands there now."""
-        try:
-            return self._patch(image_id, wanted)
-        except AnswerLost:
-            return self._patch(image_id, wanted)  # reads again first: what was done already is not asked for twice
+        # Each try reads first: what was done already is not asked for twice.
+        return persist(lambda: self._patch(image_id, wanted), f"to change the image {image_id}", clock=self._clock)
 
     def _patch(self, image_id: str, wanted: Mapping[str, str | int | bool | None]) -> Image:
         doing = f"change the image {image_id}"

@@ -38,7 +38,7 @@ def diff(c: Context, first: str, second: str, cloud: str = "", json: bool = Fals
 @task(
     positional=["name"],
     help={
-        "name": VERSION_HELP,
+        "name": "a version's name (win7-vdi-v3) or image id; a recipe's name means its newest candidate",
         "unverified": "also one that no verification has passed",
         "cloud": CLOUD_HELP,
         "json": JSON_HELP,

@@ -30,7 +30,7 @@ def list_builds(settings: Settings, report: Report, *, every: bool = False) -> N
     known = {state.folder.id for state in states}
     for owner, things in standing.items():
         if owner not in known:
-            words = f"{owner:40s} foreign  another machine's; {len(things)} things stand"
+            words = f"{owner:40s} foreign  another machine's; {_stand(len(things))}"
             report.say(words, build=owner, state="foreign", standing=_named(things))
     if not states and not standing:
         report.say("no builds yet; to make one: invoke build RECIPE", build=None)
@@ -109,8 +109,12 @@ def _standing(settings: Settings, report: Report) -> dict[str, list[Leftover]]:
 
 def _line(state: BuildState, things: int) -> str:
     begun = state.record.begun_at[:16].replace("T", " ") if state.record else ""
-    stands = f"; {things} things stand" if things else ""
+    stands = f"; {_stand(things)}" if things else ""
     return f"{state.folder.id:40s} {state.word:8s} {begun:16s} {state.place}{stands}"
+
+
+def _stand(things: int) -> str:
+    return "1 thing stands" if things == 1 else f"{things} things stand"
 
 
 def _named(things: list[Leftover]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from imagebuild.build_folder import build_folders
+from imagebuild.build_state import read_state
 from imagebuild.claim import Claim, claims
 from imagebuild.cloud import Cloud
 from imagebuild.errors import ImagebuildError, NotFound, RecipeError
@@ -21,7 +22,6 @@ from imagebuild.images import Version, list_versions
 from imagebuild.interruption import ends_within
 from imagebuild.jobs.settings import Settings
 from imagebuild.recipe import find_recipe, load_recipe, recipe_names
-from imagebuild.record import fold
 
 FOREIGN_DAYS = 1.0
 """What another machine's build has left is told after that long: before, it may be at work."""
@@ -59,11 +59,12 @@ def _look(settings: Settings, recipes: Sequence[str], limits: Limits) -> Health:
         findings += told
         ages |= {} if age is None else {recipe: age}
     findings += examine_claims(claimed)
-    dead = dict(_dead(cloud, settings, claimed, now))
+    dead = list(_dead(cloud, settings, claimed, now))
     findings += [
-        Finding(Level.WARNING, f"{count} leftovers of {owner}; next: invoke sweep") for owner, count in dead.items()
+        Finding(Level.WARNING, f"{owner} is dead, {count} of its things stand; next: {todo}")
+        for owner, count, todo in dead
     ]
-    return Health(findings, ages, sum(dead.values()), limits)
+    return Health(findings, ages, sum(count for _, count, _ in dead), limits)
 
 
 def _lines(settings: Settings, asked: Sequence[str]) -> tuple[set[str], list[Finding]]:
@@ -88,14 +89,13 @@ def _is_in_use(recipe: str, versions: Sequence[Version]) -> bool:
     return any(one.recipe == recipe and one.state == "current" for one in versions)
 
 
-def _dead(cloud: Cloud, settings: Settings, claimed: Sequence[Claim], now: datetime) -> Iterator[tuple[str, int]]:
-    """Owners of things that nobody works on any more, with how many. What was kept on purpose is not told."""
+def _dead(cloud: Cloud, settings: Settings, claimed: Sequence[Claim], now: datetime) -> Iterator[tuple[str, int, str]]:
+    """Owners of things that nobody works on any more, how many, and what removes them. What was kept on purpose is not told."""
     known = {folder.id: folder for folder in build_folders(settings.builds)}
     working = {claim.owner for claim in claimed if not claim.is_expired()}
     for owner, (count, since) in count_things(cloud).items():
         if owner in known:
-            record = fold(known[owner].entries())
-            if not known[owner].is_alive() and (record is None or record.state != "kept"):
-                yield owner, count
+            if read_state(known[owner]).word not in ("running", "kept"):
+                yield owner, count, "invoke sweep"
         elif owner not in working and (days_since(since, now) or 0.0) > FOREIGN_DAYS:
-            yield owner, count
+            yield owner, count, "invoke sweep --foreign"

@@ -30,12 +30,12 @@ class Need:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found out about a recipe. `forced`: it is due by its age, and is built though nothing has changed."""
+    """What was found out about a recipe. `forced`: it is built though nothing has changed. `otherwise`: how it ends when it is not due."""
 
     due: bool
     reason: str
     forced: bool = False
-    wrong: bool = False
+    otherwise: str = "not due"
     need: Need = Need()
 
 
@@ -69,7 +69,9 @@ def judge(recipe: Recipe, cloud: Cloud, *, templates: Path, only_due: bool, with
         plan = make_plan(recipe, resolve(recipe, cloud), templates=templates)
         need = _need(plan, cloud, with_clones=with_clones)
     except RecipeError as error:
-        return Verdict(due=False, reason="; ".join([str(error), *error.details]), wrong=True)
+        full = bool(error.details) and all(line.startswith("quota: ") for line in error.details)
+        reason = "; ".join([str(error), *error.details])
+        return Verdict(due=False, reason=reason, otherwise="busy" if full else "wrong")
     if not only_due:
         return Verdict(due=True, reason="asked for", forced=True, need=need)
     same = find_same(plan, cloud)

@@ -171,7 +171,7 @@ class _Run:
         return judge(recipe, self._cloud, templates=templates, only_due=wish.due, with_clones=wish.promote)
 
     def _end_idle(self, one: _Candidate) -> None:
-        self.end(one.name, "wrong" if one.verdict.wrong else "not due", one.verdict.reason)
+        self.end(one.name, one.verdict.otherwise, one.verdict.reason)
 
     def _summary(self) -> Summary:
         ordered = sorted(self._ended.values(), key=lambda outcome: outcome.recipe)

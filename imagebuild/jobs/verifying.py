@@ -100,7 +100,7 @@ class _Verification:
         deadline = Deadline.after(self.recipe.header.verify.deadline_minutes * 60)
         wanted, ways = find_promises(self.version, self.recipe, self.settings), self._ways()
         where = f"{place.flavor.name} in {place.network.name}"
-        with self.report.step("boot-clones", f"boot {count} clones of {image.name}: {where}"):
+        with self.report.step("boot-clones", f"boot {_count(count, 'clone')} of {image.name}: {where}"):
             at, owner = deadline.clock.now(), self.folder.id
             servers = boot_clones(cloud, image, place, owner=owner, count=count, password=self.folder.password())
         with self.report.step("look", "look into each: address, identity, Remote Desktop, drivers, agent, traces"):

@@ -10,7 +10,7 @@ from imagebuild.build_folder import build_folders, new_build_folder
 from imagebuild.claim import hold
 from imagebuild.cloud import Cloud
 from imagebuild.errors import CloudRefused, RecipeError, VersionRefused
-from imagebuild.images import Version, find_version, list_versions
+from imagebuild.images import Version, find_version, list_versions, pick_waiting
 from imagebuild.images import reject as reject_version
 from imagebuild.interruption import signals_as_interrupt
 from imagebuild.jobs.settings import Settings
@@ -29,15 +29,18 @@ _CLAIM_SECONDS = 900.0
 
 
 def promote(name: str, settings: Settings, report: Report, *, unverified: bool = False) -> Version:
-    """Make a version the recipe's current one; gives it as it is then. Raises VersionRefused when it is not good enough."""
+    """Make a version the recipe's current one; gives it as it is then. Of a recipe, its newest candidate is meant.
+
+    Raises VersionRefused when it is not good enough.
+    """
     cloud = settings.open_cloud(report)
-    version = find_version(cloud, name)
+    version = pick_waiting(list_versions(cloud, name), name) or find_version(cloud, name)
     if version.state != "current":
         check_promotable(version, unverified=unverified, report=SilentReport())  # what is refused anyway needs no claim
     with _changing("promote", version.recipe, cloud, settings, report):
         began = time.monotonic()
         change = promote_version(cloud, version, unverified=unverified, report=report)
-    return _tell(change, began, cloud, report)
+    return _tell(change, began, report)
 
 
 def rollback(recipe: str, settings: Settings, report: Report, *, to: str = "", reason: str = "") -> Version:
@@ -50,8 +53,8 @@ def rollback(recipe: str, settings: Settings, report: Report, *, to: str = "", r
         find_version(cloud, recipe)  # says which names there are
     with _changing("rollback", recipe, cloud, settings, report):
         began = time.monotonic()
-        change = roll_back(cloud, recipe, to=target, reason=reason, report=report)
-    return _tell(change, began, cloud, report)
+        change = roll_back(cloud, recipe, to=target, reason=reason.strip(), report=report)
+    return _tell(change, began, report)
 
 
 def reject(name: str, settings: Settings, report: Report, *, reason: str, dangerous: bool = False) -> Version:
@@ -67,7 +70,7 @@ def reject(name: str, settings: Settings, report: Report, *, reason: str, danger
         report.say(f"{version.name} is rejected and hidden: {reason.strip()}", image=version.name, state="rejected")
         if dangerous and image.status != "deactivated":
             _deactivate(cloud, version, report)
-    return find_version(cloud, version.image.id)
+        return find_version(cloud, version.image.id)
 
 
 def prune(
@@ -102,15 +105,15 @@ def prune(
     return deleted
 
 
-def _tell(change: Change, began: float, cloud: Cloud, report: Report) -> Version:
+def _tell(change: Change, began: float, report: Report) -> Version:
     """What is current now, and the way back."""
     now, before, took = change.now, change.before, round(time.monotonic() - began, 1)
     facts = {"image": now.name, "id": now.image.id, "state": "current", "took_seconds": took}
     if before is None:
         report.say(f"{now.name} is current", **facts)
     else:
-        state = find_version(cloud, before.image.id).state
-        report.say(f"{now.name} is current, {before.name} is {state} (in {took} s)", before=before.name, **facts)
+        words = f"{now.name} is current, {before.name} is {before.state} (in {took} s)"
+        report.say(words, before=before.name, before_state=before.state, **facts)
         report.say(f"new desktops get it by its name or id; to go back: invoke rollback {now.recipe}")
     return now
 

@@ -1,13 +1,12 @@
 """The versions of images as a person looks at them: the list, one version, the difference between two. Only reads."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from imagebuild.image_differences import find_differences
 from imagebuild.image_listing import table
 from imagebuild.image_page import describe_version
 from imagebuild.image_record import unpack
-from imagebuild.images import Version, find_version, list_versions, pick_current
+from imagebuild.images import Version, find_version, list_versions, pick_waiting
 from imagebuild.jobs.settings import Settings
 from imagebuild.properties import GENERALIZED, RECORD, VERIFICATION, VERIFIED
 from imagebuild.report import Report
@@ -35,13 +34,11 @@ def images(recipe: str | None, settings: Settings, report: Report) -> None:
 
 def _next_steps(versions: Sequence[Version]) -> Iterator[str]:
     """What each recipe's newest candidate waits for; one that was overtaken, or can never be current, waits for nothing."""
-    for recipe, line in groupby(versions, key=lambda one: one.recipe):
-        done = [one for one in line if one.state in ("candidate", "current")]
-        head = pick_current(done, recipe)
-        newest = done[-1] if done else None
-        if newest and newest != head and newest.image.properties.get(GENERALIZED) == "yes":
-            verb = "promote" if newest.image.properties.get(VERIFIED) == "passed" else "verify"
-            yield f"next: invoke {verb} {newest.name}"
+    for recipe in sorted({one.recipe for one in versions}):
+        waiting = pick_waiting(versions, recipe)
+        if waiting and waiting.image.properties.get(GENERALIZED) == "yes":
+            verb = "promote" if waiting.image.properties.get(VERIFIED) == "passed" else "verify"
+            yield f"next: invoke {verb} {waiting.name}"
 
 
 def show(name: str, settings: Settings, report: Report) -> None:

@@ -133,11 +133,11 @@ def _is_sealed(facts: Mapping[str, Any]) -> str:
 
 
 def _pack_record(context: Context) -> str:
-    """What was built, how long each step took (seconds), and what is in it. What does not fit is said."""
+    """What was built, the steps with their seconds, and what is in it. What does not fit is said."""
     build, facts = context.build, context.facts
     told = fold(context.journal.entries())
     record: dict[str, Any] = {"recipe": build.recipe, "build": build.id, "digest": build.digest}
-    record |= {"seconds": told.seconds if told else {}}
+    record["steps"] = [list(step) for step in told.seconds.items()] if told else []
     if "inventory" in facts:
         inventory = context.folder / facts["inventory"]["file"]
         if inventory.exists():

@@ -3,7 +3,7 @@
 `python -m tests.benchmarks.empty_build --rounds 3` needs root (the lab) and Debian's packer. Both boot the same image with a config
 drive, stop the server, take the image and clean up; ours takes a claim, registers a version and writes a record besides. The wall time
 of the whole command counts. A guest that has only begun to boot hears no ACPI, so an orderly stop takes all of Nova's
-shutdown_timeout whoever asks for it: by default the source says os_shutdown_timeout=0 and Nova pulls the plug at once, `--orderly` keeps it.
+shutdown_timeout whoever asks: by default the source says os_shutdown_timeout=0 and Nova pulls the plug at once; `--orderly` leaves that.
 """
 
 import argparse

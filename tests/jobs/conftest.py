@@ -1,7 +1,6 @@
 """A machine with the project on it and a cloud on fakes: whole jobs run on it as a person runs them."""
 
 import io
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,24 +73,38 @@ class Site:
         self.passwords.append(password)
         if address not in self.guests:
             guest = self.guests[address] = FakeGuest(self.clock)
-            for script in (*ANSWERS, "Start-Generalize"):
+            for script in (*ANSWERS, "Start-Generalize", "Stop-Builder"):
                 guest.plays(script, partial(self._play, script, address))
         return self.guests[address]
 
     def _play(self, script: str, address: str, parameters: dict[str, Any], say: Any) -> dict[str, Any]:
         if script in self.plays:
             return dict(self.plays[script](parameters, say))
-        return self.generalize(self.guests[address], address) if script == "Start-Generalize" else dict(ANSWERS[script])
+        if script == "Stop-Builder":
+            return self.go_off(address, *(f"{parameters['name']} {word}" for word in ("releasing", "shutdown")))
+        return self.generalize(address) if script == "Start-Generalize" else dict(ANSWERS[script])
 
-    def generalize(self, guest: FakeGuest, address: str) -> dict[str, Any]:
+    def generalize(self, address: str) -> dict[str, Any]:
         """The last act, as it should be."""
+        return self.go_off(address, "checking", "answer_file", "sysprep", "clearing", "releasing", "shutdown")
+
+    def go_off(self, address: str, *phases: str) -> dict[str, Any]:
+        """Windows tells these phases on its console and switches itself off."""
         servers = [server for owned in self.cloud.owned().values() for server in owned.servers]
         (server,) = [server.id for server in servers if address in server.addresses]
-        for phase in ("checking", "answer_file", "sysprep", "clearing", "releasing", "shutdown"):
+        for phase in phases:
             self.cloud.say(server, f"imagebuild: {phase}")
-        guest.up = False
+        self.guests[address].up = False
         self.cloud.power_off(server)
         return {}
+
+    def boot(self, server_id: str) -> None:
+        """A server is up, for the first time or again."""
+        self.cloud.say(server_id, f"imagebuild: winrm certificate sha256={CERTIFICATE}")
+        server = self.cloud.server(server_id)
+        for address in server.addresses if server else ():
+            if address in self.guests:
+                self.guests[address].up = True
 
     def build(self, recipe: str = RECIPE, *, on_error: str = "undo", pause_before: str = "", **more: Any) -> Built:
         """invoke build win7-vdi."""
@@ -185,12 +198,12 @@ def make_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     cloud.add_image("vdi-media", image=ISO)
     cloud.add_flavor("2cpu_2GB_40GB")
     cloud.add_network("vdi-network", "172.16.100.0/24")
-    cloud.boots = lambda server: cloud.say(server, f"imagebuild: winrm certificate sha256={CERTIFICATE}")
     (folder / "recipes").mkdir(parents=True)
     (folder / "unattend").symlink_to(PROJECT / "unattend")
     for recipe in (PROJECT / "recipes").glob("*.yaml"):
         (folder / "recipes" / recipe.name).write_bytes(recipe.read_bytes())  # a link would let a test write into ours
     made = Site(Settings(folder), clock, cloud)
+    cloud.boots = made.boot
     monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: cloud)
     monkeypatch.setattr(Settings, "open_cloud_as_it_is", lambda settings: cloud)
     monkeypatch.setattr(Settings, "terminal", lambda settings: made.person)

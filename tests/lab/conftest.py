@@ -21,6 +21,7 @@ from imagebuild.guest import Guest, read_certificate
 from imagebuild.lab import lifecycle
 from imagebuild.lab.layout import GATEWAY
 from imagebuild.lab.service_plan import BROKER_PORT
+from imagebuild.properties import CHECKPOINT, RECIPE
 from imagebuild.report import ConsoleReport, SilentReport
 from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Deadline, wait_for
@@ -198,12 +199,14 @@ def project(tmp_path_factory: pytest.TempPathFactory, lab: lifecycle.LabCloud) -
 
 @pytest.fixture(scope="session")
 def built(project: Project, cloud: OpenStackCloud) -> Iterator[str]:
-    """The image of a whole build of the recipe that we ship; removed again at the end."""
-    code, output = project.run("build", "win7-vdi")
+    """The image of a whole build of the recipe that we ship, from its source on; removed again at the end."""
+    code, output = project.run("build", "win7-vdi", "--fresh")
     assert code == 0, output
     last = output.strip().splitlines()[-1]
     found = re.match(r"built (win7-vdi-v\d+) \(([0-9a-f-]{36})\) in \d+:\d\d", last)
     assert found, f"the last line names the image: {last!r}"
     yield found[2]
-    cloud.update_image(found[2], protected=False)
-    cloud.delete("image", found[2], deadline=Deadline.after(60))
+    checkpoints = [one.id for one in cloud.images(properties={RECIPE: "win7-vdi"}) if CHECKPOINT in one.properties]
+    for image in (found[2], *checkpoints):
+        cloud.update_image(image, protected=False)
+        cloud.delete("image", image, deadline=Deadline.after(60))

@@ -12,7 +12,7 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[2]
 INVOKE = [str(Path(sys.executable).parent / "invoke")]
 BUILD_SECONDS = 900
-QUICK = ("updates", "broker-agent", "remote-desktop", "desktop", "inventory")
+QUICK = ("updates", "checkpoint", "broker-agent", "remote-desktop", "desktop", "inventory")
 """The steps that a build can do without when it is to be quick."""
 
 

@@ -98,7 +98,9 @@ def test_leftovers_count_when_their_build_is_dead(look: Look, cloud: FakeCloud, 
         journal.write("kept")
     with Journal(alive.journal):
         health = look()
-    assert [text for text in texts(health) if "leftovers" in text] == [f"1 leftovers of {dead.id}; next: invoke sweep"]
+    assert [text for text in texts(health) if " dead, " in text] == [
+        f"{dead.id} is dead, 1 of its things stand; next: invoke sweep"
+    ]
     assert health.leftovers == 1
 
 
@@ -116,7 +118,9 @@ def test_another_machines_leftovers_count_after_a_day_without_a_living_claim(loo
     claim = {"imagebuild_owner": "theirs-at-work", "imagebuild_recipe": "x"}
     claim["imagebuild_expires_at"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     cloud.reserve_image("00000000-0000-0000-0000-000000000001", "c", properties={**claim, "imagebuild_role": "claim"})
-    assert [text for text in texts(look()) if "leftovers" in text] == ["1 leftovers of theirs-old; next: invoke sweep"]
+    assert [text for text in texts(look()) if " dead, " in text] == [
+        "theirs-old is dead, 1 of its things stand; next: invoke sweep --foreign"
+    ]
 
 
 @pytest.mark.parametrize(

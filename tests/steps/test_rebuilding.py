@@ -289,6 +289,14 @@ def test_what_will_never_fit_is_said_at_once(shop: Workshop) -> None:
     assert "quota" in reason(summary, "a")
 
 
+def test_a_quota_that_others_have_used_up_is_no_mistake_in_the_recipe(shop: Workshop) -> None:
+    shop.recipe("a")
+    shop.cloud.limits = Limits(instances=0)
+    summary = shop.run()
+    assert (results(summary), summary.exit_code) == ({"a": "busy"}, 3)
+    assert "quota: 1 instances needed, 0 left" in reason(summary, "a")
+
+
 def test_one_line_of_versions_is_built_one_after_another_and_its_changes_last(shop: Workshop) -> None:
     shop.recipe("w")
     shop.make_version("w")

@@ -141,12 +141,13 @@ def test_the_record_says_how_it_was_built_and_what_is_in_it(snapped: World) -> N
     journal = snapped.context.journal
     journal.write("build_begun", recipe="small", cloud="fake")
     journal.write("step_done", step="snapshot", seconds=4.5)
+    journal.write("step_done", step="remember", seconds=0.5)
     Register().run(snapped.context)
     assert record_of(snapped) == {
         "recipe": "small",
         "build": snapped.context.build.id,
         "digest": snapped.context.build.digest,
-        "seconds": {"snapshot": 4.5},
+        "steps": [["snapshot", 4.5], ["remember", 0.5]],
         "updates": {"KB1": "installed"},
         "left_out": [],
     }

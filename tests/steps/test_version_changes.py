@@ -80,6 +80,12 @@ def test_afterwards_nothing_is_held_and_nothing_kept(cloud: FakeCloud, settings:
     assert list(settings.builds.iterdir()) == []
 
 
+def test_promote_of_a_recipe_means_its_newest_candidate(cloud: FakeCloud, settings: Settings, told: Told) -> None:
+    assert version_changes.promote("small", settings, told).name == "small-v3"
+    assert version_changes.promote("small", settings, told).name == "small-v3"
+    assert said(told).endswith("small-v3 is current")
+
+
 def test_promoted_twice_it_is_said_plainly(cloud: FakeCloud, settings: Settings, told: Told) -> None:
     version_changes.promote("small-v2", settings, told)
     assert said(told) == "small-v2 is current"

@@ -19,9 +19,9 @@ from tests.unit.versions import a_cloud, add_claim, add_version
 def cloud(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
     """Two recipes: one with a current version and one that waits, one with an overtaken candidate."""
     made = a_cloud()
-    record = {RECORD: pack({"updates": {"KB1": "installed"}, "seconds": {}})}
+    record = {RECORD: pack({"updates": {"KB1": "installed"}, "steps": []})}
     add_version(made, 1, "current", **{PROMOTED_AT: "2026-01-05"}, **record)
-    add_version(made, 2, "candidate", **{VERIFIED: ""}, **{RECORD: pack({"updates": {}, "seconds": {}})})
+    add_version(made, 2, "candidate", **{VERIFIED: ""}, **{RECORD: pack({"updates": {}, "steps": []})})
     add_version(made, 1, "candidate", recipe="other")
     add_version(made, 2, "current", recipe="other")
     monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: made)

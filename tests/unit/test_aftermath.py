@@ -8,7 +8,8 @@ import pytest
 from imagebuild.aftermath import conclude, undo
 from imagebuild.build_folder import BuildFolder
 from imagebuild.cleaning import leftovers
-from imagebuild.errors import Busy, CloudRefused, CloudUnreachable, StepFailed
+from imagebuild.errors import Busy, CloudRefused, CloudUnreachable, ImagebuildError, StepFailed
+from imagebuild.journal import Journal
 from imagebuild.record import fold
 from imagebuild.report import SilentReport
 from imagebuild.runner import Failure
@@ -31,7 +32,8 @@ def context(tmp_path: Path, cloud: FakeCloud) -> Iterator[Context]:
     made = make_context(tmp_path / "small-20260101-000000-abcd", cloud)
     made.journal.write("build_begun", recipe="small", cloud="fake")
     made.facts |= {
-        "source_image_id": cloud.add_image("base").id,
+        "boot_image_id": cloud.add_image("base").id,
+        "root_bus": "ide",
         "flavor_id": cloud.add_flavor("f").id,
         "network_id": cloud.add_network("n", "10.0.0.0/24").id,
         "allow_from": "10.0.0.1/32",
@@ -53,7 +55,7 @@ def folder(context: Context) -> BuildFolder:
 def fail(context: Context, folder: BuildFolder, *, keep: bool) -> list[str]:
     """What a person is told."""
     failure = Failure("updates", StepFailed("it broke"))
-    conclude(failure, context, folder, keep=keep)
+    conclude(failure, context, folder, keep=keep, again="invoke build small-file")
     return list(failure.error.after)
 
 
@@ -68,8 +70,9 @@ def test_undo_deletes_everything_and_says_what_comes_next(
 ) -> None:
     assert fail(context, folder, keep=False) == [
         f"failed in step updates of {context.build.id}; logs: {folder.path}",
+        "saved: console.log",
         "nothing of it stands any more (3 things deleted)",
-        "next: mend it, then invoke build small",
+        "next: mend it, then invoke build small-file",
     ]
     assert leftovers(cloud) == []
     assert state(folder) == "undone"
@@ -79,7 +82,7 @@ def test_undo_deletes_everything_and_says_what_comes_next(
 
 def test_an_image_that_was_registered_before_is_not_told_away(context: Context, folder: BuildFolder) -> None:
     context.facts["image_name"] = "small-v1"
-    assert fail(context, folder, keep=False)[1:] == [
+    assert fail(context, folder, keep=False)[2:] == [
         "small-v1 was registered before that and stands; nothing else does",
         "next: invoke images",
     ]
@@ -90,10 +93,11 @@ def test_keep_names_what_stands_and_how_to_get_in(context: Context, folder: Buil
     told = fail(context, folder, keep=True)
     standing = leftovers(cloud, context.build.id)
     assert len(standing) == 3
-    assert told[1:] == [
+    assert told[2:] == [
         *(f"stands: {thing}" for thing in standing),
         f"log on at 10.0.0.9 as Administrator; the password is in {folder.path / 'password'}",
-        "next: look at it, then invoke sweep --kept",
+        f"next: look at it, then invoke builds.resume {folder.id}",
+        f"  or: invoke builds.undo {folder.id}",
     ]
     assert state(folder) == "kept"
     assert (folder.path / "password").exists()
@@ -107,10 +111,10 @@ def test_keep_before_there_was_an_address(context: Context, folder: BuildFolder)
 def test_what_cannot_be_deleted_is_named(context: Context, folder: BuildFolder, cloud: FakeCloud) -> None:
     cloud.faults.fail("delete", CloudRefused("409 busy"))
     told = fail(context, folder, keep=False)
-    assert told[1] == "cleaning up was cut short: not everything could be deleted"
-    assert told[2].startswith(f"stands: server {context.build.id} (")
-    assert told[2].endswith("409 busy")
-    assert told[-1] == "next: invoke sweep"
+    assert told[2] == "cleaning up was cut short: not everything could be deleted"
+    assert told[3].startswith(f"stands: server {context.build.id} (")
+    assert told[3].endswith("409 busy")
+    assert told[-1] == f"next: invoke builds.undo {folder.id}"
     assert state(folder) == "running"  # not undone: a sweep must look again
 
 
@@ -118,8 +122,17 @@ def test_a_cloud_that_is_gone_is_told_and_kept_stays_kept(
     context: Context, folder: BuildFolder, cloud: FakeCloud
 ) -> None:
     cloud.faults.fail("owned", CloudUnreachable("503"))
-    assert fail(context, folder, keep=True)[1:] == ["cleaning up was cut short: 503", "next: invoke sweep --kept"]
+    assert fail(context, folder, keep=True)[2:] == [
+        "cleaning up was cut short: 503",
+        f"stands: server {context.facts['server_id']} (as far as is known)",
+        *ways_on(folder),
+    ]
     assert state(folder) == "kept"
+
+
+def ways_on(folder: BuildFolder) -> list[str]:
+    """What is told while nothing was deleted yet."""
+    return [f"next: invoke builds.resume {folder.id}, to go on with it", f"  or: invoke builds.undo {folder.id}"]
 
 
 def test_a_console_log_that_cannot_be_had_does_not_stop_the_clean_up(
@@ -146,9 +159,28 @@ def test_ctrl_c_while_cleaning_up_ends_it_with_the_next_command(
 
     with monkeypatch.context() as patched:
         patched.setattr(cloud, call, interrupt)
-        assert fail(context, folder, keep=False)[1:] == ["cleaning up was cut short: interrupted", "next: invoke sweep"]
+        told = fail(context, folder, keep=False)
+    assert "cleaning up was cut short: interrupted" in told
+    assert told[-1] == (f"next: invoke builds.undo {folder.id}" if call == "delete" else ways_on(folder)[-1])
     assert state(folder) == "running"
     assert len(leftovers(cloud, context.build.id)) == 3
+
+
+def test_a_full_disk_keeps_nothing_from_being_deleted(
+    context: Context, folder: BuildFolder, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise ImagebuildError("the journal cannot be written: No space left on device")
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "write", full)
+    monkeypatch.setattr(BuildFolder, "save", no_space)
+    told = fail(context, folder, keep=False)
+    assert "nothing of it stands any more (3 things deleted)" in told
+    assert not any(line.startswith("saved:") for line in told)
+    assert leftovers(cloud) == []
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.fakes.cloud import FakeCloud
 from tests.unit.versions import a_cloud, add_claim, add_version
 
 RECORD_OF_TWO = {
-    "seconds": {"boot-builder": 12.4, "updates": 3600.0},
+    "steps": [["updates", 3600.0], ["boot-builder", 12.4]],
     "updates": {f"KB{number}": "installed" for number in range(4_000_000, 4_000_040)},
     "programs": {"Agent": "7.4", "Plain": ""},
     "features": {},
@@ -80,7 +80,7 @@ def test_the_page_tells_its_life_its_origin_and_its_neighbours(cloud: FakeCloud)
         "became current after small-v1",
         "from win7-sp1-x64",
         "min_ram = 0 MiB",
-        "boot-builder 12 s; updates 3600 s",
+        "updates 3600 s; boot-builder 12 s",
         "Agent 7.4; Plain",
         "used by      server a (1)",
         "             volume b (2)",
@@ -106,6 +106,26 @@ def test_long_lists_are_counted_and_broken_into_lines_that_are_whole(cloud: Fake
     assert "\n".join(lines).count("KB40000") == 40
 
 
+def test_a_line_is_never_broken_inside_a_name(cloud: FakeCloud) -> None:
+    names = {f"Program number {number}": "1.0 beta" for number in range(40)}
+    add_version(cloud, 5, **{RECORD: pack({"programs": names, "steps": []})})
+    lines = page(cloud, "small-v5")
+    whole = [item for line in lines for item in line[13:].rstrip(";").split("; ") if "Program number" in item]
+    assert whole == sorted(f"{name} {value}" for name, value in names.items())
+
+
+def test_without_an_inventory_the_sections_are_not_listed_one_by_one(cloud: FakeCloud) -> None:
+    add_version(cloud, 5, **{RECORD: pack({"steps": []})})
+    lines = page(cloud, "small-v5")
+    assert "contents     not in the record: the recipe took no inventory" in lines
+    assert not [line for line in lines if line.startswith("updates")]
+
+
+def test_an_image_that_was_renamed_is_said(cloud: FakeCloud) -> None:
+    cloud.update_image(find_version(cloud, "small-v2").image.id, name="golden")
+    assert "NOT found by its name: somebody has called the image 'golden'" in "\n".join(page(cloud, "small-v2"))
+
+
 def test_what_is_not_known_is_not_called_empty(cloud: FakeCloud) -> None:
     lines = page(cloud, "small-v2")
     assert "features     none" in lines
@@ -115,11 +135,11 @@ def test_what_is_not_known_is_not_called_empty(cloud: FakeCloud) -> None:
 
 
 def test_what_must_not_be_overlooked_stands_in_capitals(cloud: FakeCloud) -> None:
-    odd = {"imagebuild_generalized": "no", STANDIN: "a stand-in", REASON: "blue screens"}
+    odd = {"imagebuild_generalized": "no", STANDIN: "yes", REASON: "blue screens"}
     image = add_version(cloud, 5, "rejected", **odd)
     cloud.update_image(image.id, protected=False)
     text = "\n".join(page(cloud, "small-v5"))
-    for words in ("NOT protected", "NOT generalised", "NOT Windows: a stand-in", "because: blue screens"):
+    for words in ("NOT protected", "NOT generalised", "NOT Windows, but", "because: blue screens"):
         assert words in text
 
 

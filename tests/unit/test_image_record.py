@@ -13,7 +13,7 @@ def noise(length: int) -> str:
 
 
 def test_it_comes_back_as_it_was() -> None:
-    record = {"recipe": "win7-vdi", "seconds": {"boot-builder": 12.5}, "updates": {"KB1": "설치"}, "none": None}
+    record = {"recipe": "win7-vdi", "steps": [["boot-builder", 12.5]], "updates": {"KB1": "설치"}, "none": None}
     assert unpack(pack(record)) == record
 
 

@@ -10,6 +10,7 @@ from imagebuild.images import (
     list_versions,
     look_again,
     next_version,
+    pick_waiting,
     reject,
     version_of,
 )
@@ -91,6 +92,17 @@ def test_without_a_promoted_one_none_is_current() -> None:
     assert current(cloud, "small") is None
 
 
+def test_the_newest_candidate_waits_unless_it_was_overtaken(cloud: FakeCloud) -> None:
+    waiting = lambda: (one := pick_waiting(list_versions(cloud), "small")) and one.name  # noqa: E731
+    assert waiting() == "small-v3"
+    add_version(cloud, 5)
+    assert waiting() == "small-v5"
+    add_version(cloud, 6, "current", **{PROMOTED_AT: "2026-02-01"})
+    assert waiting() is None
+    add_version(cloud, 7, "rejected")
+    assert waiting() is None
+
+
 # ------------------------------------------------------------------------------------------------ the one that is meant
 
 
@@ -121,6 +133,9 @@ def test_a_recipe_without_a_current_version_names_what_there_is(cloud: FakeCloud
 def test_a_version_that_is_being_built_is_not_there_yet(cloud: FakeCloud) -> None:
     with pytest.raises(NotFound, match="small-v4 is still being built by kim@host"):
         find_version(cloud, "small-v4")
+    add_claim(cloud, 1, recipe="fresh")
+    with pytest.raises(NotFound, match="fresh-v1 is still being built"):
+        find_version(cloud, "fresh")
 
 
 def test_of_two_that_share_a_number_one_is_named_by_its_id(cloud: FakeCloud) -> None:

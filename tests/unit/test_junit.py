@@ -4,9 +4,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
-from invoke import Exit
 
-from imagebuild.errors import UNCHANGED, ImagebuildError, Interrupted, RecipeError, StepFailed
+from imagebuild.errors import ImagebuildError, Interrupted, RecipeError, StepFailed
 from imagebuild.junit import Case, junit_written, write_junit
 from imagebuild.report import Report, SilentReport
 from imagebuild.secrets import Secret
@@ -100,13 +99,6 @@ def test_a_failure_outside_of_every_step_is_a_case_of_its_own(file: Path) -> Non
     failure = cases(file)["build small"].find("failure")
     assert failure is not None
     assert (failure.text or "").splitlines()[1:] == ["small.yaml:1: x", "small.yaml:2: y"]
-
-
-def test_an_exit_code_alone_is_no_failure(file: Path) -> None:
-    with pytest.raises(Exit), junit_written(SilentReport(), file, suite="build small") as report:
-        build(report)
-        raise Exit(code=UNCHANGED)
-    assert list(cases(file)) == ["resolve", "boot-builder"]
 
 
 def test_a_step_that_was_tried_again_and_went_well_is_well(file: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imagebuild.errors import RecipeError
+from imagebuild.errors import LabError, RecipeError
 from imagebuild.jobs import settings as settings_module
 from imagebuild.jobs.settings import Settings
 from imagebuild.lab import lifecycle
@@ -89,3 +89,25 @@ def test_the_lab_may_be_named_also_as_its_administrator(opened: Opened) -> None:
     choose(ADMIN_CLOUD)
     assert opened.names == [(CLOUD, [LAB_FILE]), (ADMIN_CLOUD, [LAB_FILE])]
     assert opened.labs == 2
+
+
+def look(name: str | None = None) -> None:
+    Settings(Path(), cloud=name).open_cloud_as_it_is()
+
+
+def test_who_only_looks_gets_the_same_cloud_and_starts_no_lab(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Place:
+        clouds_yaml = tmp_path / "clouds.yaml"
+
+    monkeypatch.setattr(settings_module, "find_layout", lambda: Place)
+    with pytest.raises(LabError, match="there is no lab"):
+        look()
+    Place.clouds_yaml.touch()
+    look()
+    opened.configured = ("a", CLOUD)
+    look()
+    look("mine")
+    assert opened.names == [(CLOUD, [Place.clouds_yaml]), ("a", None), ("mine", None)]
+    assert opened.labs == 0

@@ -5,7 +5,7 @@ from keystoneauth1 import exceptions as keystone
 from openstack import exceptions as sdk
 
 from imagebuild.adapters.openstack_api import TIMEOUTS, find_or_create, translate
-from imagebuild.adapters.openstack_errors import AnswerLost, ServiceMissing
+from imagebuild.adapters.openstack_errors import AnswerLost, ServiceFailed, ServiceMissing
 from imagebuild.errors import CloudError, CloudRefused
 from tests.fakes.clock import FakeClock
 from tests.unit.openstack_wire import Response, Wire
@@ -39,6 +39,24 @@ def test_patience_ends_with_the_last_error() -> None:
         wire.service(patience=60).get("/a", doing="look")
     assert 59 < wire.clock.slept < 70
     assert len(wire.sent) < 20
+
+
+def test_a_service_that_fails_is_asked_a_few_times() -> None:
+    wire = Wire(Response(500, "database gone"), Response(500), Response(500), Response(200))
+    assert wire.service().get("/a", doing="look").status == 200
+    wire = Wire(*[Response(500, "a bug")] * 1000)
+    with pytest.raises(ServiceFailed, match="could not look: 500 a bug"):
+        wire.service().get("/a", doing="look")
+    assert len(wire.sent) == 4 and wire.clock.slept < 5
+
+
+def test_an_answer_without_its_end_is_no_answer() -> None:
+    json_type = {"Content-Type": "application/json"}
+    wire = Wire(Response(200, '{"servers": [{"id"', json_type), Response(200, {"servers": []}, json_type))
+    assert wire.service().get("/servers", doing="list").json() == {"servers": []}
+    wire = Wire(Response(202, '{"server": {"id"', json_type))
+    with pytest.raises(AnswerLost, match="could not make: the answer was cut"):
+        wire.service().call("POST", "/servers", doing="make")
 
 
 def test_what_may_not_be_repeated_is_asked_once() -> None:
@@ -141,6 +159,7 @@ def test_a_create_that_is_refused_is_not_made_again() -> None:
         (keystone.SSLError("self-signed"), CloudRefused),
         (keystone.ConnectTimeout("slow"), AnswerLost),
         (keystone.DiscoveryFailure("half up"), AnswerLost),
+        (keystone.InvalidResponse(None), AnswerLost),
         (keystone.Unauthorized("no"), CloudRefused),
         (keystone.ServiceUnavailable("keystone is away"), AnswerLost),
         (keystone.MissingRequiredOptions([]), CloudError),

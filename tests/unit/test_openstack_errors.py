@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from imagebuild.adapters.openstack_errors import Answer, AnswerLost, make_error, read_retry_after, read_words
+from imagebuild.adapters.openstack_errors import (
+    Answer,
+    AnswerLost,
+    ServiceFailed,
+    make_error,
+    read_retry_after,
+    read_words,
+)
 from imagebuild.errors import CloudError, CloudRefused, CloudUnreachable, NotFound
 from imagebuild.secrets import Secret
 
@@ -28,7 +35,8 @@ CINDER_QUOTA = (
         (404, '{"itemNotFound": {"message": "Instance x could not be found."}}', NotFound, "exist"),
         (409, '{"conflictingRequest": {"message": "Cannot stop while it is in vm_state building"}}', CloudRefused, "in use"),
         (429, "", AnswerLost, "overloaded"),
-        (500, '{"computeFault": {"message": "Unexpected API Error."}}', CloudUnreachable, "operator"),
+        (500, '{"computeFault": {"message": "Unexpected API Error."}}', ServiceFailed, "operator"),
+        (501, "", CloudUnreachable, "operator"),
         (502, "<html>Bad Gateway</html>", AnswerLost, "overloaded"),
         (503, "", AnswerLost, "overloaded"),
         (504, "", AnswerLost, "overloaded"),
@@ -39,10 +47,6 @@ def test_status_decides_the_kind_of_error(status: int, text: str, kind: type[Clo
     assert type(error) is kind
     assert hint in error.hint
     assert str(error).startswith(f"could not create the server 'b': {status}")
-
-
-def test_a_500_is_not_taken_for_a_busy_service() -> None:
-    assert not isinstance(make_error("x", Answer(500)), AnswerLost)
 
 
 def test_only_a_429_was_surely_not_done() -> None:

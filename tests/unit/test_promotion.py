@@ -64,13 +64,21 @@ def climb(cloud: FakeCloud, *numbers: int) -> None:
 
 def test_the_new_one_is_current_and_listed_the_old_one_superseded_and_hidden(cloud: FakeCloud) -> None:
     old, change = image(cloud, 1), promote(cloud, named(cloud, 2), report=QUIET)
-    assert (change.now, change.before and change.before.image) == (named(cloud, 2), old)
+    assert (change.now, change.before) == (named(cloud, 2), named(cloud, 1))
+    promoted_at = old.properties[PROMOTED_AT]
     new, old = image(cloud, 2), image(cloud, 1)
     assert (new.hidden, new.protected, old.hidden, old.protected) == (False, True, True, True)
     assert words(cloud) == {"small-v1": "superseded", "small-v2": "current"}
     assert new.properties[PREVIOUS] == old.id
-    assert new.properties[PROMOTED_AT] > old.properties[PROMOTED_AT]
+    assert new.properties[PROMOTED_AT] > promoted_at
     assert SUPERSEDED_AT in old.properties
+
+
+def test_who_shared_the_old_one_is_told_that_the_new_one_is_not(cloud: FakeCloud) -> None:
+    told = Told()
+    cloud.update_image(image(cloud, 1).id, visibility="shared")
+    promote(cloud, named(cloud, 2), report=told)
+    assert "small-v2 is private, small-v1 was shared" in told.warnings[0]
 
 
 def test_at_no_moment_there_is_no_current_one(cloud: FakeCloud) -> None:
@@ -191,7 +199,7 @@ def test_an_image_that_lost_its_mark_is_not_touched(cloud: FakeCloud) -> None:
 def test_back_to_the_one_before(cloud: FakeCloud) -> None:
     climb(cloud, 2)
     change = roll_back(cloud, "small", report=QUIET)
-    assert (change.now.name, change.before and change.before.name) == ("small-v1", "small-v2")
+    assert (change.now, change.before) == (named(cloud, 1), named(cloud, 2))
     assert words(cloud) == {"small-v1": "current", "small-v2": "superseded"}
     assert (image(cloud, 1).hidden, image(cloud, 2).hidden) == (False, True)
 

@@ -9,9 +9,11 @@ from invoke import Program
 
 import tasks
 from imagebuild.adapters import openstack_cloud
-from imagebuild.errors import Busy, CloudRefused, ImagebuildError, RecipeError
-from imagebuild.jobs import building, builds, versions
+from imagebuild.attendant import Wishes
+from imagebuild.errors import UNCHANGED, Busy, CloudRefused, ImagebuildError, RecipeError
+from imagebuild.jobs import building, sweeping, versions
 from imagebuild.jobs.settings import Settings
+from imagebuild.jobs.walking import Built
 from imagebuild.lab import lifecycle
 from imagebuild.report import Report
 from imagebuild.secrets import Secret
@@ -50,6 +52,7 @@ def test_the_list_names_every_task_with_a_sentence(invoke: Any) -> None:
     assert (code, err) == (0, "")
     words = {line.split()[0] for line in out.splitlines() if line.startswith("  ") and not line.startswith("   ")}
     assert words >= {"build", "plan", "images.list", "sweep", "test", "lab.up", "lab.down", "lab.status", "lab.reset"}
+    assert words >= {"builds.list", "builds.show", "builds.resume", "builds.undo", "builds.unclaim"}
 
 
 @pytest.mark.parametrize("task", ["build", "plan"])
@@ -76,14 +79,40 @@ def test_every_problem_of_a_wrong_recipe_is_told_with_its_line(invoke: Any, task
 def test_a_wish_for_failures_that_nobody_knows(invoke: Any) -> None:
     code, _, err = invoke("build", "win7-vdi", "--on-error", "explode")
     assert code == 2
-    assert "known are keep and undo" in err
+    assert "known are undo, keep, ask" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["build", "win7-vdi", "--on-error", "ask"], "ask"),
+        (["build", "win7-vdi", "--pause-before", "updates"], "pause-before"),
+    ],
+)
+def test_who_wants_to_be_asked_must_be_at_a_terminal(invoke: Any, words: list[str], option: str) -> None:
+    code, _, err = invoke(*words)
+    assert code == 2
+    assert f"{option} needs somebody at a terminal" in err
+
+
+def test_a_pause_before_a_step_that_there_is_not(invoke: Any) -> None:
+    code, _, err = invoke("build", "win7-vdi", "--pause-before", "update")
+    assert code == 2
+    assert "did you mean updates?" in err
 
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["build", "r"], ("r", None, "undo")),
-        (["build", "r", "--cloud", "mine", "--on-error", "keep"], ("r", "mine", "keep")),
+        (["r"], ("r", None, Wishes(), {"if_changed": False, "fresh": False})),
+        (
+            ["r", "--cloud", "mine", "--on-error", "keep"],
+            ("r", "mine", Wishes("keep"), {"if_changed": False, "fresh": False}),
+        ),
+        (
+            ["r", "--pause-before", "x", "--fresh"],
+            ("r", None, Wishes(pause_before="x"), {"if_changed": False, "fresh": True}),
+        ),
     ],
 )
 def test_what_is_typed_arrives(
@@ -91,15 +120,27 @@ def test_what_is_typed_arrives(
 ) -> None:
     given: list[tuple[object, ...]] = []
 
-    def build(name: str, settings: Settings, report: Report) -> str:
+    def build(name: str, settings: Settings, report: Report, *, wishes: Wishes, **switches: bool) -> Built:
         assert settings.recipes.name == "recipes"
         assert settings.recipes.is_dir()
-        given.append((name, settings.cloud, settings.on_error))
-        return name
+        given.append((name, settings.cloud, wishes, switches))
+        return Built("r-v1", "id", changed=True)
 
     monkeypatch.setattr(building, "build", build)
-    assert invoke(*words)[0] == 0
+    assert invoke("build", *words)[0] == 0
     assert given == [wanted]
+
+
+def test_unchanged_is_an_exit_code_and_no_error(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "build", lambda *_, **__: Built("r-v1", "id", changed=False))
+    assert invoke("build", "r", "--if-changed") == (UNCHANGED, "", "")
+
+
+def test_a_build_that_nobody_knows_is_told_before_any_cloud_call(invoke: Any) -> None:
+    for task in ("builds.resume", "builds.undo", "builds.show"):
+        code, _, err = invoke(task, "win7-vdi-of-another-machine")
+        assert code == 2
+        assert "this machine has no build 'win7-vdi-of-another-machine'" in err
 
 
 def test_sweep_takes_its_switches(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +150,7 @@ def test_sweep_takes_its_switches(invoke: Any, monkeypatch: pytest.MonkeyPatch) 
         given.append(switches)
         return 0
 
-    monkeypatch.setattr(builds, "sweep", sweep)
+    monkeypatch.setattr(sweeping, "sweep", sweep)
     invoke("sweep")
     invoke("sweep", "--dry-run", "--kept", "--foreign")
     assert given == [

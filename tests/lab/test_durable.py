@@ -1,0 +1,97 @@
+"""Durable builds on real parts: kill -9 twice, a second build beside it, a recipe that changes meanwhile; and still one image, no mess."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from imagebuild.adapters.openstack_cloud import OpenStackCloud
+from imagebuild.claim import claims
+from imagebuild.cleaning import leftovers
+from imagebuild.images import list_versions
+from imagebuild.waiting import Deadline
+from tests.lab.project import QUICK, Project
+
+pytestmark = pytest.mark.lab
+NAME = "durable"
+BESIDE = "beside"
+
+
+def until(process: subprocess.Popen[str], words: str) -> str:
+    """What a running task says, up to the line with these words."""
+    assert process.stdout
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if words in line:
+            print(seen)
+            return seen
+    pytest.fail(f"it ended ({process.wait(timeout=30)}) before it said {words!r}:\n{seen}")
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """kill -9, and the end of it seen."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+
+
+def small_frame(project: Project) -> None:
+    """A recipe of another line with nothing but the frame of a build."""
+    path = project.folder / "recipes" / "empty.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["recipe"] = BESIDE
+    path.with_name(f"{BESIDE}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def test_one_build_through_everything(project: Project, cloud: OpenStackCloud) -> None:
+    project.recipe(NAME, without=QUICK)
+    small_frame(project)
+    try:
+        go_through_everything(project, cloud)
+    finally:
+        project.run("sweep", "--kept", seconds=120)
+        for version in [one for name in (NAME, BESIDE) for one in list_versions(cloud, name)]:
+            cloud.update_image(version.image.id, protected=False)
+            cloud.delete("image", version.image.id, deadline=Deadline.after(60))
+
+
+def go_through_everything(project: Project, cloud: OpenStackCloud) -> None:
+    """In order: two at once, another line beside it, kill -9, a changed recipe, resume, kill -9 while it seals itself, resume."""
+    first = project.start("build", NAME)
+    until(first, "] reach-guest:")
+    begun = time.monotonic()
+    code, output = project.run("build", NAME, seconds=60)
+    assert (code, "is claimed by durable-2" in output) == (3, True), output
+    assert time.monotonic() - begun < 10
+    beside = project.start("build", BESIDE)
+    until(first, "] virtio-drivers:")
+    kill(first)
+
+    recipe = project.folder / "recipes" / f"{NAME}.yaml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("ko-KR", "en-US"))
+    code, output = project.run("builds.resume", NAME, seconds=60)
+    assert (code, "windows.locale was ko-KR, is en-US" in output) == (2, True), output
+    recipe.write_text(text)
+
+    second = project.start("builds.resume", NAME)
+    assert "] boot-builder:" not in until(second, "] generalize:")
+    until(second, "sysprep")
+    kill(second)
+    code, output = project.run("builds", seconds=60)
+    assert re.search(r"durable-2\S+ +dead .* cut off in step generalize; \d things stand", output), output
+
+    code, output = project.run("builds.resume", NAME)
+    assert code == 0, output
+    assert "] check-generalize:" not in output
+    assert output.strip().splitlines()[-1].startswith(f"built {NAME}-v1 (")
+    _, output = beside.communicate(timeout=120)
+    assert beside.returncode == 0, output
+    for name in (NAME, BESIDE):
+        (version,) = list_versions(cloud, name)
+        assert (version.name, version.state, version.image.protected) == (f"{name}-v1", "candidate", True)
+        assert [thing for thing in leftovers(cloud) if thing.owner.startswith(f"{name}-2")] == []
+        assert claims(cloud, name) == []
