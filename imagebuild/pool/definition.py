@@ -158,9 +158,8 @@ class Intranet(Section):
     """What `invoke pool.network` makes or checks around the desktops: a network, its subnet, and one security group."""
 
     subnet: AddressRange = Field(description="the desktops' addresses: 172.16.100.0/24")
-    gateway: str | None = Field(default=None, description="none: the subnet has no way out")
+    gateway: str | None = Field(default=None, description="default: the first address of the subnet")
     dns: tuple[str, ...] = Field(min_length=1, description="the domain controllers: without them no domain is joined")
-    allocation: str | None = Field(default=None, description="FIRST-LAST of the addresses that desktops get")
     rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
     agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
     agent_port: int = Field(default=8080, ge=1, le=65535)
@@ -173,10 +172,8 @@ class Intranet(Section):
         network = ip_network(self.subnet)
         if not isinstance(network, IPv4Network):
             raise ValueError("subnet is a range of IPv4 addresses")
-        first, _, last = (self.allocation or "").partition("-")
-        for text in filter(None, (self.gateway, first.strip(), last.strip())):
-            if ip_address(text) not in network:
-                raise ValueError(f"{text} is not an address of {self.subnet}")
+        if self.gateway is not None and ip_address(self.gateway) not in network:
+            raise ValueError(f"{self.gateway} is not an address of {self.subnet}")
         for text in self.dns:
             if not any(ip_address(text) in ip_network(one) for one in (*self.reach, self.subnet)):
                 raise ValueError(f"desktops could not ask {text}: `reach` does not have it")
