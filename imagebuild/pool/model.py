@@ -70,7 +70,8 @@ TroubleKind = Literal[
     "locked",
     "persistent",
     "no-seat",
-    "error",
+    "state",
+    "fault",
 ]
 
 
@@ -106,15 +107,11 @@ class Desktop:
     flavor: str = ""
     addresses: tuple[str, ...] = ()
     launched_at: datetime | None = None
+    volume_backed: bool = False
     root_volume_id: str | None = None
     vtpm: bool = False
     seat: Seat | None = None
     troubles: tuple[Trouble, ...] = ()
-
-    @property
-    def volume_backed(self) -> bool:
-        """Is its root disk a volume of Cinder's?"""
-        return self.root_volume_id is not None
 
     @property
     def busy(self) -> bool:
