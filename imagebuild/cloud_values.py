@@ -94,8 +94,11 @@ class Server:
 
     @property
     def root_volume_id(self) -> str | None:
-        """The volume that it runs from. None: it has a disk of its own, or several volumes, of which Nova does not tell the root."""
-        return self.volume_ids[0] if self.image_id is None and len(self.volume_ids) == 1 else None
+        """The volume that it runs from, None when its root is a disk of the hypervisor's.
+
+        Of several volumes it is the first: Nova does not say which is the root, and lists them in the order of their making.
+        """
+        return self.volume_ids[0] if self.image_id is None and self.volume_ids else None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Faults that a test injects into a fake: a call that fails before it did anything, or one whose answer is lost after it did."""
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -16,6 +16,7 @@ class Faults:
 
     def __init__(self, lost: Callable[[], ImagebuildError]) -> None:
         self.calls: list[str] = []
+        self.requests: Counter[str] = Counter()  # HTTP requests that the calls would have been, by method
         self._lost = lost
         self._errors: dict[str, list[ImagebuildError]] = defaultdict(list)
         self._losses: dict[str, int] = defaultdict(int)
@@ -31,6 +32,7 @@ class Faults:
     def before(self, method: str) -> None:
         """Raise what is due before the work."""
         self.calls.append(method)
+        self.requests[method] += 1
         if self._errors[method]:
             raise self._errors[method].pop(0)
 
