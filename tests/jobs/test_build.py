@@ -230,7 +230,7 @@ def test_a_request_to_end_in_the_middle_leaves_nothing(site: Site, number: signa
     [
         ("boot-builder", "create_server"),
         ("reach-guest", "console_log"),
-        ("snapshot", "snapshot"),
+        ("checkpoint", "snapshot"),
         ("register", "update_image"),
     ],
 )
