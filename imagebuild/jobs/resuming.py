@@ -1,6 +1,7 @@
 """Resuming: a build that was cut off or kept goes on where it was, if its plan is still the same and its builder still stands."""
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -39,7 +40,7 @@ def resume(text: str, settings: Settings, report: Report, *, wishes: Wishes | No
 
     Busy when a process works on it, or when its claim is another's by now. Nothing is changed before all that is clear.
     """
-    wishes = wishes or Wishes()
+    began, wishes = time.monotonic(), wishes or Wishes()
     folder = find_build(settings.builds, text)
     with signals_as_interrupt(), Journal(folder.journal) as journal:
         record = _what_can_go_on(folder)
@@ -56,7 +57,7 @@ def resume(text: str, settings: Settings, report: Report, *, wishes: Wishes | No
             journal.write("resumed", **host_facts())
             _wake(plan, record, context)
             otherwise.pop_all()
-        return walk(plan, context, folder, claim, skip=record.done, wishes=wishes, settings=settings)
+        return walk(plan, context, folder, claim, skip=record.done, wishes=wishes, settings=settings, began=began)
 
 
 def _what_can_go_on(folder: BuildFolder) -> Record:

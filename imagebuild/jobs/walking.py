@@ -47,11 +47,18 @@ def walk(
     skip: Collection[int],
     wishes: Wishes,
     settings: Settings,
+    began: float,
 ) -> Built:
-    """Run the steps that are left, renewing the claim before each. After a failure what stands is kept or undone, and the error raised."""
-    began = time.monotonic()
+    """Run the steps that are left, renewing the claim before each. After a failure what stands is kept or undone, and the error raised.
+
+    `began` is when the run began, on the monotonic clock.
+    """
     guard = _Guard(claim, context)
     attendant = Attendant(wishes, context, terminal=settings.terminal())
+
+    left = [planned.step.name for planned in plan.steps if planned.number not in skip]
+    if wishes.pause_before and wishes.pause_before not in left:
+        context.report.warn(f"no pause: {wishes.pause_before} need not be done again in this run")
 
     def before(planned: PlannedStep) -> None:
         if attendant.waits_before(planned):

@@ -33,6 +33,13 @@ def written(folder: Path, *events: tuple[str, dict[str, Any]]) -> BuildFolder:
         ([BEGUN, PLANNED], "dead", "cut off between two steps", "", RESUME_OR_UNDO),
         ([BEGUN], "dead", "cut off between two steps", "it was cut off before it had a plan", UNDO),
         ([], "dead", "its journal cannot be read", "it was cut off before it had a plan", UNDO),
+        (
+            [("undone", {"deleted": []})],
+            "undone",
+            "its journal cannot be read",
+            "it was undone: nothing of it stands any more",
+            "",
+        ),
         ([BEGUN, PLANNED, STEP, FAILED], "failed", "in step updates: it broke", "", RESUME_OR_UNDO),
         (
             [BEGUN, PLANNED, STEP, FAILED, ("undo_begun", {})],
