@@ -45,7 +45,8 @@ def tell_dead_builds(cloud: Cloud, settings: Settings, report: Report) -> None:
     owners = {thing.owner for thing in _may_go(cloud, settings, kept=False, foreign=False)}
     for owner in sorted(owners):
         state = read_state(BuildFolder(settings.builds / owner))
-        report.warn(f"{owner} is {state.word} ({state.place}) and has left things: {state.next_command}")
+        todo = f"invoke builds.undo {owner}" if state.is_over else state.next_command
+        report.warn(f"{owner} is {state.word} ({state.place}) and has left things: {todo}")
 
 
 def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> None:
