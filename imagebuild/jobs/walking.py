@@ -124,5 +124,6 @@ def _tell(built: Built, plan: Plan, report: Report, *, seconds: float) -> None:
         image_id=built.image_id,
         build=built.folder.id,
         digest=plan.digest,
+        changed=True,
         took_seconds=round(seconds, 1),
     )
