@@ -21,7 +21,7 @@ from imagebuild.jobs.walking import CLAIM_SECONDS, Built, host_facts, walk
 from imagebuild.journal import Journal
 from imagebuild.plan import Plan, describe_plan, make_plan
 from imagebuild.plan_outline import outline
-from imagebuild.properties import STANDIN
+from imagebuild.properties import REASON, STANDIN
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
 from imagebuild.report import Report
 from imagebuild.resolution import resolve
@@ -113,6 +113,9 @@ def make_context(
 
 def _tell_unchanged(same: Version, plan: Plan, report: Report) -> Built:
     words = f"unchanged: {same.name} ({same.state}) is what {plan.recipe.file_name} would give now"
+    if same.state == "rejected":
+        why = same.image.properties.get(REASON, "nobody said why")
+        words += f"; it was rejected ({why}), so change something, or build without --if-changed"
     report.say(words, image=same.name, image_id=same.image.id, digest=plan.digest, changed=False)
     return Built(same.name, same.image.id, changed=False)
 
