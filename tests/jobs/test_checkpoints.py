@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from imagebuild import plan as plan_module
+from imagebuild.build_folder import build_folders
+from imagebuild.build_state import read_state
 from imagebuild.checkpoints import list_checkpoints
 from imagebuild.errors import RecipeError, StepFailed
 from imagebuild.jobs import building
@@ -89,7 +91,8 @@ def test_a_build_from_a_checkpoint_that_was_cut_off_is_resumed(site: Site) -> No
     site.die_in("Set-RemoteDesktop")
     with pytest.raises(Killed):
         site.build()
-    assert site.resume().image == "win7-vdi-v2"
+    (cut_off,) = [folder for folder in build_folders(site.settings.builds) if read_state(folder).word == "dead"]
+    assert site.resume(cut_off.id).image == "win7-vdi-v2"
     assert "Install-Updates" not in scripts(site)
 
 
