@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from imagebuild.aftermath import conclude
@@ -66,8 +67,16 @@ def walk(
             attendant.wait(planned)
         guard.renew(planned.step.deadline_minutes * 60)
 
+    def again(failure: Failure) -> bool:
+        if attendant.asks:
+            with suppress(
+                ImagebuildError
+            ):  # the question is asked all the same; before another try it is looked at again
+                guard.renew(PATIENCE_SECONDS)
+        return attendant.again(failure)
+
     try:
-        run_plan(plan, context, context.journal, skip=skip, before=before, again=attendant.again)
+        run_plan(plan, context, context.journal, skip=skip, before=before, again=again)
     except Failure as failure:
         context.disconnect()
         conclude(failure, context, folder, keep=attendant.keeps, again=f"invoke build {plan.recipe.file_name}")

@@ -360,8 +360,14 @@ class Person:
 def test_a_person_mends_the_builder_and_has_the_step_tried_again(site: Site) -> None:
     failed = answer("Install-Program", "1603 brings back the log")
     site.plays["Install-Program"] = lambda parameters, say: failed
-    site.person = person = Person([(lambda: None, "r"), (site.plays.clear, "retry")])
+    ends: list[datetime] = []
+
+    def look() -> None:
+        ends.extend(claim.expires_at for claim in claims(site.cloud))
+
+    site.person = person = Person([(look, "r"), (site.plays.clear, "retry")])
     assert site.build(on_error="ask").image == "win7-vdi-v1"
+    assert ends[0] - datetime.now(UTC) > timedelta(hours=7), "nobody takes the recipe away while a person thinks"
     assert len(person.asked) == 2
     assert "step broker-agent failed" in person.asked[0]
     assert "log on at 10.0.0.10 as Administrator; the password is in" in person.asked[0]
