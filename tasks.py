@@ -18,6 +18,7 @@ namespace = Collection(
     operating.rebuild,
     operating.check,
     laboratory.test,
+    laboratory.storm,
     images=Collection("images", versions.images, versions.show, versions.diff),
     builds=Collection("builds", builds.list_builds, builds.show, builds.resume, builds.undo, builds.unclaim),
     lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),

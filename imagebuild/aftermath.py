@@ -16,6 +16,7 @@ from imagebuild.step import Context
 from imagebuild.waiting import Deadline
 
 UNDO_SECONDS = 600
+_LOOKS = 3  # a request whose answer was lost may still be on its way when the first look is taken
 _IDS = {"server_id": "server", "image_id": "image"}
 
 
@@ -51,19 +52,24 @@ def undo(cloud: Cloud, folder: BuildFolder | None, owner: str, *, report: Report
 
 def _undo(cloud: Cloud, owner: str, journal: Journal | None, *, report: Report, deadline: Deadline) -> int:
     """A journal that cannot be written (a full disk) does not keep anything from being deleted; one of a build that is done stays so."""
-    things = leftovers(cloud, owner)
     if journal and any(entry.event == "build_done" for entry in journal.entries()):
         journal = None
-    if journal:
-        with suppress(ImagebuildError):
-            journal.write("undo_begun")
-    remove(cloud, things, report=report, deadline=deadline)
+    gone: list[Leftover] = []
+    for _ in range(_LOOKS):
+        things = leftovers(cloud, owner)
+        if not things:
+            break
+        if journal and not gone:
+            with suppress(ImagebuildError):
+                journal.write("undo_begun")
+        remove(cloud, things, report=report, deadline=deadline)
+        gone += things
     if journal:
         try:
-            journal.write("undone", deleted=[str(thing) for thing in things])
+            journal.write("undone", deleted=[str(thing) for thing in gone])
         except ImagebuildError as error:
             report.warn(f"everything was deleted, but that could not be written down: {error}")
-    return len(things)
+    return len(gone)
 
 
 def _take_away(context: Context, folder: BuildFolder, *, again: str) -> list[str]:

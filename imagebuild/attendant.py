@@ -49,6 +49,7 @@ class Attendant:
 
     def __init__(self, wishes: Wishes, context: Context, *, terminal: Terminal | None) -> None:
         self.keeps = wishes.on_error == "keep"
+        self.asks = wishes.on_error == "ask"
         self._wishes = wishes
         self._context = context
         self._terminal = terminal
@@ -65,7 +66,7 @@ class Attendant:
 
     def again(self, failure: Failure) -> bool:
         """Whether the step is to be tried once more. Whoever does not answer gets the builder kept."""
-        if self._wishes.on_error != "ask":
+        if not self.asks:
             return False
         lines = [
             f"step {failure.step} failed: {failure.error}",

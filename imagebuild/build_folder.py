@@ -41,6 +41,11 @@ class BuildFolder:
         """True while a process works on it."""
         return is_owned(self.journal)
 
+    @property
+    def has_password(self) -> bool:
+        """True until nothing needs the builder's password any more."""
+        return (self.path / "password").exists()
+
     def password(self) -> Secret:
         """The builder's administrator password: made once, kept readable by its owner only, gone when the build is over."""
         file = self.path / "password"

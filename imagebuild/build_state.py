@@ -64,7 +64,10 @@ def read_state(folder: BuildFolder, *, ours: bool = False) -> BuildState:
     alive = (
         not ours and folder.is_alive()
     )  # before the journal is read: one that ends in between has ended in the journal
-    record = fold(folder.entries())
-    if record is None or alive:
-        return BuildState(folder, record, "running" if alive else "dead")
+    entries = folder.entries()
+    record = fold(entries)
+    if alive:
+        return BuildState(folder, record, "running")
+    if record is None:
+        return BuildState(folder, record, "undone" if any(entry.event == "undone" for entry in entries) else "dead")
     return BuildState(folder, record, "dead" if record.state == "running" else record.state)

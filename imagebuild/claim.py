@@ -87,17 +87,8 @@ def take(
             release(cloud, claim)
             claim = None
         if claim is None:
-            asked = {
-                OWNER_KEY: owner,
-                ROLE_KEY: CLAIM_ROLE,
-                RECIPE: recipe,
-                CLAIM_PURPOSE: purpose,
-                CLAIM_SEED: wanted,
-                HOLDER: f"{getpass.getuser()}@{platform.node()}, pid {os.getpid()}",
-                EXPIRES_AT: _until(lifetime_seconds).isoformat(),
-            }
-            if purpose == "build":
-                asked |= {STATE: "building", VERSION: wanted}
+            told = {OWNER_KEY: owner, EXPIRES_AT: _until(lifetime_seconds).isoformat()}
+            asked = told | _properties(recipe, purpose, seed=wanted)
             claim = _reserve(cloud, asked, is_dead=is_dead, report=report)
         with ExitStack() as otherwise:
             otherwise.callback(_release_anyhow, cloud, claim, report)
@@ -165,6 +156,14 @@ def break_claim(cloud: Cloud, recipe: str) -> list[Claim]:
     for claim in broken:
         release(cloud, claim)
     return broken
+
+
+def _properties(recipe: str, purpose: Purpose, *, seed: str) -> dict[str, str]:
+    """What a claim says of itself; one for a build also what the version that it stands for says, so that it is listed with them."""
+    of_version = {STATE: "building", VERSION: seed} if purpose == "build" else {}
+    holder = f"{getpass.getuser()}@{platform.node()}, pid {os.getpid()}"
+    told = {ROLE_KEY: CLAIM_ROLE, RECIPE: recipe, CLAIM_PURPOSE: purpose, CLAIM_SEED: seed, HOLDER: holder}
+    return told | of_version
 
 
 def _look_around(

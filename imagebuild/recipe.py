@@ -103,14 +103,16 @@ def _named_steps(content: Any, problems: list[Problem]) -> Iterator[tuple[int, t
 
 def _order(steps: list[tuple[int, type[Step]]]) -> Iterator[Problem]:
     """Each step's needs must be given by an earlier one, and few may stand twice: in the guest their jobs have their names from it."""
-    given: set[str] = set()
+    given: dict[str, str] = {}
     seen: set[str] = set()
     for number, step in steps:
         if step.name in seen and not step.repeatable:
             yield Problem(("steps", number), f"{step.name} stands twice")
         seen.add(step.name)
-        for fact in sorted(step.needs - given):
+        for fact in sorted(step.needs - given.keys()):
             givers = [step.name for step in registered_steps().values() if fact in step.gives]
             todo = f"; put {' or '.join(givers)} before it" if givers else ""
             yield Problem(("steps", number), f"{step.name} needs {fact!r}, which no step before it gives{todo}")
-        given |= step.gives
+        for fact in sorted(step.spoiled_by & given.keys()):
+            yield Problem(("steps", number), f"{step.name} cannot stand after {given[fact]}: put it before")
+        given |= dict.fromkeys(step.gives, step.name)

@@ -103,6 +103,7 @@ class Context:
 class Step(BaseModel):
     """The root of all steps. Fields are its parameters in the recipe; `deadline_minutes` bounds everything that it waits for.
 
+    `needs` and `gives` are facts; after a step that gives one of `spoiled_by` this one cannot be done any more.
     `incidental` names the parameters that make no other image. A step that is done `anew` makes what belongs to one build
     and not to its image (server, session): a build that starts from a checkpoint does not skip it, nor take over its facts. A
     `repeatable` one may stand more than once in a recipe.
@@ -114,6 +115,7 @@ class Step(BaseModel):
     title: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     gives: ClassVar[frozenset[str]] = frozenset()
+    spoiled_by: ClassVar[frozenset[str]] = frozenset()
     incidental: ClassVar[frozenset[str]] = frozenset()
     anew: ClassVar[bool] = False
     repeatable: ClassVar[bool] = False

@@ -1,7 +1,6 @@
 """OpenStack as our Cloud: keystoneauth for the way in, four services behind one front. The only place that knows clouds.yaml."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,9 @@ from imagebuild.adapters.openstack_api import TIMEOUTS, Service, persist, transl
 from imagebuild.adapters.openstack_errors import ServiceMissing
 from imagebuild.adapters.openstack_images import Images
 from imagebuild.adapters.openstack_networks import Networks
+from imagebuild.adapters.openstack_ownership import things_by_owner, uses_by_image
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
-from imagebuild.adapters.openstack_values import describe_use, read_headroom, read_owner
+from imagebuild.adapters.openstack_values import read_headroom
 from imagebuild.adapters.openstack_volumes import Volumes
 from imagebuild.cloud import (
     OWNER_KEY,
@@ -170,21 +170,18 @@ class OpenStackCloud:
 
     def image_uses(self) -> Mapping[str, Sequence[str]]:
         """From two listings; a server that runs from a volume is told by that volume."""
-        uses: dict[str, list[str]] = defaultdict(list)
-        for server in self._servers.all():
-            if server.image_id:
-                uses[server.image_id].append(describe_use("server", server.name, server.id))
-        for volume in self._all_volumes():
-            if volume.image_id:
-                uses[volume.image_id].append(describe_use("volume", volume.name, volume.id))
-        return {image_id: tuple(lines) for image_id, lines in uses.items()}
+        return uses_by_image(self._servers.all(), self._all_volumes())
 
     def console_picture(self, server_id: str, *, deadline: Deadline) -> bytes | None:
         """Over Nova's noVNC proxy, as a browser would."""
         address = self._servers.console_address(server_id)
-        from imagebuild.adapters.vnc_console import look_at_console  # here: it loads an image library, for failures only
+        if address is None:
+            return None
+        from imagebuild.adapters.vnc_console import (
+            look_at_console,
+        )  # here: websockets take time to load, and few builds fail
 
-        return look_at_console(address, verify=self._verify, deadline=deadline).png() if address else None
+        return look_at_console(address, verify=self._verify, deadline=deadline).png()
 
     def _all_volumes(self) -> Sequence[Volume]:
         """None in a cloud without block storage."""
@@ -195,29 +192,13 @@ class OpenStackCloud:
 
     def owned(self, owner: str | None = None) -> Mapping[str, Owned]:
         """From four listings."""
-        servers: dict[str, list[Server]] = defaultdict(list)
-        for server in self._servers.all():
-            servers[server.metadata.get(OWNER_KEY, "")].append(server)
-        volumes: dict[str, list[Volume]] = defaultdict(list)
-        for volume in self._all_volumes():
-            volumes[volume.metadata.get(OWNER_KEY, "")].append(volume)
-        groups: dict[str, list[SecurityGroup]] = defaultdict(list)
-        for group in self._networks.groups():
-            groups[read_owner(group.description) or ""].append(group)
-        images: dict[str, list[Image]] = defaultdict(list)
-        for image in self._images.all({OWNER_KEY: owner} if owner else None):
-            images[image.properties.get(OWNER_KEY, "")].append(image)
-        found = (servers.keys() | volumes.keys() | groups.keys() | images.keys()) - {""}
-        return {
-            key: Owned(
-                servers=tuple(servers[key]),
-                volumes=tuple(volumes[key]),
-                security_groups=tuple(groups[key]),
-                images=tuple(images[key]),
-            )
-            for key in sorted(found)
-            if owner is None or key == owner
-        }
+        return things_by_owner(
+            self._servers.all(),
+            self._all_volumes(),
+            self._networks.groups(),
+            self._images.all({OWNER_KEY: owner} if owner else None),
+            owner=owner,
+        )
 
     def delete(self, kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
         """Delete one thing and wait until it is gone."""

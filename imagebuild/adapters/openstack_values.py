@@ -88,11 +88,6 @@ def read_volume(item: Json) -> Volume:
     )
 
 
-def describe_use(kind: str, name: str, thing_id: str) -> str:
-    """How a thing that uses an image is told: `server desktop-1 (ID)`; Nova's own volumes have no name."""
-    return " ".join(part for part in (kind, name, f"({thing_id})") if part)
-
-
 def read_security_group(item: Json) -> SecurityGroup:
     """A Neutron security group."""
     return SecurityGroup(id=item["id"], name=item["name"], description=item.get("description") or "")

@@ -6,7 +6,7 @@ from imagebuild.attendant import Wishes
 from imagebuild.errors import UNCHANGED
 from imagebuild.front.builds import ON_ERROR_HELP, PAUSE_HELP
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, JUNIT_HELP, settings_of, told
-from imagebuild.jobs import building
+from imagebuild.jobs import building, releasing
 
 RECIPE_HELP = "a name in recipes/, or a path"
 
@@ -20,6 +20,8 @@ RECIPE_HELP = "a name in recipes/, or a path"
         "pause-before": PAUSE_HELP,
         "if-changed": f"do nothing, and end with {UNCHANGED}, when an image of the very same plan is there",
         "fresh": "begin at the source image, not at a checkpoint",
+        "verify": "prove the image by clones of it",
+        "promote": "the same, and what passes becomes current",
         "json": JSON_HELP,
         "junit": JUNIT_HELP,
     },
@@ -32,6 +34,8 @@ def build(
     pause_before: str = "",
     if_changed: bool = False,
     fresh: bool = False,
+    verify: bool = False,
+    promote: bool = False,
     json: bool = False,
     junit: str = "",
 ) -> None:
@@ -40,7 +44,8 @@ def build(
     with told(json=json, junit=junit, suite=f"build {recipe}") as report:
         settings = settings_of(c, cloud)
         built = building.build(recipe, settings, report, wishes=wishes, if_changed=if_changed, fresh=fresh)
-    if not built.changed:
+        released = (verify or promote) and releasing.release(built, settings, report, promote=promote)
+    if not (built.changed or released):
         raise Exit(code=UNCHANGED)
 
 

@@ -1,11 +1,13 @@
 """Tasks of the lab, and of the tests that run in it."""
 
 import sys
+from pathlib import Path
 
 from invoke import Context, task
 
-from imagebuild.front.telling import told
+from imagebuild.front.telling import JSON_HELP, told
 from imagebuild.lab import lifecycle
+from imagebuild.lab.storm import storm as run_storm
 
 
 @task(help={"fake-hosts": "how many compute hosts without virtual machines, for scale tests (default: as they are)"})
@@ -36,6 +38,20 @@ def reset(c: Context, json: bool = False) -> None:
     """Remove the lab and everything in it."""
     with told(json=json) as report:
         lifecycle.reset(report)
+
+
+@task(
+    help={
+        "count": "rounds: each kills one build",
+        "seed": "the same seed draws the same lots",
+        "recipe": "whose copy is built and killed",
+        "json": JSON_HELP,
+    }
+)
+def storm(c: Context, count: int = 100, seed: int = 1, recipe: str = "empty", json: bool = False) -> None:
+    """Kill builds at random moments in the lab, resume, undo or sweep them, and prove that nothing is left and nothing is double."""
+    with told(json=json) as report:
+        run_storm(Path(c.project), recipe, report, count=count, seed=seed)
 
 
 @task(help={"quick": "without the lab: linters, types and everything that runs in milliseconds"})

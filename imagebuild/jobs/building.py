@@ -1,5 +1,6 @@
 """Building: a recipe becomes a plan, the claim on its next version is taken, the steps are walked."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from imagebuild.jobs.walking import CLAIM_SECONDS, Built, host_facts, walk
 from imagebuild.journal import Journal
 from imagebuild.plan import Plan, describe_plan, make_plan
 from imagebuild.plan_outline import outline
-from imagebuild.properties import STANDIN
+from imagebuild.properties import REASON, STANDIN
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
 from imagebuild.report import Report
 from imagebuild.resolution import resolve
@@ -44,7 +45,7 @@ def build(
 
     `if_changed`: nothing is done when an image of the very same plan is there. `fresh`: checkpoints are not looked for.
     """
-    wishes = wishes or Wishes()
+    began, wishes = time.monotonic(), wishes or Wishes()
     recipe = load_recipe(find_recipe(name, folder=settings.recipes))
     wishes.check([step.name for step in recipe.steps], settings.terminal())
     with signals_as_interrupt():
@@ -62,7 +63,7 @@ def build(
                 plan = replace(plan, resolution=replace(plan.resolution, version=int(claim.seed)))
                 context = make_context(plan, cloud, folder, journal, settings=settings, report=report)
                 skip = _write_plan(plan, context, folder, allow_from=allow_from, fresh=fresh)
-            return walk(plan, context, folder, claim, skip=skip, wishes=wishes, settings=settings)
+            return walk(plan, context, folder, claim, skip=skip, wishes=wishes, settings=settings, began=began)
 
 
 def plan(name: str, settings: Settings, report: Report) -> None:
@@ -112,6 +113,9 @@ def make_context(
 
 def _tell_unchanged(same: Version, plan: Plan, report: Report) -> Built:
     words = f"unchanged: {same.name} ({same.state}) is what {plan.recipe.file_name} would give now"
+    if same.state == "rejected":
+        why = same.image.properties.get(REASON, "nobody said why")
+        words += f"; it was rejected ({why}), so change something, or build without --if-changed"
     report.say(words, image=same.name, image_id=same.image.id, digest=plan.digest, changed=False)
     return Built(same.name, same.image.id, changed=False)
 

@@ -1,5 +1,6 @@
 """The builds of this machine: which there are, what became of each, what of them stands in the cloud, and how one is taken back."""
 
+import textwrap
 from dataclasses import replace
 
 from imagebuild.aftermath import undo as undo_build
@@ -13,6 +14,7 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.report import Report
 
 NEWEST = 10
+_PLACE_LENGTH = 90  # the whole of it is in builds.show
 
 
 def list_builds(settings: Settings, report: Report, *, every: bool = False) -> None:
@@ -110,7 +112,8 @@ def _standing(settings: Settings, report: Report) -> dict[str, list[Leftover]]:
 def _line(state: BuildState, things: int) -> str:
     begun = state.record.begun_at[:16].replace("T", " ") if state.record else ""
     stands = f"; {_stand(things)}" if things else ""
-    return f"{state.folder.id:40s} {state.word:8s} {begun:16s} {state.place}{stands}"
+    place = textwrap.shorten(state.place, _PLACE_LENGTH, placeholder=" ...")
+    return f"{state.folder.id:40s} {state.word:8s} {begun:16s} {place}{stands}"
 
 
 def _stand(things: int) -> str:

@@ -63,11 +63,14 @@ def find_earlier(recipe: Recipe, recipes: Iterable[Recipe]) -> frozenset[str]:
     return frozenset(one.file_name for one in makers if line != recipe.name or one.header.source.recipe != line)
 
 
-def judge(recipe: Recipe, cloud: Cloud, *, templates: Path, only_due: bool, with_clones: bool) -> Verdict:
-    """Whether to build it: always, or with `only_due` when its newest good version is too old or came of another plan. Only reads."""
+def judge(recipe: Recipe, cloud: Cloud, *, templates: Path, only_due: bool, promote: bool) -> Verdict:
+    """Whether to build it: always, or with `only_due` when its newest good version is too old or came of another plan. Only reads.
+
+    With `promote` also when there is only the last act to be done: a run that was cut off has left a candidate.
+    """
     try:
         plan = make_plan(recipe, resolve(recipe, cloud), templates=templates)
-        need = _need(plan, cloud, with_clones=with_clones)
+        need = _need(plan, cloud, with_clones=promote)
     except RecipeError as error:
         full = bool(error.details) and all(line.startswith("quota: ") for line in error.details)
         reason = "; ".join([str(error), *error.details])
@@ -87,6 +90,8 @@ def judge(recipe: Recipe, cloud: Cloud, *, templates: Path, only_due: bool, with
         return Verdict(due=True, reason=reason, forced=True, need=need)
     if same is None:
         return Verdict(due=True, reason=f"recipe, source, media or updates changed since {newest.name}", need=need)
+    if promote and same.state == "candidate":
+        return Verdict(due=True, reason=f"{same.name} is built and not yet promoted", need=need)
     return Verdict(due=False, reason=f"nothing changed since {same.name}")
 
 

@@ -168,7 +168,7 @@ class _Run:
 
     def _judge(self, recipe: Recipe) -> Verdict:
         wish, templates = self._wish, self._settings.templates
-        return judge(recipe, self._cloud, templates=templates, only_due=wish.due, with_clones=wish.promote)
+        return judge(recipe, self._cloud, templates=templates, only_due=wish.due, promote=wish.promote)
 
     def _end_idle(self, one: _Candidate) -> None:
         self.end(one.name, one.verdict.otherwise, one.verdict.reason)

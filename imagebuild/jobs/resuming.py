@@ -1,6 +1,7 @@
 """Resuming: a build that was cut off or kept goes on where it was, if its plan is still the same and its builder still stands."""
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -39,7 +40,7 @@ def resume(text: str, settings: Settings, report: Report, *, wishes: Wishes | No
 
     Busy when a process works on it, or when its claim is another's by now. Nothing is changed before all that is clear.
     """
-    wishes = wishes or Wishes()
+    began, wishes = time.monotonic(), wishes or Wishes()
     folder = find_build(settings.builds, text)
     with signals_as_interrupt(), Journal(folder.journal) as journal:
         record = _what_can_go_on(folder)
@@ -47,16 +48,16 @@ def resume(text: str, settings: Settings, report: Report, *, wishes: Wishes | No
         cloud = settings.open_cloud(report)
         plan = _plan_again(record, folder, cloud, settings=settings, report=report)
         wishes.check([planned.step.name for planned in plan.steps], settings.terminal())
+        _refuse_without_builder(plan, record, cloud, folder)
         context = make_context(plan, cloud, folder, journal, settings=settings, report=report)
         context.facts |= record.facts
-        _refuse_without_builder(plan, record, context)
         claim = _claim_again(record, folder.id, cloud, settings=settings, report=report)
         with ExitStack() as otherwise:
             otherwise.callback(release, cloud, claim)
             journal.write("resumed", **host_facts())
             _wake(plan, record, context)
             otherwise.pop_all()
-        return walk(plan, context, folder, claim, skip=record.done, wishes=wishes, settings=settings)
+        return walk(plan, context, folder, claim, skip=record.done, wishes=wishes, settings=settings, began=began)
 
 
 def _what_can_go_on(folder: BuildFolder) -> Record:
@@ -98,18 +99,22 @@ def _changed(folder: BuildFolder, lines: Sequence[str]) -> RecipeError:
     )
 
 
-def _refuse_without_builder(plan: Plan, record: Record, context: Context) -> None:
+def _refuse_without_builder(plan: Plan, record: Record, cloud: Cloud, folder: BuildFolder) -> None:
     """Raise when a step that is left needs a builder that is gone, or whose password is."""
     left = [planned.step for planned in plan.steps if planned.number not in record.done]
     if "server_id" not in record.facts or not any(step.needs & _BUILDER for step in left):
         return
-    server = context.cloud.server(record.facts["server_id"])
-    if server is None or server.status == "ERROR":
-        state = f"in ERROR: {server.fault}" if server else "gone"
-        raise ImagebuildError(
-            f"{context.build.id} cannot be resumed: its builder {record.facts['server_id']} is {state}",
-            hint=f"invoke builds.undo {context.build.id}, and build anew",
-        )
+    server = cloud.server(record.facts["server_id"])
+    if server is None:
+        reason = f"its builder {record.facts['server_id']} is gone"
+    elif server.status == "ERROR":
+        reason = f"its builder {server.id} is in ERROR: {server.fault}"
+    elif not folder.has_password:
+        reason = "its builder's password is gone"
+    else:
+        return
+    hint = f"invoke builds.undo {folder.id}, and build anew"
+    raise ImagebuildError(f"{folder.id} cannot be resumed: {reason}", hint=hint)
 
 
 def _claim_again(record: Record, owner: str, cloud: Cloud, *, settings: Settings, report: Report) -> Claim:
@@ -143,5 +148,10 @@ def _claim_again(record: Record, owner: str, cloud: Cloud, *, settings: Settings
 def _wake(plan: Plan, record: Record, context: Context) -> None:
     """Windows up and ready for a step that only talks to it; the builder may have been switched off since, or be restarting."""
     first = next((planned.step for planned in plan.steps if planned.number not in record.done), None)
-    if first and "windows" in first.needs and "server_id" not in first.needs:
+    if first is None or "windows" not in first.needs or "server_id" in first.needs:
+        return
+    try:
         come_up(context, context.deadline(_WAKE_MINUTES))
+    except ImagebuildError as error:
+        error.after = (f"nothing was done; next: invoke builds.undo {context.build.id}, or resume it later",)
+        raise

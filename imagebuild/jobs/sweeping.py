@@ -45,7 +45,8 @@ def tell_dead_builds(cloud: Cloud, settings: Settings, report: Report) -> None:
     owners = {thing.owner for thing in _may_go(cloud, settings, kept=False, foreign=False)}
     for owner in sorted(owners):
         state = read_state(BuildFolder(settings.builds / owner))
-        report.warn(f"{owner} is {state.word} ({state.place}) and has left things: {state.next_command}")
+        todo = f"invoke builds.undo {owner}" if state.is_over else state.next_command
+        report.warn(f"{owner} is {state.word} ({state.place}) and has left things: {todo}")
 
 
 def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> None:
@@ -66,12 +67,17 @@ def _close_what_left_nothing(cloud: Cloud, settings: Settings) -> None:
     owners = {thing.owner for thing in leftovers(cloud)}
     for folder in build_folders(settings.builds):
         state = read_state(folder)
-        if state.word != "dead" or state.record is None or folder.id in owners:
-            continue
-        if state.record.project == cloud.project_id and not state.record.image_name:
+        if state.word == "dead" and folder.id not in owners and _has_made_nothing(state, cloud):
             with suppress(Busy), Journal(folder.journal) as journal:
                 journal.write("undone", deleted=[])
             folder.forget_password()
+
+
+def _has_made_nothing(state: BuildState, cloud: Cloud) -> bool:
+    """As far as its journal tells: it began here and came to no image, or it was cut off before its first line."""
+    if state.record is None:
+        return not state.folder.entries()
+    return state.record.project == cloud.project_id and not state.record.image_name
 
 
 def _may_go(cloud: Cloud, settings: Settings, *, kept: bool, foreign: bool) -> list[Leftover]:

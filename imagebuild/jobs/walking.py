@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from imagebuild.aftermath import conclude
@@ -47,11 +48,18 @@ def walk(
     skip: Collection[int],
     wishes: Wishes,
     settings: Settings,
+    began: float,
 ) -> Built:
-    """Run the steps that are left, renewing the claim before each. After a failure what stands is kept or undone, and the error raised."""
-    began = time.monotonic()
+    """Run the steps that are left, renewing the claim before each. After a failure what stands is kept or undone, and the error raised.
+
+    `began` is when the run began, on the monotonic clock.
+    """
     guard = _Guard(claim, context)
     attendant = Attendant(wishes, context, terminal=settings.terminal())
+
+    left = [planned.step.name for planned in plan.steps if planned.number not in skip]
+    if wishes.pause_before and wishes.pause_before not in left:
+        context.report.warn(f"no pause: {wishes.pause_before} need not be done again in this run")
 
     def before(planned: PlannedStep) -> None:
         if attendant.waits_before(planned):
@@ -59,8 +67,16 @@ def walk(
             attendant.wait(planned)
         guard.renew(planned.step.deadline_minutes * 60)
 
+    def again(failure: Failure) -> bool:
+        if attendant.asks:
+            with suppress(
+                ImagebuildError
+            ):  # the question is asked all the same; before another try it is looked at again
+                guard.renew(PATIENCE_SECONDS)
+        return attendant.again(failure)
+
     try:
-        run_plan(plan, context, context.journal, skip=skip, before=before, again=attendant.again)
+        run_plan(plan, context, context.journal, skip=skip, before=before, again=again)
     except Failure as failure:
         context.disconnect()
         conclude(failure, context, folder, keep=attendant.keeps, again=f"invoke build {plan.recipe.file_name}")
@@ -117,5 +133,6 @@ def _tell(built: Built, plan: Plan, report: Report, *, seconds: float) -> None:
         image_id=built.image_id,
         build=built.folder.id,
         digest=plan.digest,
+        changed=True,
         took_seconds=round(seconds, 1),
     )

@@ -27,6 +27,8 @@ class Checkpoint(Step):
     title = "leave a checkpoint"
     needs = frozenset({"server_id", "guest_address", "windows"})
     gives = frozenset({"checkpoint"})
+    # Later Cloudbase-Init waits for a clone's first boot: it would give the next builder neither password nor user data.
+    spoiled_by = frozenset({"cloudbase_init", "off"})
     repeatable = True
     incidental = frozenset({"keep", "max_age_days", "shutdown_seconds", "serial_port"})
 

@@ -59,17 +59,18 @@ class Call:
 
 @dataclass
 class Rule:
-    """The nth call (from 1) of this method whose place matches the expression meets that fault."""
+    """The nth call (from 1) of this method whose place matches the expression, and whose body holds the words, meets that fault."""
 
     method: str
     place: str
     fault: Fault
     nth: int = 1
+    words: bytes = b""
     seen: int = 0
 
-    def meets(self, method: str, place: str) -> bool:
+    def meets(self, method: str, place: str, body: bytes) -> bool:
         """Whether it is this call's turn; counts it when it is one of ours."""
-        if method != self.method or not re.search(self.place, place):
+        if method != self.method or not re.search(self.place, place) or self.words not in body:
             return False
         self.seen += 1
         return self.seen == self.nth
@@ -88,10 +89,10 @@ class Weather:
         self._lock = threading.Lock()
         self._dice = random.Random(self.seed)
 
-    def pick(self, method: str, place: str, *, has_token: bool) -> Fault | None:
+    def pick(self, method: str, place: str, *, body: bytes, has_token: bool) -> Fault | None:
         """The fault of this call, None for fair weather. A token can only expire in a call that has one."""
         with self._lock:
-            due = [rule.fault for rule in self.rules if rule.meets(method, place)]
+            due = [rule.fault for rule in self.rules if rule.meets(method, place, body)]
             unlucky = self._dice.random() < self.share
             fault = due[0] if due else self._dice.choice(list(Fault)) if unlucky else None
             if fault is Fault.EXPIRED and not has_token:
@@ -163,9 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self._weather.pick(
-            self.command, self._kind + self.path.partition("?")[0], has_token="X-Auth-Token" in self.headers
-        )
+        place = self._kind + self.path.partition("?")[0]
+        fault = self._weather.pick(self.command, place, body=body, has_token="X-Auth-Token" in self.headers)
         status, headers, answer = 0, {}, b""
         if fault is None or fault in HAPPENED:
             status, headers, answer = self._pass_on(body)

@@ -101,10 +101,11 @@ class Site:
     def boot(self, server_id: str) -> None:
         """A server is up, for the first time or again."""
         self.cloud.say(server_id, f"imagebuild: winrm certificate sha256={CERTIFICATE}")
-        server = self.cloud.server(server_id)
-        for address in server.addresses if server else ():
+        for address in self.cloud._machines[server_id].server.addresses:
             if address in self.guests:
                 self.guests[address].up = True
+                for job in self.guests[address].jobs.values():  # what was to end the last boot does not end this one
+                    job.interrupted = job.interrupted or job.script == "Stop-Builder"
 
     def build(self, recipe: str = RECIPE, *, on_error: str = "undo", pause_before: str = "", **more: Any) -> Built:
         """invoke build win7-vdi."""

@@ -2,6 +2,9 @@
 
 import json
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ from imagebuild.errors import (
 from imagebuild.jobs import building
 from imagebuild.journal import Journal
 from imagebuild.report import ConsoleReport
-from tests.jobs.conftest import RECIPE, Site
+from tests.jobs.conftest import RECIPE, Killed, Site
 from tests.steps.conftest import answer
 
 # ------------------------------------------------------------------------------------------------------- to the image
@@ -230,7 +233,7 @@ def test_a_request_to_end_in_the_middle_leaves_nothing(site: Site, number: signa
     [
         ("boot-builder", "create_server"),
         ("reach-guest", "console_log"),
-        ("snapshot", "snapshot"),
+        ("checkpoint", "snapshot"),
         ("register", "update_image"),
     ],
 )
@@ -334,3 +337,70 @@ def test_an_undo_that_is_refused_is_finished_by_another(site: Site) -> None:
     assert site.undo() > 0
     assert site.things() == []
     assert site.record().state == "undone"
+
+
+# ------------------------------------------------------------------------------------------------- a person beside it
+
+
+@dataclass
+class Person:
+    """Does something at each question, and answers."""
+
+    turns: list[tuple[Callable[[], object], str]]
+    asked: list[str] = field(default_factory=list)
+
+    def ask(self, question: str, *, seconds: float) -> str | None:
+        """attendant.Terminal."""
+        self.asked.append(question)
+        work, answer = self.turns.pop(0)
+        work()
+        return answer
+
+
+def test_a_person_mends_the_builder_and_has_the_step_tried_again(site: Site) -> None:
+    failed = answer("Install-Program", "1603 brings back the log")
+    site.plays["Install-Program"] = lambda parameters, say: failed
+    ends: list[datetime] = []
+
+    def look() -> None:
+        ends.extend(claim.expires_at for claim in claims(site.cloud))
+
+    site.person = person = Person([(look, "r"), (site.plays.clear, "retry")])
+    assert site.build(on_error="ask").image == "win7-vdi-v1"
+    assert ends[0] - datetime.now(UTC) > timedelta(hours=7), "nobody takes the recipe away while a person thinks"
+    assert len(person.asked) == 2
+    assert "step broker-agent failed" in person.asked[0]
+    assert "log on at 10.0.0.10 as Administrator; the password is in" in person.asked[0]
+    assert site.things() == []
+
+
+@pytest.mark.parametrize(("word", "state"), [("u", "undone"), ("k", "kept")])
+def test_a_person_decides_what_becomes_of_the_builder(site: Site, word: str, state: str) -> None:
+    site.fail_in("Set-Desktop", RuntimeError("a defect"))
+    site.person = Person([(lambda: None, word)])
+    with pytest.raises(StepFailed):
+        site.build(on_error="ask")
+    assert site.record().state == state
+    assert bool(site.things()) == (state == "kept")
+
+
+def test_a_pause_keeps_the_claim_and_goes_on_with_enter(site: Site) -> None:
+    ends: list[datetime] = []
+
+    def look() -> None:
+        ends.extend(claim.expires_at for claim in claims(site.cloud))
+        assert "Set-Desktop" not in [script for guest in site.guests.values() for script, _, _ in guest.ran]
+
+    site.person = person = Person([(look, "")])
+    assert site.build(pause_before="desktop").image == "win7-vdi-v1"
+    assert person.asked[0].startswith("pause before desktop\n")
+    assert ends[0] - datetime.now(UTC) > timedelta(hours=7)
+
+
+def test_a_pause_before_what_a_resumed_build_has_behind_it_is_none_and_said(site: Site) -> None:
+    site.die_in("Set-Desktop")
+    with pytest.raises(Killed):
+        site.build()
+    site.person = Person([])
+    site.resume(pause_before="boot-builder")
+    assert "no pause: boot-builder need not be done again" in site.said()

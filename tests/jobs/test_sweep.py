@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from imagebuild.build_state import read_state
 from imagebuild.claim import claims
 from imagebuild.cloud import Image, ServerRequest
 from imagebuild.errors import CloudRefused, ImagebuildError
@@ -150,3 +151,10 @@ def standing(site: Site) -> set[str]:
     """All ids in the cloud."""
     cloud = site.cloud
     return {*cloud._machines, *cloud._volumes, *cloud._groups, *cloud._images}
+
+
+def test_a_build_that_was_cut_off_before_its_first_line_is_over_after_a_sweep(site: Site) -> None:
+    Journal(site.settings.builds / "small-20260101-000000-abcd" / "journal.jsonl").close()
+    assert read_state(site.folder()).word == "dead"
+    assert site.sweep() == 0
+    assert read_state(site.folder()).word == "undone"

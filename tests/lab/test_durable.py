@@ -3,21 +3,28 @@
 import re
 import signal
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 
-from imagebuild.adapters.openstack_cloud import OpenStackCloud
-from imagebuild.claim import claims
+from imagebuild.adapters.openstack_cloud import OpenStackCloud, connect_cloud
+from imagebuild.claim import Claim, break_claim, claims, release, take
 from imagebuild.cleaning import leftovers
+from imagebuild.errors import Busy
 from imagebuild.images import list_versions
+from imagebuild.lab import lifecycle
+from imagebuild.report import SilentReport
 from imagebuild.waiting import Deadline
 from tests.lab.project import QUICK, Project
 
 pytestmark = pytest.mark.lab
 NAME = "durable"
 BESIDE = "beside"
+RACED = "raced"
+RACERS = 6
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:
@@ -95,3 +102,36 @@ def go_through_everything(project: Project, cloud: OpenStackCloud) -> None:
         assert (version.name, version.state, version.image.protected) == (f"{name}-v1", "candidate", True)
         assert [thing for thing in leftovers(cloud) if thing.owner.startswith(f"{name}-2")] == []
         assert claims(cloud, name) == []
+
+
+def test_of_many_at_once_one_gets_the_claim(lab: lifecycle.LabCloud, cloud: OpenStackCloud) -> None:
+    """Round after round, so that burnt ids lie before the one that is raced for."""
+    clouds = [connect_cloud(lab.name, config_files=[lab.clouds_yaml]) for _ in range(RACERS)]
+    try:
+        for number in range(3):
+            barrier = threading.Barrier(RACERS)
+
+            def race(racer: int, start: threading.Barrier = barrier) -> Claim | Busy:
+                start.wait(timeout=30)
+                try:
+                    return take(
+                        clouds[racer],
+                        RACED,
+                        purpose="build",
+                        seed=lambda: "1",
+                        owner=f"{RACED}-{racer}",
+                        lifetime_seconds=600,
+                        is_dead=lambda owner: False,
+                        report=SilentReport(),
+                    )
+                except Busy as busy:
+                    return busy
+
+            with ThreadPoolExecutor(RACERS) as pool:
+                ends = list(pool.map(race, range(RACERS)))
+            (winner,) = [end for end in ends if isinstance(end, Claim)]
+            assert all(winner.owner in str(end) for end in ends if isinstance(end, Busy)), f"round {number}"
+            assert claims(cloud, RACED) == [winner]
+            release(cloud, winner)
+    finally:
+        break_claim(cloud, RACED)

@@ -136,7 +136,7 @@ def test_a_kept_builder_stands_until_it_is_swept(project: Project, cloud: OpenSt
     name = project.recipe("kept", without=QUICK, faults="drivers-only-staged")
     code, output = project.run("build", name, "--on-error", "keep")
     assert code == 1
-    assert "would not boot on virtio" in output and "sweep --kept" in output
+    assert "would not boot on virtio" in output and "next: look at it, then invoke builds.resume kept-2" in output
     assert any(thing.kind == "server" and thing.owner.startswith("kept-2") for thing in leftovers(cloud))
     assert project.run("sweep")[0] == 0
     assert any(thing.owner.startswith("kept-2") for thing in leftovers(cloud)), "what was asked to be kept is kept"

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -19,8 +21,11 @@ from imagebuild.adapters.openstack_cloud import OpenStackCloud
 from imagebuild.cleaning import leftovers
 from imagebuild.health import Level
 from imagebuild.images import list_versions
-from imagebuild.lab import lifecycle
+from imagebuild.lab import catalogue, lifecycle
+from imagebuild.lab.layout import ADMIN_CLOUD, find_layout
+from imagebuild.lab.layout import PROJECT as LAB_PROJECT
 from imagebuild.properties import PROMOTED_AT, STATE, VERIFIED
+from imagebuild.secrets import make_password
 from imagebuild.waiting import Deadline, wait_for
 from tests.lab.project import PROJECT, Project
 from tests.unit.test_health import FIRST_LINE
@@ -41,7 +46,7 @@ exec "$2" -f
 
 @dataclass
 class Operator:
-    """A machine as docs/ sets it up, with the two recipes of this test: a project, a clouds.yaml in which the lab is `vdi`."""
+    """A machine as docs/ sets it up, with the two recipes of this test; in its clouds.yaml `vdi` is the lab for a reader."""
 
     project: Project
     clouds_yaml: Path
@@ -65,6 +70,20 @@ class Operator:
         return done.returncode, done.stdout
 
 
+@contextmanager
+def a_reader(lab: lifecycle.LabCloud) -> Iterator[dict[str, Any]]:
+    """The lab's entry in a clouds.yaml for a user who may read in the builders' project, and nothing else."""
+    admin = catalogue.connect(find_layout(), ADMIN_CLOUD).identity
+    name, password = f"operations-{uuid4().hex[:8]}", make_password().reveal()
+    user = admin.create_user(name=name, password=password, domain_id="default")
+    try:
+        admin.assign_project_role_to_user(admin.find_project(LAB_PROJECT), user, admin.find_role("reader"))
+        entry = yaml.safe_load(lab.clouds_yaml.read_text())["clouds"][lab.name]
+        yield {**entry, "auth": {**entry["auth"], "username": name, "password": password}}
+    finally:
+        admin.delete_user(user)
+
+
 @pytest.fixture(scope="module")
 def operator(
     tmp_path_factory: pytest.TempPathFactory, lab: lifecycle.LabCloud, cloud: OpenStackCloud
@@ -79,12 +98,12 @@ def operator(
         frame |= {"recipe": name, "policy": {"max_age_days": 30}}
         frame["builder"]["flavor"] = "1cpu_1GB_20GB"
         (folder / "recipes" / f"{name}.yaml").write_text(yaml.safe_dump(frame, sort_keys=False))
-    known = yaml.safe_load(lab.clouds_yaml.read_text())["clouds"][lab.name]
-    unreachable = {**known, "auth": {**known["auth"], "auth_url": "http://127.0.0.1:9/v3"}}
-    clouds_yaml = folder / "etc" / "clouds.yaml"  # not where `invoke` runs: there every client would find it
-    clouds_yaml.parent.mkdir()
-    clouds_yaml.write_text(yaml.safe_dump({"clouds": {"vdi": known, "gone": unreachable}}))
-    yield Operator(project, clouds_yaml)
+    with a_reader(lab) as reader:
+        gone = {**reader, "auth": {**reader["auth"], "auth_url": "http://127.0.0.1:9/v3"}}
+        clouds_yaml = folder / "etc" / "clouds.yaml"  # not where `invoke` runs: there every client would find it
+        clouds_yaml.parent.mkdir()
+        clouds_yaml.write_text(yaml.safe_dump({"clouds": {"vdi": reader, "gone": gone}}))
+        yield Operator(project, clouds_yaml)
     for one in cloud.images():
         if one.properties.get("imagebuild_recipe") in RECIPES:
             cloud.update_image(one.id, protected=False)

@@ -226,3 +226,81 @@ def test_nobody_waits_longer_than_the_deadline(ready: World) -> None:
     with pytest.raises(StepFailed, match="waited 120 s"):
         Generalize(deadline_minutes=2).run(ready.context)
     assert ready.clock.slept < 200
+
+
+# ---------------------------------------------------------------------------------------------------------- cut off
+
+
+class Killed(BaseException):
+    """kill -9, as far as a test can play it."""
+
+
+def cut_off_in(world: World, phase: str) -> None:
+    """The controller dies when it has heard that phase; the guest goes on."""
+    note = world.told.note
+
+    def die(text: str) -> None:
+        note(text)
+        if text == phase:
+            raise Killed
+
+    world.context.report.note = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        Generalize().run(world.context)
+    world.context.report.note = note  # type: ignore[method-assign]
+
+
+def pass_time(world: World) -> None:
+    """So long that the machine is off, and its console gone."""
+    for _ in range(2):
+        world.clock.sleep(600)
+        world.cloud.go_on()
+
+
+def test_a_second_run_takes_up_the_act_and_sees_the_seal(ready: World) -> None:
+    act(ready, *PHASES)
+    cut_off_in(ready, "sysprep")
+    Generalize().run(ready.context)
+    assert ready.remembered()["sealed"] == {"phases": PHASES}
+    assert len(ready.guest.parameters_of("Start-Generalize")) == 1
+
+
+def test_a_seal_that_nobody_saw_is_marked_as_such(ready: World) -> None:
+    act(ready, *PHASES)
+    cut_off_in(ready, "sysprep")
+    pass_time(ready)
+    Generalize().run(ready.context)
+    assert ready.remembered()["sealed"] == {"phases": PHASES[:2], "unseen": True}
+    assert any("nobody saw" in line for line in ready.told.warnings)
+
+
+def test_a_machine_that_somebody_stopped_meanwhile_is_no_image(ready: World) -> None:
+    act(ready, *PHASES, off=False)
+    cut_off_in(ready, "sysprep")
+    ready.cloud.stop_server(ready.builder())
+    ready.clock.sleep(600)
+    with pytest.raises(StepFailed, match="somebody else acted on the builder"):
+        Generalize().run(ready.context)
+
+
+def test_an_act_that_was_asked_for_and_never_heard_of_is_found_again(ready: World) -> None:
+    """Cut off between the start and its first word: the same request with the same password, so the same job."""
+    act(ready, *PHASES)
+    ready.guest.returns("Set-BrokerAgent", answer("Set-BrokerAgent", "sealed leaves no registration"))
+    ready.facts["before_generalize"] = [{"script": "Set-BrokerAgent", "parameters": {"goal": "sealed"}}]
+    ready.guest.faults.lose_answer("start_as_system")
+    with pytest.raises(SessionLost):
+        Generalize().run(ready.context)
+    Generalize().run(ready.context)
+    assert ready.remembered()["sealed"] == {"phases": PHASES}
+    assert [script for script, _, _ in ready.guest.ran] == ["Set-BrokerAgent", "Start-Generalize"]
+
+
+def test_an_act_that_ended_before_anybody_heard_of_it(ready: World) -> None:
+    act(ready, *PHASES, every=1)
+    ready.guest.faults.lose_answer("start_as_system")
+    with pytest.raises(SessionLost):
+        Generalize().run(ready.context)
+    pass_time(ready)
+    Generalize().run(ready.context)
+    assert ready.remembered()["sealed"] == {"phases": [], "unseen": True}

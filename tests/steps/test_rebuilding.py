@@ -209,6 +209,16 @@ def test_a_rejected_one_counts_for_nothing_once_something_changed(shop: Workshop
     assert reason(shop.run(dry_run=True), "a") == "there is no good image yet"
 
 
+def test_a_candidate_that_a_cut_off_run_has_left_is_promoted_by_the_next_one(shop: Workshop) -> None:
+    shop.recipe("a")
+    shop.make_version("a", state="candidate")
+    assert results(shop.run()) == {"a": "not due"}
+    shop.codes["a"] = 1  # so that no further version is played
+    shop.run(promote=True)
+    assert shop.started[0].arguments == ["build", "a", "--json", "--if-changed", "--promote"]
+    assert "a is due: a-v1 is built and not yet promoted" in shop.told.notes
+
+
 def test_who_asks_without_due_gets_it_built(shop: Workshop) -> None:
     shop.recipe("a")
     shop.make_version("a")

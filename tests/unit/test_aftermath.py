@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,6 +200,24 @@ def test_a_dead_build_is_undone_later(context: Context, folder: BuildFolder, clo
     assert not (folder.path / "password").exists()
     assert undo(cloud, folder, context.build.id, report=SilentReport()) == 0
     context.journal = type(context.journal)(folder.journal)  # for the fixture to close
+
+
+@pytest.mark.usefixtures("one_clock")
+def test_what_comes_up_while_all_is_deleted_goes_as_well(
+    context: Context, folder: BuildFolder, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A creation whose answer was lost, and which the cloud was still at when the build failed."""
+    late = ["late"]
+    delete = cloud.delete
+
+    def create_late(*given: Any, **named: Any) -> None:
+        delete(*given, **named)
+        if late:
+            cloud.create_volume(late.pop(), owner=context.build.id, role="x", gib=1)
+
+    monkeypatch.setattr(cloud, "delete", create_late)
+    assert "nothing of it stands any more (4 things deleted)" in fail(context, folder, keep=False)
+    assert leftovers(cloud) == []
 
 
 def test_a_living_build_is_not_undone(context: Context, folder: BuildFolder, cloud: FakeCloud) -> None:

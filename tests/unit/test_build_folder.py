@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.build_folder import BuildFolder, build_folders, new_build_folder
+from imagebuild.build_folder import BuildFolder, build_folders, find_build, new_build_folder
+from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.journal import Journal
 from imagebuild.secrets import Secret, hide
 
@@ -74,3 +75,55 @@ def test_values_are_saved_as_json(tmp_path: Path) -> None:
     path = BuildFolder(tmp_path).save_json("record.json", {"b": 1, "a": Path("x")})
     assert json.loads(path.read_text()) == {"a": "x", "b": 1}
     assert path.read_text().endswith("}\n")
+
+
+def test_builds_of_all_recipes_are_in_the_order_of_time(tmp_path: Path) -> None:
+    for name in ("z-20260101-000000-aaaa", "a-20260102-000000-bbbb", "by-hand"):
+        Journal(tmp_path / name / "journal.jsonl").close()
+    assert [folder.id for folder in build_folders(tmp_path)] == [
+        "by-hand",
+        "z-20260101-000000-aaaa",
+        "a-20260102-000000-bbbb",
+    ]
+
+
+def test_a_build_is_found_by_what_only_it_is_called(tmp_path: Path) -> None:
+    for name in ("win7-20260101-000000-aaaa", "win7-20260102-000000-bbbb", "win7-20260102-000000-bbbb-2"):
+        Journal(tmp_path / name / "journal.jsonl").close()
+    assert find_build(tmp_path, "aaaa").id == "win7-20260101-000000-aaaa"
+    assert find_build(tmp_path, "20260101").id == "win7-20260101-000000-aaaa"
+    assert find_build(tmp_path, "win7-20260102-000000-bbbb").id == "win7-20260102-000000-bbbb", (
+        "the whole id is one build"
+    )
+    assert find_build(tmp_path, "last").id == "win7-20260102-000000-bbbb"
+    with pytest.raises(RecipeError, match="3 builds are called like 'win7'") as several:
+        find_build(tmp_path, "win7")
+    assert "aaaa" in several.value.hint
+    with pytest.raises(RecipeError, match="no build 'win7-20260101-000000-aaab'") as near:
+        find_build(tmp_path, "win7-20260101-000000-aaab")
+    assert near.value.hint == "did you mean win7-20260101-000000-aaaa?"
+    with pytest.raises(RecipeError, match="no build 'last'"):
+        find_build(tmp_path / "none", "last")
+
+
+def test_a_disk_that_takes_no_password_or_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_build_folder(tmp_path, "small")
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", no_space)
+        with pytest.raises(ImagebuildError, match="password cannot be written: No space left on device"):
+            folder.password()
+    assert folder.password().reveal() == (folder.path / "password").read_text()
+    monkeypatch.setattr(Path, "mkdir", no_space)
+    with pytest.raises(ImagebuildError, match="cannot be made: No space left on device"):
+        new_build_folder(tmp_path, "small")
+
+
+def test_a_build_that_made_nothing_is_forgotten(tmp_path: Path) -> None:
+    folder = new_build_folder(tmp_path, "small")
+    folder.password()
+    folder.remove()
+    assert list(tmp_path.iterdir()) == []

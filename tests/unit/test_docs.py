@@ -93,8 +93,8 @@ def test_every_task_that_an_advice_names_exists() -> None:
 
 
 def test_what_a_rebuild_starts_is_a_command_that_the_tool_takes() -> None:
-    (build,) = parse("build win7-vdi --json --if-changed --cloud vdi")
-    assert (build.args["if-changed"].value, build.args["cloud"].value) == (True, "vdi")
+    (build,) = parse("build win7-vdi --json --if-changed --promote --cloud vdi")
+    assert all(build.args[name].value is True for name in ("json", "if-changed", "promote"))
 
 
 def loaded(name: str) -> Any:

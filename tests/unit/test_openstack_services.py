@@ -252,3 +252,56 @@ def test_two_networks_of_one_name_are_a_question() -> None:
     twins = [{"id": "1", "name": "vdi"}, {"id": "2", "name": "vdi"}]
     with pytest.raises(CloudRefused, match="2 networks"):
         networks(Wire(Response(200, {"networks": twins}))).find("vdi")
+
+
+RECORD = {"id": "i1", "name": "claim", "status": "queued", "os_hidden": True, "holder": "me"}
+
+
+@pytest.mark.parametrize(
+    ("standing", "ours"),
+    [
+        (Response(200, RECORD), True),
+        (Response(200, {**RECORD, "holder": "you"}), False),
+        (Response(404), False),
+        (Response(200, {**RECORD, "status": "deleted"}), False),
+    ],
+)
+def test_whose_a_taken_id_is_tells_what_stands_there(standing: Response, ours: bool) -> None:
+    wire = Wire(Response(409), standing)
+    assert (images(wire).reserve("i1", "claim", properties={"holder": "me"}) is not None) is ours
+    assert wire.paths() == ["POST /images", "GET /images/i1"]
+
+
+def test_a_reserved_record_is_hidden_and_private_and_a_lost_answer_is_asked_for_again() -> None:
+    wire = Wire(keystone.ConnectFailure("reset by peer"), Response(409), Response(200, RECORD))
+    made = images(wire).reserve("i1", "claim", properties={"holder": "me"})
+    assert made is not None and made.hidden and made.properties["holder"] == "me"
+    first, second, _ = wire.sent
+    assert first.body == second.body
+    assert {"id": "i1", "os_hidden": True, "visibility": "private", "holder": "me"}.items() <= first.body.items()
+
+
+def test_a_patch_whose_answer_was_lost_reads_before_it_asks_again() -> None:
+    done = {**RECORD, "holder": "you"}
+    wire = Wire(Response(200, RECORD), keystone.ConnectFailure("reset by peer"), Response(200, done))
+    assert images(wire).update("i1", {"holder": "you"}).properties["holder"] == "you"
+    assert wire.paths() == ["GET /images/i1", "PATCH /images/i1", "GET /images/i1"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 501])
+def test_a_cloud_without_vnc_has_no_console_and_that_is_no_error(status: int) -> None:
+    running = Response(200, {"server": server("ACTIVE", **{"OS-EXT-STS:power_state": 1})})
+    assert servers(Wire(running, Response(status))).console_address("s1") is None
+
+
+@pytest.mark.parametrize("answered", [Response(404), Response(200, {"server": server("SHUTOFF")})])
+def test_nobody_asks_for_the_console_of_what_is_off_or_gone(answered: Response) -> None:
+    assert servers(Wire(answered)).console_address("s1") is None
+
+
+def test_the_address_of_a_console_is_a_secret() -> None:
+    running = Response(200, {"server": server("ACTIVE", **{"OS-EXT-STS:power_state": 1})})
+    address = servers(Wire(running, Response(200, {"remote_console": {"url": "http://h/?token=t"}}))).console_address(
+        "s1"
+    )
+    assert address is not None and address.reveal() == "http://h/?token=t" and "token" not in f"{address}"

@@ -127,6 +127,7 @@ REFUSALS: dict[str, tuple[dict[str, str], str, str]] = {
     "never verified": ({VERIFIED: ""}, "not verified .verification: never done.", "invoke verify small-v2"),
     "failed": ({VERIFIED: "failed"}, "not verified .verification: failed.", "invoke verify small-v2"),
     "not generalised": ({GENERALIZED: "no"}, "was not generalised", "step generalize"),
+    "seal unseen": ({GENERALIZED: "unseen", VERIFIED: ""}, "nobody saw whether", "invoke verify small-v2"),
     "rejected": ({STATE: "rejected", VERIFIED: "", REASON: "blue"}, "was rejected: blue", "invoke verify small-v2"),
 }
 
@@ -150,7 +151,7 @@ def test_unverified_is_possible_with_a_warning(cloud: FakeCloud) -> None:
     assert "without a verification" in told.warnings[0]
 
 
-@pytest.mark.parametrize("why", ["not generalised", "rejected"])
+@pytest.mark.parametrize("why", ["not generalised", "seal unseen", "rejected"])
 def test_unverified_lifts_nothing_else(cloud: FakeCloud, why: str) -> None:
     cloud.update_image(image(cloud, 2).id, properties={k: v or None for k, v in REFUSALS[why][0].items()})
     with pytest.raises(VersionRefused):

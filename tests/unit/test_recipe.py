@@ -152,6 +152,19 @@ def test_a_version_is_current_or_a_number(tmp_path: Path, version: str) -> None:
     assert all(line.startswith("6: source.version") for line in told) and told
 
 
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ("cloudbase-init: {media: m, label: L, path: c.msi, sha256: " + "a" * 64 + "}", "cloudbase-init"),
+        ("stop-builder", "stop-builder"),
+    ],
+)
+def test_a_checkpoint_from_which_nothing_could_begin_is_told(tmp_path: Path, before: str, words: str) -> None:
+    text = GOOD + f"  - {before}\n  - checkpoint\n"
+    (only,) = problems(write(tmp_path, text))
+    assert only.endswith(f"checkpoint cannot stand after {words}: put it before")
+
+
 def test_checkpoints_may_stand_more_than_once(tmp_path: Path) -> None:
     text = change(GOOD, "  - inventory:\n", "  - checkpoint\n  - inventory:\n  - checkpoint: {keep: 3}\n")
     assert [step.name for step in load_recipe(write(tmp_path, text)).steps].count("checkpoint") == 2

@@ -82,3 +82,32 @@ def test_a_build_that_failed_before_its_first_step_says_why() -> None:
 @pytest.mark.parametrize("events", [[], [done("boot-builder", 1)], [("undone", {})]])
 def test_a_journal_without_a_beginning_has_no_record(events: list[tuple[str, dict[str, Any]]]) -> None:
     assert fold(entries(*events)) is None
+
+
+def test_how_far_it_came_is_what_a_resumed_build_goes_on_from() -> None:
+    planned = {"digest": "d1", "image": "small-v3", "version": 3, "moment": "2026-01-01T00:00:00+00:00"}
+    events = [
+        ("build_begun", {"recipe": "small", "cloud": "lab", "project": "p1", "file": "/r/small.yaml"}),
+        ("planned", planned),
+        ("skipped", {"numbers": [3, 4]}),
+        ("step_begun", {"step": "boot-builder", "number": 1}),
+        ("step_done", {"step": "boot-builder", "number": 1, "seconds": 3}),
+        ("step_begun", {"step": "reach-guest", "number": 2}),
+    ]
+    record = fold(entries(*events))
+    assert record is not None
+    assert (record.file, record.project, record.version, record.planned_name) == ("/r/small.yaml", "p1", 3, "small-v3")
+    assert (record.at, record.done, record.step) == ("2026-01-01T00:00:00+00:00", (3, 4, 1), "reach-guest")
+
+
+@pytest.mark.parametrize("event", ["resumed", "step_begun"])
+def test_what_failed_before_a_resumption_or_another_try_is_over(event: str) -> None:
+    record = fold(entries(BEGUN, FAILED, ("kept", {}), (event, {"step": "updates"})))
+    assert record is not None
+    assert (record.state, record.failed_step, record.failure) == ("running", None, None)
+
+
+def test_an_undo_that_began_is_known() -> None:
+    record = fold(entries(BEGUN, FAILED, ("undo_begun", {})))
+    assert record is not None
+    assert (record.state, record.undoing) == ("failed", True)

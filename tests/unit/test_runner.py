@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from imagebuild import step as step_module
-from imagebuild.errors import CloudRefused, ImagebuildError, Interrupted, StepFailed
+from imagebuild.errors import Busy, CloudRefused, GuestUnreachable, ImagebuildError, Interrupted, StepFailed
 from imagebuild.journal import Journal
+from imagebuild.plan import PlannedStep
 from imagebuild.recipe import Recipe
 from imagebuild.runner import Failure, run_plan
 from imagebuild.secrets import Secret
@@ -156,6 +157,66 @@ def test_a_step_that_does_not_give_what_it_promised_has_failed(
     step = make_step("one", promises=frozenset({"b", "a"}))
     with pytest.raises(Failure, match="one did not give a, b"):
         run_plan(plan_of(recipe, step), context, context.journal)
+
+
+def test_steps_that_were_done_are_left_out(recipe: Recipe, context: Context, make_step: Callable[..., Step]) -> None:
+    ran: list[str] = []
+    steps = [make_step(word, lambda c, word=word: ran.append(word)) for word in ("one", "two", "three")]
+    run_plan(plan_of(recipe, *steps), context, context.journal, skip={1, 3})
+    assert ran == ["two"]
+    assert [entry.facts["number"] for entry in context.journal.entries()] == [2, 2]
+
+
+def test_before_each_step_somebody_may_look_and_refuse(
+    recipe: Recipe, context: Context, make_step: Callable[..., Step]
+) -> None:
+    seen: list[tuple[int, str]] = []
+
+    def before(planned: PlannedStep) -> None:
+        seen.append((planned.number, context.step_digest))
+        if planned.number == 2:
+            raise Busy("the claim is lost")
+
+    plan = plan_of(recipe, make_step("one"), make_step("two", lambda c: pytest.fail("ran")))
+    with pytest.raises(Failure, match="two: the claim is lost"):
+        run_plan(plan, context, context.journal, before=before)
+    assert seen == [(1, "digest-1"), (2, "digest-2")]
+    last = context.journal.entries()[-1]
+    assert (last.event, last.facts["step"], last.facts["error"]) == ("step_failed", "two", "Busy")
+
+
+def test_a_step_is_tried_again_as_often_as_asked_and_knows_it(
+    recipe: Recipe, context: Context, make_step: Callable[..., Step]
+) -> None:
+    attempts: list[int] = []
+    errors = [StepFailed("a verdict"), GuestUnreachable("a lost link"), StepFailed("a verdict")]
+
+    def fail(c: Context) -> None:
+        attempts.append(c.attempt)
+        if errors:
+            raise errors.pop(0)
+
+    asked: list[str] = []
+
+    def again(failure: Failure) -> bool:
+        asked.append(str(failure.error))
+        return True
+
+    run_plan(plan_of(recipe, make_step("one", fail), make_step("two")), context, context.journal, again=again)
+    assert asked == ["a verdict", "a lost link", "a verdict"]
+    assert attempts == [0, 1, 1, 2], "only what looked at its result and found it bad is another attempt"
+    assert events(context)[-1] == ("step_done", "two")
+
+
+def test_ctrl_c_before_a_step_is_a_failure_as_well(
+    recipe: Recipe, context: Context, make_step: Callable[..., Step]
+) -> None:
+    def before(planned: PlannedStep) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Failure) as caught:
+        run_plan(plan_of(recipe, make_step("one")), context, context.journal, before=before)
+    assert isinstance(caught.value.error, Interrupted)
 
 
 @pytest.mark.parametrize("event", ["step_begun", "step_done"])

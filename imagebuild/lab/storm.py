@@ -1,0 +1,256 @@
+"""A storm: builds of this project are killed with -9 at random moments, again and again, and after each round the cloud must tell no lie.
+
+What follows a kill is drawn by lot, too: the build is resumed (and perhaps killed once more), undone, swept away, or simply another
+one is begun. The seed gives the same lots again; when a kill strikes is a matter of milliseconds, and never quite the same.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.build_state import read_state
+from imagebuild.errors import ImagebuildError, LabError
+from imagebuild.lab import catalogue
+from imagebuild.lab.layout import CLOUD, find_layout
+from imagebuild.lab.lifecycle import up
+from imagebuild.lab.storm_watch import Watch
+from imagebuild.report import Report
+
+COMMAND_SECONDS = 240
+ACTS = ("resume", "undo", "sweep", "build")
+_SECOND_KILL = 0.4  # how often a resume is killed as well
+_SMALLEST_FLAVOR = "1cpu_256MB_4GB"
+_OUTPUT_LINES = 25
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of a build's life, in seconds since its process was started."""
+
+    name: str
+    begins: float
+    ends: float
+
+
+@dataclass
+class Project:
+    """A copy of the project with one recipe, in which every `invoke` is a process of its own and may be killed."""
+
+    folder: Path
+    line: str
+    runs: int = 0
+
+    @classmethod
+    def copy(cls, project: Path, folder: Path, *, recipe: Path, line: str, source: str) -> "Project":
+        """The front, the answer files, and the recipe under another name with another source."""
+        shutil.copy(project / "tasks.py", folder)
+        shutil.copytree(project / "unattend", folder / "unattend")
+        content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        content |= {"recipe": line, "source": {"image": source}}
+        (folder / "recipes").mkdir()
+        (folder / "recipes" / f"{line}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return cls(folder, line)
+
+    def folders(self) -> dict[str, BuildFolder]:
+        """All builds, oldest first, by id."""
+        return {one.id: one for one in build_folders(self.folder / ".imagebuild" / "builds")}
+
+    def invoke(self, *arguments: str, kill_after: float | None = None) -> tuple[int, list[str]]:
+        """Run a task; its exit code, -9 when it was killed, and what it printed. Raises LabError when it does not end."""
+        self.runs += 1
+        log = self.folder / f"run-{self.runs:03d}-{arguments[0]}.log"
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "invoke", *arguments, "--cloud", CLOUD],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                child.wait(timeout=COMMAND_SECONDS if kill_after is None else kill_after)
+            except subprocess.TimeoutExpired:
+                _kill(child)
+                if kill_after is None:
+                    words = f"invoke {' '.join(arguments)} did not end in {COMMAND_SECONDS} s"
+                    raise LabError(words, hint=f"see {log}", details=_tail(log)) from None
+            except BaseException:
+                _kill(child)
+                raise
+        return child.returncode, _tail(log)
+
+
+@dataclass
+class Storm:
+    """All rounds of one storm."""
+
+    project: Project
+    watch: Watch
+    lots: random.Random
+    report: Report
+    stages: list[Stage] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def learn(self) -> None:
+        """An undisturbed build: how long each stage of its life takes."""
+        with self.report.step("learn", "an undisturbed build"):
+            began = time.time()
+            self._done("build", self.project.line)
+            ended = time.time()
+            (folder,) = self.project.folders().values()
+            marks = [("start", began)]
+            for entry in folder.entries():
+                if entry.event == "step_begun":
+                    marks.append((str(entry.facts["step"]), datetime.fromisoformat(entry.at).timestamp()))
+                elif entry.event == "build_done":
+                    marks.append(("end", datetime.fromisoformat(entry.at).timestamp()))
+            for (name, at), (_, until) in zip(marks, [*marks[1:], ("", ended)], strict=True):
+                self.stages.append(Stage(name, at - began, until - began))
+            self.report.note(", ".join(f"{one.name} {one.ends - one.begins:.1f} s" for one in self.stages))
+
+    def blow(self, number: int) -> None:
+        """One round. Raises LabError when a command fails that may not fail, or the cloud then holds what may not be."""
+        stage = self.lots.choice(self.stages)
+        moment, act = self.lots.uniform(stage.begins, stage.ends), self.lots.choice(ACTS)
+        with self.report.step("round", f"round {number}: kill after {moment:.1f} s ({stage.name}), then {act}"):
+            known = set(self.project.folders())
+            self._begin_and_kill(moment)
+            for name in self._new(known):
+                self._mend(name, act)
+            built = {name for name in self._new(known) if self._word(name) == "built"}
+            self._judge(
+                self.watch.find_lies() + self.watch.find_miscounts(built=built, others=self._new(known) - built)
+            )
+            self.watch.prune()
+
+    def _begin_and_kill(self, moment: float) -> None:
+        known = set(self.project.folders())
+        code, told = self.project.invoke("build", self.project.line, kill_after=moment)
+        if code not in (0, -signal.SIGKILL):
+            raise LabError(f"a build failed with code {code}", details=told)
+        new = self._new(known)
+        if code == 0 or not new:
+            self._count("it had ended before" if code == 0 else "it had not begun")
+        for name in new if code else ():
+            state = read_state(self.project.folders()[name])
+            self._count(f"killed, {state.place}" if state.word == "dead" else f"killed when {state.word}")
+
+    def _mend(self, name: str, act: str) -> None:
+        """What the lot says, to a build that was killed; nothing to one that was done."""
+        state = read_state(self.project.folders()[name])
+        if state.is_over:
+            return
+        if act == "resume" and state.why_not_resumed:
+            self.report.note(f"not to be resumed: {state.why_not_resumed}")
+            act = "undo"
+        if act == "resume":
+            self._resume(name)
+        elif act == "undo":
+            self._done("builds.undo", name)
+        elif act == "build":
+            self._done("build", self.project.line)  # beside what the dead one has left
+        if act in ("sweep", "build"):
+            self._done("sweep")
+        self._count({"resume": "resumed", "undo": "undone", "sweep": "swept", "build": "built anew, then swept"}[act])
+
+    def _resume(self, name: str) -> None:
+        if self.lots.random() < _SECOND_KILL:
+            moment = self.lots.uniform(0, self.stages[-1].ends)
+            code, told = self.project.invoke("builds.resume", name, kill_after=moment)
+            if code not in (0, -signal.SIGKILL):
+                raise LabError(f"builds.resume failed with code {code}", details=told)
+            self._count("killed again while resumed" if code else "it had ended before the second kill")
+        if self._word(name) != "built":
+            self._done("builds.resume", name)
+
+    def finish(self) -> None:
+        """The last sweep, and the look at what is left. Raises LabError when anything is."""
+        with self.report.step("finish", "the last sweep, then look for what is left"):
+            self._done("sweep")
+            self._judge(self.watch.find_lies() + self.watch.find_leftovers(set(self.project.folders())))
+
+    def _done(self, *arguments: str) -> None:
+        """A command that must end well."""
+        code, told = self.project.invoke(*arguments)
+        if code != 0:
+            raise LabError(f"invoke {' '.join(arguments)} ended with code {code}", details=told)
+
+    def _judge(self, problems: Sequence[str]) -> None:
+        if problems:
+            raise LabError("the cloud holds what may not be", details=problems)
+
+    def _new(self, known: set[str]) -> set[str]:
+        return set(self.project.folders()) - known
+
+    def _word(self, name: str) -> str:
+        return read_state(self.project.folders()[name]).word
+
+    def _count(self, what: str) -> None:
+        self.counts[what] += 1
+        self.report.note(what)
+
+
+def storm(project: Path, recipe: str, report: Report, *, count: int, seed: int) -> None:
+    """`count` rounds with builds of a copy of that recipe, in the lab. Raises LabError with what went wrong; then the logs are kept."""
+    lab = up(report)
+    began = time.monotonic()
+    line = f"storm-{seed}-{os.getpid()}"
+    source = str(
+        yaml.safe_load((project / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))["source"]["image"]
+    )
+    watch = Watch(catalogue.connect(find_layout(), lab.name), line)
+    folder = Path(tempfile.mkdtemp(prefix=f"{line}-"))
+    try:
+        with report.step("prepare", "a source of its own, and foreign things with names like ours"):
+            copy = watch.make_source(source)
+            watch.make_look_alikes(flavor=_SMALLEST_FLAVOR, network="vdi-network")
+        place = project / "recipes" / f"{recipe}.yaml"
+        made = Storm(
+            Project.copy(project, folder, recipe=place, line=line, source=copy), watch, random.Random(seed), report
+        )
+        made.learn()
+        for number in range(1, count + 1):
+            made.blow(number)
+        made.finish()
+    except (ImagebuildError, KeyboardInterrupt):
+        report.warn(f"every command's log is in {folder}; what stands is deleted by: cd {folder} && invoke sweep")
+        raise
+    finally:
+        watch.remove()
+    shutil.rmtree(folder)
+    for what, number in sorted(made.counts.items()):
+        report.say(f"{number:4d}  {what}")
+    minutes, seconds = divmod(int(time.monotonic() - began), 60)
+    report.say(
+        f"{count} rounds with seed {seed} in {minutes}:{seconds:02d}: at most one image of a version at all times, nothing left, "
+        "nothing foreign touched",
+        rounds=count,
+        seed=seed,
+        counts=dict(made.counts),
+        commands=made.project.runs,
+        took_seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def _kill(child: "subprocess.Popen[bytes]") -> None:
+    """-9, to it and all that it started."""
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _tail(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_OUTPUT_LINES:]

@@ -1,0 +1,271 @@
+"""Every call of the cloud in every bad weather, on real services: what creates makes one thing, what reads tells the truth."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+import pytest
+
+from imagebuild.adapters.openstack_cloud import OpenStackCloud
+from imagebuild.cloud import OWNER_KEY, Image, Owned, Server
+from imagebuild.waiting import Deadline
+from tests.faults.conftest import Site
+from tests.faults.matrix import Outcome, Ways, crossed
+from tests.faults.proxy import Fault, Rule, Weather
+
+pytestmark = pytest.mark.lab
+WAYS = 16  # most calls wait for what the service has asked for, or for it to settle
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands while calls are tried: the site, a stopped server and an image record."""
+
+    site: Site
+    server: Server
+    image: Image
+    owner: str
+
+    @property
+    def mine(self) -> dict[str, str]:
+        """The properties of our image."""
+        return {OWNER_KEY: self.owner}
+
+
+class Call(NamedTuple):
+    """A call, and the request of it that meets the weather."""
+
+    method: str
+    place: str
+    run: Callable[[Standing, OpenStackCloud, str], object]
+
+
+def make_group(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A group with two rules."""
+    return cloud.create_security_group("faults", owner=owner, allow_from="172.16.100.1/32", ports=[5985, 5986])
+
+
+def make_volume(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A blank volume."""
+    return cloud.create_volume("faults", owner=owner, role="data", gib=1)
+
+
+def make_record(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A claim; the id follows from the owner, so that a second try is the same claim."""
+    return cloud.reserve_image(str(uuid5(NAMESPACE_URL, owner)), "faults", properties={OWNER_KEY: owner})
+
+
+def make_server(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A server, whatever becomes of it."""
+    return cloud.create_server(there.site.request, owner=owner, role="builder")
+
+
+def make_image(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """An image of the stopped server."""
+    return cloud.snapshot(there.server.id, f"{owner}-image", owner=owner, properties={})
+
+
+def change_image(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A property that stands afterwards."""
+    cloud.update_image(there.image.id, properties={owner: "yes"})
+    changed = there.site.cloud.image(there.image.id)
+    return changed is not None and changed.properties[owner] == "yes"
+
+
+def delete_record(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A record that is gone afterwards."""
+    image_id = str(uuid4())
+    assert there.site.cloud.reserve_image(image_id, "faults", properties={OWNER_KEY: owner})
+    cloud.delete("image", image_id, deadline=Deadline.after(60))
+    return there.site.cloud.image(image_id) is None
+
+
+def delete_group(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
+    """A group that is gone afterwards."""
+    group = there.site.cloud.create_security_group("faults", owner=owner, allow_from="172.16.100.1/32", ports=[])
+    cloud.delete("security_group", group.id, deadline=Deadline.after(60))
+    return there.site.cloud.owned(owner) == {}
+
+
+CREATES: Mapping[str, Call] = {
+    "create_security_group": Call("POST", r"network/v2\.0/security-groups$", make_group),
+    "its rules": Call("POST", r"network/v2\.0/security-group-rules$", make_group),
+    "create_volume": Call("POST", r"volume/v3/\w+/volumes$", make_volume),
+    "reserve_image": Call("POST", r"image/v2/images$", make_record),
+}
+CREATES_IN_TURN: Mapping[str, Call] = {  # few machines at once, in a lab with two cores, and of one only one image
+    "create_server": Call("POST", r"compute/v2\.1/servers$", make_server),
+    "snapshot": Call("POST", r"compute/v2\.1/servers/[^/]+/action$", make_image),
+}
+CHAINS: tuple[list[tuple[str, Fault]], ...] = (
+    *([("create_server", fault) for fault in list(Fault)[start::3]] for start in range(3)),
+    [("snapshot", fault) for fault in (Fault.ERROR, Fault.RESET, Fault.LOST, Fault.CUT)],
+)
+READS: Mapping[str, Call] = {
+    "find_image": Call("GET", r"image/v2/images", lambda there, cloud, _: cloud.find_image("win7-sp1-x64")),
+    "images": Call(
+        "GET", r"image/v2/images$", lambda there, cloud, _: [i.id for i in cloud.images(properties=there.mine)]
+    ),
+    "image": Call("GET", r"image/v2/images/", lambda there, cloud, _: cloud.image(there.server.image_id or "")),
+    "find_flavor": Call("GET", r"flavors/detail$", lambda there, cloud, _: cloud.find_flavor("1cpu_256MB_4GB")),
+    "find_network": Call("GET", r"v2\.0/networks$", lambda there, cloud, _: cloud.find_network("vdi-network")),
+    "headroom": Call("GET", r"/limits$", lambda there, cloud, _: cloud.headroom().gigabytes is not None),
+    "server": Call("GET", r"compute/v2\.1/servers/", lambda there, cloud, _: cloud.server(there.server.id)),
+    "actions": Call("GET", r"/os-instance-actions$", lambda there, cloud, _: cloud.actions(there.server.id)),
+    "console_log": Call("POST", r"/action$", lambda there, cloud, _: cloud.console_log(there.server.id)),
+    "owned": Call("GET", r"/volumes/detail$", lambda there, cloud, _: cloud.owned(there.owner)[there.owner].servers),
+    "image_uses": Call("GET", r"servers/detail$", lambda there, cloud, _: there.server.image_id in cloud.image_uses()),
+}
+DISCOVERIES: Mapping[str, Call] = {
+    "discovery of images": Call("GET", r"image/$", READS["find_image"].run),
+    "discovery of networks": Call("GET", r"network/$", READS["find_network"].run),
+    "the identity service": Call("GET", r"identity/v3$", READS["find_image"].run),
+    "a token": Call("POST", r"identity/v3/auth/tokens$", READS["find_image"].run),
+}
+CHANGES: Mapping[str, Call] = {
+    "update_image": Call("PATCH", r"image/v2/images/", change_image),
+    "delete an image": Call("DELETE", r"image/v2/images/", delete_record),
+    "delete a group": Call("DELETE", r"network/v2\.0/security-groups/", delete_group),
+}
+CALLS = {**CREATES, **CREATES_IN_TURN, **READS, **DISCOVERIES, **CHANGES}
+
+
+@pytest.fixture(scope="module")
+def standing(site: Site) -> Iterator[Standing]:
+    """A stopped server, and a record."""
+    owner = f"{site.owner}-standing"
+    try:
+        server = site.cloud.create_server(site.request, owner=owner, role="builder")
+        image = site.cloud.reserve_image(str(uuid4()), "faults", properties={OWNER_KEY: owner})
+        site.wait(lambda: _status(site, server.id) == "ACTIVE", "the server")
+        site.cloud.stop_server(server.id)
+        site.wait(lambda: _status(site, server.id) == "SHUTOFF", "the server to stop")
+        stopped = site.cloud.server(server.id)
+        assert stopped and image
+        yield Standing(site, stopped, image, owner)
+    finally:
+        site.sweep(owner)
+
+
+def _status(site: Site, server_id: str) -> str:
+    server = site.cloud.server(server_id)
+    assert server is not None
+    return server.status if server.task_state is None else "under way"
+
+
+@pytest.fixture(scope="module")
+def ways(site: Site) -> Iterator[Ways]:
+    """Ways through bad weather."""
+    with Ways(site, WAYS).opened() as opened:
+        yield opened
+
+
+class Made(NamedTuple):
+    """What came of a creating call, what then stood of its owner, and the ports that its group lets in."""
+
+    outcome: Outcome
+    owned: Owned
+    ports: list[int]
+
+
+@pytest.fixture(scope="module")
+def made(standing: Standing, ways: Ways) -> dict[tuple[str, Fault], Made]:
+    """Every creating call in every weather; those of a chain come one after the other, beside all else."""
+
+    def create(name: str, fault: Fault) -> Made:
+        owner = f"{standing.owner}-{name.replace(' ', '-')}-{fault.name.lower()}"
+        try:
+            method, place, run = CALLS[name]
+            outcome = ways.attempt(Rule(method, place, fault), lambda cloud: run(standing, cloud, owner))
+            owned = standing.site.cloud.owned(owner).get(owner, Owned())
+            for image in owned.images if name == "snapshot" else ():
+                standing.site.wait(partial(_is_complete, standing.site, image.id), "the image")
+            return Made(
+                outcome, owned, [port for group in owned.security_groups for port in _ports(standing, group.id)]
+            )
+        finally:
+            standing.site.sweep(owner)
+
+    def create_all(chain: list[tuple[str, Fault]]) -> dict[tuple[str, Fault], Made]:
+        return {(name, fault): create(name, fault) for name, fault in chain}
+
+    chains = [*CHAINS, *([key] for key in crossed(CREATES))]
+    found = ways.all({number: partial(create_all, chain) for number, chain in enumerate(chains)})
+    return {key: value for each in found.values() for key, value in each.items()}
+
+
+def _is_complete(site: Site, image_id: str) -> bool:
+    image = site.cloud.image(image_id)
+    return image is not None and image.status == "active"
+
+
+def _ports(there: Standing, group_id: str) -> list[int]:
+    neutron = there.site.cloud._networks._neutron
+    rules = neutron.list(
+        "/security-group-rules", "security_group_rules", doing="look", params={"security_group_id": group_id}
+    )
+    return sorted(rule["port_range_min"] for rule in rules if rule["direction"] == "ingress")
+
+
+@pytest.fixture(scope="module")
+def read(standing: Standing, ways: Ways) -> dict[tuple[str, Fault], Outcome]:
+    """Every reading and changing call in every weather."""
+
+    def attempt(name: str, fault: Fault) -> Outcome:
+        method, place, run = CALLS[name]
+        way = ways.attempt_anew if name in DISCOVERIES else ways.attempt
+        return way(
+            Rule(method, place, fault), lambda cloud: run(standing, cloud, f"{name} {fault.name}".replace(" ", "-"))
+        )
+
+    return ways.all({key: partial(attempt, *key) for key in crossed({**READS, **DISCOVERIES, **CHANGES})})
+
+
+@pytest.mark.parametrize(("name", "fault"), [*crossed(CREATES), *(key for chain in CHAINS for key in chain)], ids=str)
+def test_what_creates_makes_exactly_one_thing(made: dict[tuple[str, Fault], Made], name: str, fault: Fault) -> None:
+    outcome, owned, ports = made[name, fault]
+    assert outcome.met == 1, "the weather has struck"
+    things = [*owned.servers, *owned.volumes, *owned.security_groups, *owned.images]
+    assert [thing.id for thing in things] == [getattr(outcome.result, "id", outcome.result)]
+    assert ports == ([5985, 5986] if owned.security_groups else [])
+
+
+@pytest.mark.parametrize(("name", "fault"), crossed({**READS, **DISCOVERIES}), ids=str)
+def test_what_reads_tells_what_is_so(
+    read: dict[tuple[str, Fault], Outcome], standing: Standing, name: str, fault: Fault
+) -> None:
+    outcome = read[name, fault]
+    assert outcome.met == (0 if name in DISCOVERIES and fault is Fault.EXPIRED else 1), "they are asked without a token"
+    assert outcome.result == CALLS[name].run(standing, standing.site.cloud, "")
+    assert outcome.result or name == "console_log", "an empty answer would show nothing"
+
+
+@pytest.mark.parametrize(("name", "fault"), crossed(CHANGES), ids=str)
+def test_what_changes_is_changed(read: dict[tuple[str, Fault], Outcome], name: str, fault: Fault) -> None:
+    assert read[name, fault] == Outcome(1, True)
+
+
+def test_a_token_that_expires_is_renewed_and_the_call_goes_on(site: Site) -> None:
+    weather = Weather([Rule("GET", r"compute/v2\.1/servers/detail$", Fault.EXPIRED, nth=nth) for nth in (1, 3)])
+    with site.through(weather) as cloud:
+        for _ in range(3):
+            assert cloud.owned(f"{site.owner}-nobody") == {}
+    assert len(weather.met()) == 2
+    assert Counter(call.place for call in weather.calls)["identity/v3/auth/tokens"] == 3
+
+
+def test_counts(
+    made: dict[tuple[str, Fault], Made],
+    read: dict[tuple[str, Fault], Outcome],
+    site: Site,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    struck = sum(each.outcome.met for each in made.values()) + sum(each.met for each in read.values())
+    with capsys.disabled():
+        print(f"\nfaults: {len(made)} creating and {len(read)} other calls, struck {struck} times")
+    assert not [
+        owner for owner in site.cloud.owned() if owner.startswith(site.owner) and not owner.endswith("-standing")
+    ]
