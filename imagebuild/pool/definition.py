@@ -193,6 +193,9 @@ class PoolDefinition(Section):
     first: int = Field(default=1, ge=0, description="the smallest number")
     size: int = Field(default=1, ge=1, le=100_000, description="how many desktops `invoke pool.create` makes it have")
     flavor: Word
+    root_volume_gib: int | None = Field(
+        default=None, ge=1, description="the root is a volume of that size; default: a disk of the hypervisor's"
+    )
     network: Word
     availability_zone: Word | None = None
     security_group: Word

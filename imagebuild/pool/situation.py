@@ -126,7 +126,7 @@ def assess(
 
 
 def matches(desktop: Desktop, to: Version) -> bool:
-    """Does the desktop have this image already, and is it well? Nova names an image when it accepts the rebuild: a roll's note tells more."""
+    """Does it have this image already, and is it well? Nova names an image when it accepts the rebuild: a roll's note tells more."""
     halfway = desktop.metadata.get(ROLL_STATE, "") not in ("", Phase.DONE, Phase.PENDING, Phase.SKIPPED)
     return desktop.image_id == to.image.id and not desktop.broken and not halfway
 
