@@ -1,11 +1,23 @@
 """The inside of the fake cloud: what there is, how it goes on when time passes, and what the services would refuse."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from uuid import uuid4
 
-from imagebuild.cloud import OWNER_KEY, Action, Flavor, Image, Network, SecurityGroup, Server, ServerRequest, Volume
+from imagebuild.cloud import (
+    OWNER_KEY,
+    Action,
+    Flavor,
+    Image,
+    Network,
+    SecurityGroup,
+    Server,
+    ServerRequest,
+    Subnet,
+    Volume,
+)
 from imagebuild.errors import CloudError, CloudRefused, NotFound
 from tests.fakes.cloud_state import (
     BOOT_SECONDS,
@@ -47,6 +59,10 @@ class World(State):
         """A network that exists."""
         network = Network(id=str(uuid4()), name=name, cidrs=cidrs)
         self._networks[network.id] = network
+        for cidr in cidrs:
+            first = str(ipaddress.ip_network(cidr).network_address + 1)
+            subnet = Subnet(str(uuid4()), f"{name}-subnet", network.id, cidr, gateway=first)
+            self._subnets[subnet.id] = subnet
         return network
 
     def add_image(self, name: str, *, foreign: bool = True, image: Image | None = None, **properties: str) -> Image:
