@@ -19,6 +19,8 @@ PREVIOUS_IMAGE_ID = "vdi_prev_image_id"
 ROLL_ID = "vdi_roll_id"
 ROLL_STATE = "vdi_roll_state"
 """The last roll that had this desktop in hand, and how far it was with it (a Phase)."""
+ROLL_NOTE = "vdi_roll_note"
+"""What whoever goes on with that roll must know of it: the image it brings, and what was before it began (see pool.progress)."""
 
 
 def pool_tag(pool: str) -> str:
