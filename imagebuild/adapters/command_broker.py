@@ -1,5 +1,6 @@
 """imagebuild.broker.Broker over programs of the site; what no program is named for, this broker cannot do."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -82,10 +83,11 @@ class CommandBroker(Limited):
             return PoolSettings(pool=pool)
         told = self._programs.ask_object("settings", pool=pool)
         try:
-            return _SETTINGS.validate_python({**told, "pool": pool}, strict=True)
+            return _SETTINGS.validate_json(json.dumps({**told, "pool": pool}), strict=True)
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
-            raise BrokerError("the program for settings wrote what is no setting", details=wrong) from None
+            words = "the program for settings wrote what is no setting"
+            raise BrokerError(words, hint="numbers are numbers, switches true or false", details=wrong) from None
 
     def set_pool_image(self, pool: str, image_name: str) -> None:
         """{pool, image_name}; then `settings`, where there is such a program, must tell this image."""
