@@ -58,6 +58,10 @@ class DesktopCalls(World):
         """Somebody locks a server."""
         self._set(server_id, locked=True, locked_reason=reason or None)
 
+    def unlock(self, server_id: str) -> None:
+        """And unlocks it."""
+        self._set(server_id, locked=False, locked_reason=None)
+
     # ---------------------------------------------------------------------------------------------- the calls
 
     @call
