@@ -71,7 +71,7 @@ class Window(Section):
         return clock < self.end and DAYS[today - 1] in self.days
 
     def opens_after(self, now: datetime) -> datetime:
-        """The next moment at which it is open: `now` itself when it is. An opening that a clock change skips is the moment after it."""
+        """The next moment at which it is open: `now` itself when it is. One that summer time skips is as much later."""
         if self.is_open(now):
             return now
         zone = ZoneInfo(self.time_zone)
