@@ -170,8 +170,8 @@ class Cloud(Protocol):
     def servers(self, *, tags: Sequence[str] = (), changed_since: str = "") -> Sequence[Server]:
         """All servers of the project that carry all of these tags, in as few calls as pages; not those on their way out.
 
-        `changed_since`, an `updated_at` of an earlier listing: only those that Nova changed then or later, the deleted ones
-        among them (status DELETED). A change of metadata or tags alone is none to Nova.
+        `changed_since`, an `updated_at` of an earlier listing: only those that Nova changed then or later, and all that were
+        deleted in the project (status DELETED; their tags went with them). A change of metadata or tags may be none to Nova.
         """
         ...
 

@@ -26,17 +26,25 @@ class Desktops:
         self._listing_version = WITH_REASONS
 
     def all(self, *, tags: Sequence[str], changed_since: str) -> tuple[Server, ...]:
-        """By tags. Nova leaves out the servers of a cell that is down: who is absent is not gone."""
-        params = {"tags": ",".join(tags)} if tags else {}
+        """By tags. Nova leaves out the servers of a cell that is down: who is absent is not gone.
+
+        Nova removes a server's tags when it deletes it (nova.db.main.api.instance_destroy), so its own filter by tags would keep the
+        deleted ones from us: changes are filtered here.
+        """
+        params = {}
         if changed_since:
             params["changes-since"] = changed_since
+        elif tags:
+            params["tags"] = ",".join(tags)
         try:
             items = self._list(params)
         except VersionMissing:
             self._listing_version = MICROVERSION
             items = self._list(params)
         servers = (read_server(item) for item in items)
-        return tuple(server for server in servers if changed_since or server.task_state != "deleting")
+        if changed_since:
+            return tuple(one for one in servers if one.status == "DELETED" or set(tags) <= set(one.tags))
+        return tuple(one for one in servers if one.task_state != "deleting")
 
     def _list(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
         version = self._listing_version

@@ -74,8 +74,7 @@ class DesktopCalls(World):
             and (server.updated_at >= changed_since if changed_since else server.task_state != "deleting")
         )
         if changed_since:
-            gone = (one for one in self._deleted if wanted <= set(one.tags) and one.updated_at >= changed_since)
-            found = (*found, *gone)
+            found = (*found, *(one for one in reversed(self._deleted) if one.updated_at >= changed_since))
         self.faults.requests["servers"] += max(0, len(found) - 1) // PAGE
         return found
 

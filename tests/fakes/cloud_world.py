@@ -230,7 +230,9 @@ class World(State):
     def _forget_machine(self, server_id: str) -> None:
         machine = self._machines.pop(server_id)
         self._named[machine.server.name].remove(server_id)
-        self._deleted.append(replace(machine.server, status="DELETED", task_state=None, updated_at=self._now()))
+        self._deleted.append(
+            replace(machine.server, status="DELETED", task_state=None, tags=(), updated_at=self._now())
+        )
         self._use(machine.flavor, -1)
 
     def _check_unlocked(self, server: Server) -> None:

@@ -69,11 +69,14 @@ class TestListing:
         assert wire.sent[1].options["params"]["marker"] == "s2"
 
     def test_changes_tell_the_deleted_ones_too(self) -> None:
-        gone = {"id": "s2", "name": "desktop-2", "status": "DELETED"}
-        wire = Wire(Response(200, {"servers": [{**DESKTOP, "OS-EXT-STS:task_state": "deleting"}, gone]}))
-        found = desktops(wire).all(tags=("t",), changed_since="2026-01-01T00:00:00Z")
+        gone = {"id": "s2", "name": "desktop-2", "status": "DELETED", "tags": []}
+        elsewhere = {**DESKTOP, "id": "s3", "tags": ["vdi-pool=lab"]}
+        wire = Wire(Response(200, {"servers": [{**DESKTOP, "OS-EXT-STS:task_state": "deleting"}, gone, elsewhere]}))
+        found = desktops(wire).all(tags=("vdi-pool=staff",), changed_since="2026-01-01T00:00:00Z")
         assert [server.id for server in found] == ["s1", "s2"]
-        assert wire.sent[0].options["params"]["changes-since"] == "2026-01-01T00:00:00Z"
+        params = wire.sent[0].options["params"]
+        assert params["changes-since"] == "2026-01-01T00:00:00Z"
+        assert "tags" not in params, "a deleted server has none any more"
 
 
 class TestRebuild:
