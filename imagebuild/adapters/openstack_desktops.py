@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from imagebuild.adapters.openstack_values import read_server
 from imagebuild.cloud import POOL_KEY, Server, ServerRequest
 from imagebuild.waiting import Clock
 
+_OVERLAP = timedelta(seconds=60)  # the cloud's controllers have clocks of their own, and write when they come to it
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 WITH_REASONS = "2.73"  # Train: who locked a server may have said why
 WIPES_ROOT_VOLUMES = "2.93"  # from here on a rebuild writes the image over a root volume, without being asked
 
@@ -29,11 +32,11 @@ class Desktops:
         """By tags. Nova leaves out the servers of a cell that is down: who is absent is not gone.
 
         Nova removes a server's tags when it deletes it (nova.db.main.api.instance_destroy), so its own filter by tags would keep the
-        deleted ones from us: changes are filtered here.
+        deleted ones from us: changes are filtered here. It asks a minute further back than it was told to.
         """
         params = {}
         if changed_since:
-            params["changes-since"] = changed_since
+            params["changes-since"] = (datetime.fromisoformat(changed_since) - _OVERLAP).strftime(_TIME)
         elif tags:
             params["tags"] = ",".join(tags)
         try:

@@ -1,5 +1,6 @@
 """The calls of the fake cloud that a pool makes of Nova: listing, rebuilding, marking and ending desktops."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import uuid4
@@ -74,7 +75,8 @@ class DesktopCalls(World):
             and (server.updated_at >= changed_since if changed_since else server.task_state != "deleting")
         )
         if changed_since:
-            found = (*found, *(one for one in reversed(self._deleted) if one.updated_at >= changed_since))
+            gone = itertools.takewhile(lambda one: one.updated_at >= changed_since, reversed(self._deleted))
+            found = (*found, *gone)
         self.faults.requests["servers"] += max(0, len(found) - 1) // PAGE
         return found
 
