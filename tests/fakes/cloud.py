@@ -130,6 +130,7 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
         self._check_unlocked(server)
         self._act(server_id, "stop", user_id=self.user_id)
         self._set(server_id, task_state="powering-off")
+        self.ends(server.name)
         self._after(STOP_SECONDS, lambda: self._set(server_id, status="SHUTOFF", power_state=4, task_state=None))
 
     @call

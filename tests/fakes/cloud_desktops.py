@@ -104,6 +104,7 @@ class DesktopCalls(World):
         self._check_rebuild(server, image_id, allow_root_volume_wipe=allow_root_volume_wipe)
         stays_off = server.status == "SHUTOFF"
         self._rebuilds.append((server.name, image_id))
+        self.ends(server.name)
         self._act(server_id, "rebuild", user_id=self.user_id)
         if metadata is not None:
             self._set(server_id, metadata=dict(metadata))

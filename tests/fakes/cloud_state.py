@@ -57,6 +57,9 @@ class State:
         self.server_fault = ""  # what Nova says of the next server, which goes to ERROR; "" = it boots
         self.snapshot_fails = False  # Nova drops the next image when its upload fails
         self.boots: Callable[[str], None] = lambda server_id: None  # called when a server becomes ACTIVE
+        self.ends: Callable[[str], None] = lambda name: (
+            None
+        )  # called with a server's name when it is stopped, rebuilt or deleted
         self.may_deactivate = True  # before Wallaby only administrators could, by Glance's default policy
         self.screen: bytes | None = (
             None  # what a running server's console shows, a PNG; None = a cloud without consoles

@@ -218,6 +218,7 @@ class World(State):
             return
         self._check_unlocked(machine.server)
         machine.server = replace(machine.server, task_state="deleting", updated_at=self._now())
+        self.ends(machine.server.name)
 
         def gone() -> None:
             self._forget_machine(server_id)
