@@ -41,6 +41,7 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
 
     @call
     def headroom(self) -> Headroom:
+        self.faults.also("headroom", 2)
         return Headroom(
             instances=self.limits.instances - self._used["instances"],
             cores=self.limits.cores - self._used["cores"],

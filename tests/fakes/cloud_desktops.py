@@ -77,11 +77,12 @@ class DesktopCalls(World):
         if changed_since:
             gone = itertools.takewhile(lambda one: one.updated_at >= changed_since, reversed(self._deleted))
             found = (*found, *gone)
-        self.faults.requests["servers"] += max(0, len(found) - 1) // PAGE
+        self.faults.also("servers", max(0, len(found) - 1) // PAGE)
         return found
 
     @call
     def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
+        self.faults.also("create_desktop", 2)  # it looks before and after
         metadata = {**request.metadata, POOL_KEY: pool}
         for server_id in self._named[request.name]:
             server = self._machines[server_id].server
@@ -139,6 +140,8 @@ class DesktopCalls(World):
         merged: dict[str, str | None] = {**server.metadata, **metadata}
         machine = self._machines[server_id]  # Nova does not count this as a change of the server: updated_at stays
         kept = {key: value for key, value in merged.items() if value is not None}
+        removed = sum(value is None for value in metadata.values())
+        self.faults.also("set_server_metadata", removed - (removed == len(metadata)))
         machine.server = replace(machine.server, metadata=kept)
 
     @call

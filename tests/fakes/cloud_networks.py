@@ -16,6 +16,7 @@ class NetworkCalls(World):
 
     @call
     def find_network(self, name: str) -> Network | None:
+        self.faults.also("find_network", 1)  # its subnets
         return next((n for n in self._networks.values() if name in (n.name, n.id)), None)
 
     @call
@@ -102,6 +103,7 @@ class NetworkCalls(World):
     ) -> Port:
         if network_id not in self._networks:
             raise NotFound(f"404 Network {network_id} could not be found")
+        self.faults.also("create_port", 1)  # it looks before
         description = f"{POOL_KEY}={pool}"
         for port in self._plugs.ports.values():
             if (port.name, port.description) == (name, description):

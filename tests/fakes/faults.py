@@ -16,7 +16,8 @@ class Faults:
 
     def __init__(self, lost: Callable[[], ImagebuildError]) -> None:
         self.calls: list[str] = []
-        self.requests: Counter[str] = Counter()  # HTTP requests that the calls would have been, by method
+        self.requests: Counter[str] = Counter()
+        """How many HTTP requests the calls would have been, by method: one each, and what a call adds with `also`."""
         self._lost = lost
         self._errors: dict[str, list[ImagebuildError]] = defaultdict(list)
         self._losses: dict[str, int] = defaultdict(int)
@@ -35,6 +36,10 @@ class Faults:
         self.requests[method] += 1
         if self._errors[method]:
             raise self._errors[method].pop(0)
+
+    def also(self, method: str, requests: int) -> None:
+        """This call would have been so many requests more."""
+        self.requests[method] += requests
 
     def after(self, method: str) -> None:
         """Raise what is due after the work."""
