@@ -26,7 +26,7 @@ class Adoption:
     def __str__(self) -> str:
         if self.member:
             return f"{self.server.name:15s} is the pool's already"
-        state = f"stays out: {self.obstacle}" if self.obstacle else "is taken over"
+        state = f"stays out: {self.obstacle}" if self.obstacle else "can be taken over"
         return f"{self.server.name:15s} {state} ({self.server.id}, {self.server.status})"
 
 

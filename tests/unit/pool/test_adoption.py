@@ -40,7 +40,7 @@ def test_a_look_changes_nothing() -> None:
         ("desktop-2", "", False),
         ("desktop-10", "", False),
     ]
-    assert "is taken over" in str(found[0])
+    assert "can be taken over" in str(found[0])
     assert site.cloud.servers() == before
 
 
