@@ -78,6 +78,10 @@ class Seat:
         """True unless the broker says that nobody is there and nobody has it assigned."""
         return self.assigned_user is not None or self.session != "none"
 
+    def seen_after(self, moment: datetime) -> bool:
+        """True when the broker has looked since then. What an older look says of a desktop that was held back meanwhile proves nothing."""
+        return self.observed_at is not None and self.observed_at >= moment
+
     def distrusted(self) -> "Seat":
         """The same seat when its `none` is not believed: unknown is busy."""
         return replace(self, session="unknown") if self.session == "none" else self
@@ -129,7 +133,10 @@ class Broker(Registrar, Protocol):
         ...
 
     def set_available(self, seat: Seat, *, available: bool, reason: str) -> None:
-        """Offer this desktop to users, or to nobody new; who is on it stays. Twice the same is once. Read `seats` to see it done."""
+        """Offer this desktop to users, or to nobody new; who is on it stays. Twice the same is once.
+
+        It is done when a seat that was `seen_after` the call says so: what is told may be a while old.
+        """
         ...
 
     def notify(self, seat: Seat, text: str, *, minutes: int) -> None:

@@ -105,6 +105,13 @@ def test_old_news_that_nobody_is_there_is_not_believed(age: timedelta | None, bu
     assert read.busy is busy
 
 
+def test_only_a_look_from_after_a_moment_says_something_about_it() -> None:
+    seat = Seat(name="d", pool="p", observed_at=NOW)
+    assert seat.seen_after(NOW - QUARTER)
+    assert not seat.seen_after(NOW + timedelta(seconds=1))
+    assert not Seat(name="d", pool="p").seen_after(NOW)
+
+
 def test_old_news_of_somebody_is_kept() -> None:
     seat = Seat(name="d", pool="p", session="disconnected", assigned_user="ann")
     assert distrust_old([seat], now=NOW, max_age=QUARTER) == (seat,)
