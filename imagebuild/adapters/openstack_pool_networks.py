@@ -108,18 +108,18 @@ class PoolNetworks:
         doing = f"remove the security group rule {rule_id}"
         self._neutron.call("DELETE", f"/security-group-rules/{rule_id}", doing=doing, expect=(404,), repeat=True)
 
-    def ports(self, *, server_id: str | None, pool: str | None) -> tuple[Port, ...]:
+    def ports(self, *, server_id: str | None, pool: str | None, name: str | None = None) -> tuple[Port, ...]:
         """The project's, filtered by Neutron and once more here: it ignores a filter that it does not know."""
-        params = {"project_id": self._project_id}
-        if server_id is not None:
-            params["device_id"] = server_id
-        if pool is not None:
-            params["description"] = describe_pool(pool)
+        description = None if pool is None else describe_pool(pool)
+        filters = {"device_id": server_id, "description": description, "name": name}
+        params = {"project_id": self._project_id, **{key: value for key, value in filters.items() if value is not None}}
         found = (read_port(item) for item in self._neutron.list("/ports", "ports", doing="list ports", params=params))
         return tuple(
             port
             for port in found
-            if server_id in (None, port.server_id) and (pool is None or port.description == describe_pool(pool))
+            if server_id in (None, port.server_id)
+            and description in (None, port.description)
+            and name in (None, port.name)
         )
 
     def create_port(
@@ -133,7 +133,7 @@ class PoolNetworks:
             asked["security_groups"] = list(security_groups)
 
         def find() -> Port | None:
-            return next((port for port in self.ports(server_id=None, pool=pool) if port.name == name), None)
+            return next(iter(self.ports(server_id=None, pool=pool, name=name)), None)
 
         def create() -> Port:
             doing = f"create the port '{name}'" + (f" with the address {address}" if address else "")

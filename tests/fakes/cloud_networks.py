@@ -105,10 +105,7 @@ class NetworkCalls(World):
             raise NotFound(f"404 Network {network_id} could not be found")
         self.faults.also("create_port", 1)  # it looks before
         description = f"{POOL_KEY}={pool}"
-        for port in self._plugs.ports.values():
-            if (port.name, port.description) == (name, description):
-                return port
-        return self._plugs.make(
+        return self._plugs.named(name, description) or self._plugs.make(
             name, network_id=network_id, address=address, description=description, security_groups=security_groups
         )
 

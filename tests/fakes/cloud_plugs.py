@@ -15,6 +15,7 @@ class Plugs:
 
     def __init__(self) -> None:
         self.ports: dict[str, Port] = {}
+        self._by_name: dict[tuple[str, str], str] = {}
         self._by_server: dict[str, list[str]] = defaultdict(list)
         self._by_address: dict[str, str] = {}
         self._hosts = itertools.count(10)
@@ -43,7 +44,14 @@ class Plugs:
         )
         self.ports[made.id] = made
         self._by_address[address] = made.id
+        if description:
+            self._by_name[name, description] = made.id
         return made
+
+    def named(self, name: str, description: str) -> Port | None:
+        """The one of ours with that name."""
+        port_id = self._by_name.get((name, description))
+        return self.ports[port_id] if port_id else None
 
     def plug(self, port_id: str, server_id: str) -> None:
         """The server has it now."""
@@ -61,7 +69,9 @@ class Plugs:
 
     def drop(self, port_id: str) -> None:
         """Delete it."""
-        for address in self.ports.pop(port_id).addresses:
+        port = self.ports.pop(port_id)
+        self._by_name.pop((port.name, port.description), None)
+        for address in port.addresses:
             del self._by_address[address]
 
     def of(self, server_id: str) -> tuple[Port, ...]:

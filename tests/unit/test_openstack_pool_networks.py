@@ -48,6 +48,7 @@ def test_a_port_whose_create_was_cut_off_is_found_again() -> None:
         "desktop-1", pool="staff", network_id="n1", address="172.16.100.7", security_groups=("g1",)
     )
     assert (made.id, made.server_id) == ("p1", None)
+    assert wire.sent[0].options["params"]["name"] == "desktop-1", "not all of the pool for each"
     asked = wire.sent[1].body["port"]
     assert (asked["fixed_ips"], asked["description"]) == ([{"ip_address": "172.16.100.7"}], "vdi_pool=staff")
 
