@@ -1,10 +1,12 @@
 """From the `broker:` section to a broker: what may stand in it, and what is made of it."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import requests
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from imagebuild.adapters.brokers import open_broker
@@ -13,8 +15,9 @@ from imagebuild.adapters.file_broker import FileBroker
 from imagebuild.adapters.leostream_broker import LeostreamBroker
 from imagebuild.adapters.no_broker import NoBroker
 from imagebuild.broker import Cap
-from imagebuild.broker_settings import BrokerSettings
+from imagebuild.broker_settings import BrokerSettings, Question
 from imagebuild.errors import RecipeError
+from tests.unit.examples import PROJECT
 from tests.unit.leostream_wire import PASSWORD, Leostream
 
 SECTION: TypeAdapter[Any] = TypeAdapter(BrokerSettings)
@@ -90,6 +93,22 @@ def test_a_password_that_is_not_there_is_said_before_any_call(wire: Leostream, t
 def test_what_no_broker_section_may_say(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SECTION.validate_python({**LEOSTREAM, **wrong})
+
+
+def test_the_examples_of_the_page_are_sections_and_lists(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "brokers.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(text)["broker"] for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert [SECTION.validate_python(example).kind for example in examples] == ["leostream", "file", "command", "none"]
+    (listed,) = re.findall(r"```\n(name,.*?)```", page, re.DOTALL)
+    (tmp_path / "sessions.csv").write_text(listed)
+    with open_broker(SECTION.validate_python({"kind": "file", "sessions": "sessions.csv"}), folder=tmp_path) as broker:
+        assert [(seat.session, seat.availability, seat.busy) for seat in broker.seats("staff")] == [
+            ("none", "available", False),
+            ("active", "available", True),
+            ("disconnected", "unavailable", True),
+        ]
+    questions = re.findall(r"^\| `([a-z-]+)`[^|]*\|", page.partition("## command")[2], re.MULTILINE)
+    assert sorted(questions) == sorted(get_args(Question))
 
 
 def test_files_are_looked_for_from_the_project(tmp_path: Path) -> None:
