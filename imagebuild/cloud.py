@@ -103,9 +103,19 @@ class Cloud(Protocol):
         ...
 
     def create_subnet(
-        self, name: str, *, network_id: str, cidr: str, gateway: str | None = None, dns: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        network_id: str,
+        cidr: str,
+        gateway: str | None = None,
+        dns: Sequence[str] = (),
+        allocation: tuple[str, str] | None = None,
     ) -> Subnet:
-        """A subnet with DHCP, found by network and range or made. Without `gateway` the range's first address is it."""
+        """A subnet with DHCP, found by network and range or made. Without `gateway` the range's first address is it.
+
+        `allocation`: the first and the last address that servers may get; without, all of the range but the gateway's.
+        """
         ...
 
     def set_subnet_dns(self, subnet_id: str, dns: Sequence[str]) -> Subnet:

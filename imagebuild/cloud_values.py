@@ -45,11 +45,12 @@ class Flavor:
 
 @dataclass(frozen=True)
 class Network:
-    """A Neutron network with the address ranges of its subnets."""
+    """A Neutron network with the address ranges of its subnets, and whose it is: only its own project chooses addresses in it."""
 
     id: str
     name: str
     cidrs: tuple[str, ...]
+    project_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class PoolNetworks:
         def create() -> Network:
             body = {"network": {"name": name}}
             made = self._neutron.call("POST", "/networks", doing=f"create the network '{name}'", body=body).json()
-            return Network(id=made["network"]["id"], name=name, cidrs=())
+            return Network(id=made["network"]["id"], name=name, cidrs=(), project_id=self._project_id)
 
         return find_or_create(lambda: self._networks.find(name), create, f"the network '{name}'", clock=self._clock)
 
@@ -38,7 +38,14 @@ class PoolNetworks:
         return tuple(read_subnet(item) for item in items)
 
     def create_subnet(
-        self, name: str, *, network_id: str, cidr: str, gateway: str | None, dns: Sequence[str]
+        self,
+        name: str,
+        *,
+        network_id: str,
+        cidr: str,
+        gateway: str | None,
+        dns: Sequence[str],
+        allocation: tuple[str, str] | None = None,
     ) -> Subnet:
         """Find-or-create by network and range."""
         asked: dict[str, Any] = {
@@ -50,6 +57,8 @@ class PoolNetworks:
         }
         if gateway is not None:
             asked["gateway_ip"] = gateway
+        if allocation is not None:
+            asked["allocation_pools"] = [{"start": allocation[0], "end": allocation[1]}]
 
         def find() -> Subnet | None:
             return next((subnet for subnet in self.subnets(network_id) if subnet.cidr == cidr), None)

@@ -61,10 +61,19 @@ class PoolSide:
         return self._pool_networks.subnets(network_id)
 
     def create_subnet(
-        self, name: str, *, network_id: str, cidr: str, gateway: str | None = None, dns: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        network_id: str,
+        cidr: str,
+        gateway: str | None = None,
+        dns: Sequence[str] = (),
+        allocation: tuple[str, str] | None = None,
     ) -> Subnet:
         """Find-or-create by network and range."""
-        return self._pool_networks.create_subnet(name, network_id=network_id, cidr=cidr, gateway=gateway, dns=dns)
+        return self._pool_networks.create_subnet(
+            name, network_id=network_id, cidr=cidr, gateway=gateway, dns=dns, allocation=allocation
+        )
 
     def set_subnet_dns(self, subnet_id: str, dns: Sequence[str]) -> Subnet:
         """All name servers at once."""

@@ -33,7 +33,6 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
     """imagebuild.cloud.Cloud. A test fills it with add_..., breaks it with `faults` and the attributes, and plays the guests."""
 
     name = "fake"
-    project_id = "project-of-the-builder"
 
     @call
     def find_flavor(self, name: str) -> Flavor | None:

@@ -22,7 +22,7 @@ class NetworkCalls(World):
     @call
     def create_network(self, name: str) -> Network:
         found = next((network for network in self._networks.values() if network.name == name), None)
-        return found or self.add_network(name)
+        return found or self.add_network(name, project_id=self.project_id)
 
     @call
     def subnets(self, network_id: str) -> Sequence[Subnet]:
@@ -30,7 +30,14 @@ class NetworkCalls(World):
 
     @call
     def create_subnet(
-        self, name: str, *, network_id: str, cidr: str, gateway: str | None = None, dns: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        network_id: str,
+        cidr: str,
+        gateway: str | None = None,
+        dns: Sequence[str] = (),
+        allocation: tuple[str, str] | None = None,
     ) -> Subnet:
         if network_id not in self._networks:
             raise NotFound(f"404 Network {network_id} could not be found")
@@ -41,6 +48,9 @@ class NetworkCalls(World):
         first = str(gateway or ranged.network_address + 1)
         if ipaddress.ip_address(first) not in ranged:
             raise CloudError(f"400 the gateway {first} is not in {cidr}")
+        if allocation and not ipaddress.ip_address(allocation[0]) <= ipaddress.ip_address(allocation[1]) in ranged:
+            raise CloudError(f"400 {'-'.join(allocation)} is no part of {cidr}")
+        self.allocations[cidr] = allocation
         made = Subnet(str(uuid4()), name, network_id, cidr, gateway=first, dns=tuple(dns))
         self._subnets[made.id] = made
         network = self._networks[network_id]

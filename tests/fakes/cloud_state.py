@@ -48,6 +48,7 @@ class Machine:
 class State:
     """All that there is. Its clock is the test's; nothing happens but in go_on."""
 
+    project_id = "project-of-the-builder"
     user_id = "user-of-the-builder"
 
     def __init__(self, clock: Clock, *, limits: Limits | None = None) -> None:
@@ -79,6 +80,7 @@ class State:
         self._rebuilds: list[tuple[str, str]] = []
         self._plugs = Plugs()
         self._subnets: dict[str, Subnet] = {}
+        self.allocations: dict[str, tuple[str, str] | None] = {}  # what a new subnet was asked to give away, by range
         self._rules: dict[str, tuple[str, Rule]] = {}  # rule id -> group id, rule
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()

@@ -55,9 +55,9 @@ class World(State):
         self._specs[flavor.id] = specs or {}
         return flavor
 
-    def add_network(self, name: str, *cidrs: str) -> Network:
-        """A network that exists."""
-        network = Network(id=str(uuid4()), name=name, cidrs=cidrs)
+    def add_network(self, name: str, *cidrs: str, project_id: str = "") -> Network:
+        """A network that exists; `project_id` is whose it is."""
+        network = Network(id=str(uuid4()), name=name, cidrs=cidrs, project_id=project_id)
         self._networks[network.id] = network
         for cidr in cidrs:
             first = str(ipaddress.ip_network(cidr).network_address + 1)

@@ -84,15 +84,25 @@ def test_a_subnet_is_known_by_its_range() -> None:
 def test_a_new_subnet_tells_its_machines_the_domain_controllers() -> None:
     wire = Wire(Response(200, {"subnets": []}), Response(201, {"subnet": SUBNET}))
     networks(wire).create_subnet(
-        "vdi-subnet", network_id="n1", cidr="172.16.100.0/24", gateway="172.16.100.1", dns=("172.16.100.2",)
+        "vdi-subnet",
+        network_id="n1",
+        cidr="172.16.100.0/24",
+        gateway="172.16.100.1",
+        dns=("172.16.100.2",),
+        allocation=("172.16.100.10", "172.16.100.254"),
     )
     asked = wire.sent[1].body["subnet"]
+    assert asked["allocation_pools"] == [{"start": "172.16.100.10", "end": "172.16.100.254"}]
     assert (asked["dns_nameservers"], asked["gateway_ip"], asked["ip_version"]) == (["172.16.100.2"], "172.16.100.1", 4)
 
 
 def test_a_network_of_that_name_is_taken() -> None:
-    wire = Wire(Response(200, {"networks": [{"id": "n1", "name": "vdi"}]}), Response(200, {"subnets": [SUBNET]}))
-    assert networks(wire).create_network("vdi").cidrs == ("172.16.100.0/24",)
+    wire = Wire(
+        Response(200, {"networks": [{"id": "n1", "name": "vdi", "project_id": "theirs"}]}),
+        Response(200, {"subnets": [SUBNET]}),
+    )
+    found = networks(wire).create_network("vdi")
+    assert (found.cidrs, found.project_id) == (("172.16.100.0/24",), "theirs")
 
 
 def test_a_new_network_is_made() -> None:
