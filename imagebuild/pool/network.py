@@ -42,7 +42,12 @@ def make_network(definition: PoolDefinition, cloud: Cloud, *, report: Report) ->
     if subnet is None:
         name = f"{definition.network}-v4"
         subnet = cloud.create_subnet(
-            name, network_id=network.id, cidr=intranet.subnet, gateway=intranet.gateway, dns=intranet.dns
+            name,
+            network_id=network.id,
+            cidr=intranet.subnet,
+            gateway=intranet.gateway,
+            dns=intranet.dns,
+            allocation=intranet.first_and_last,
         )
         report.note(f"{definition.network} has the subnet {name}, {intranet.subnet}")
     if subnet.dns != intranet.dns:

@@ -1,16 +1,13 @@
 """What must be right before a roll begins. Each check looks at one thing of the situation and says ok, warn or refuse, and what to do."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from zoneinfo import ZoneInfo
 
-from imagebuild.broker import Cap
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.model import Phase
+from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
-from imagebuild.pool.quantities import duration_words
-from imagebuild.pool.situation import Finding, Situation
-
-_FEW = 5
+from imagebuild.pool.situation import Finding, Level, Situation, some_of
 
 
 def inspect(situation: Situation) -> tuple[Finding, ...]:
@@ -20,13 +17,11 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _members,
         _left_out,
         _methods,
+        _replacing,
         _quota,
         _other_roll,
-        _broker_health,
-        _broker_abilities,
-        _broker_provisioning,
-        _broker_records,
-        _session_age,
+        *BROKER_CHECKS,
+        _window,
         _canary,
         _floor,
     )
@@ -51,7 +46,7 @@ def _left_out(situation: Situation) -> Iterator[Finding]:
         if trouble.excludes:
             by_kind.setdefault(trouble.kind, []).append(f"{desktop.name} ({trouble.words})")
     for kind, told in by_kind.items():
-        yield Finding(f"left out: {kind}", "warn", _some(told), "they keep their image")
+        yield Finding(f"left out: {kind}", "warn", some_of(told), "they keep their image")
 
 
 def _methods(situation: Situation) -> Iterator[Finding]:
@@ -61,7 +56,7 @@ def _methods(situation: Situation) -> Iterator[Finding]:
         if not situation.choices[one.id].method
     ]
     if stuck:
-        yield Finding("method", "refuse", f"{len(stuck)} can be moved in no way that the rules allow: {_some(stuck)}")
+        yield Finding("method", "refuse", f"{len(stuck)} can be moved in no way that the rules allow: {some_of(stuck)}")
     counts = {
         method: sum(situation.choices[one.id].method == method for one in situation.moving)
         for method in ("rebuild", "replace")
@@ -71,8 +66,27 @@ def _methods(situation: Situation) -> Iterator[Finding]:
         yield Finding("method", "ok", told)
     gone = [one.name for one in situation.moving if one.image_id not in situation.survey.images and not one.broken]
     if gone and situation.definition.roll.put_back:
-        words = f"the image of {_some(gone)} is gone or unknown: one that fails cannot be put back, it stays away from users"
+        words = f"the image of {some_of(gone)} is gone or unknown: one that fails cannot be put back, it stays away from users"
         yield Finding("way back", "warn", words)
+
+
+def _replacing(situation: Situation) -> Iterator[Finding]:
+    """What would be found missing only when the old server is gone."""
+    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
+    if not replaced:
+        return
+    pool, network = situation.definition.pool, situation.network
+    if situation.group:
+        yield Finding("replace: security group", "refuse", situation.group, f"invoke pool.network {pool}")
+    bare = [one.name for one in replaced if one.id not in situation.own_ports]
+    if bare and network.project_id not in ("", situation.project_id):
+        words = f"{network.name} is another project's, so {some_of(bare)} would lose their addresses: their ports go with their servers"
+        yield Finding("replace: addresses", "refuse", words, "roll.method: rebuild; or let the network's owner roll")
+    volumes = [one.name for one in replaced if one.volume_backed]
+    if volumes and situation.definition.root_volume_gib is None:
+        words = f"the roots of {some_of(volumes)} are volumes, the new ones would be disks of the hypervisor's"
+        level: Level = "warn" if situation.flavor.disk_gib else "refuse"
+        yield Finding("replace: root disk", level, words, "say root_volume_gib in the pool's file")
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:
@@ -110,101 +124,25 @@ def _other_roll(situation: Situation) -> Iterator[Finding]:
             unfinished.setdefault(roll, []).append(f"{desktop.name} {state}")
     for roll, told in unfinished.items():
         todo = f"go on with it: invoke pool.continue {pool}; or give it up: invoke pool.abort {pool}"
-        yield Finding("other roll", "refuse", f"{roll or 'a roll'} has not finished {_some(told)}", todo)
+        yield Finding("other roll", "refuse", f"{roll or 'a roll'} has not finished {some_of(told)}", todo)
 
 
-def _broker_health(situation: Situation) -> Iterator[Finding]:
-    if situation.health is None:
-        yield Finding(
-            "broker", "refuse", f"it does not answer: {situation.silence}", "who is on which desktop is unknown"
-        )
-    elif not situation.health.ok:
-        yield Finding("broker", "refuse", f"it is not well: {'; '.join(situation.health.problems)}")
-    else:
-        yield Finding("broker", "ok", "it says that it is well")
-
-
-def _broker_abilities(situation: Situation) -> Iterator[Finding]:
-    able, rules = situation.capabilities, situation.definition.roll
-    if Cap.SESSIONS not in able:
-        yield Finding(
-            "broker: sessions",
-            "warn",
-            "it tells assignments, no sessions: whoever has a desktop assigned counts as on it",
-        )
-    if Cap.AVAILABILITY not in able:
-        words = "it cannot hold a desktop back: a user may be given one that is about to be moved; only the look after"
-        yield Finding(
-            "broker: draining", "warn", f"{words} roll.settle ({duration_words(rules.settle)}) keeps them apart"
-        )
-    if Cap.MESSAGE not in able and rules.logoff_policy == "notify-then-force":
-        words = "it shows users no messages: sessions would end without a word"
-        yield Finding("broker: messages", "refuse", words, "set roll.logoff_policy: wait")
-    if situation.survey.included and all(one.busy for one in situation.survey.included):
-        words = "it says of no desktop that nobody is there: as it is, every one would be waited for"
-        yield Finding("broker: free desktops", "warn", words)
-
-
-def _broker_provisioning(situation: Situation) -> Iterator[Finding]:
-    settings, able = situation.settings, situation.capabilities
-    if settings is None:
-        return
-    if settings.provisioning is None:
-        if Cap.PROVISIONING in able:
-            yield Finding("broker: provisioning", "refuse", "whether it makes desktops by itself cannot be read")
-        return
-    pausing = situation.definition.roll.pause_broker_provisioning and Cap.PROVISIONING in able
-    if settings.provisioning and not pausing:
-        deletes = ", and deletes" if settings.enforced else ""
-        words = f"it makes{deletes} desktops by itself while the roll works"
-        yield Finding(
-            "broker: provisioning", "refuse" if settings.enforced else "warn", words, "turn it off there for the roll"
-        )
-    elif settings.provisioning:
-        yield Finding("broker: provisioning", "ok", "it is on: it will be paused, and turned on again")
-    else:
-        yield Finding("broker: provisioning", "ok", "it is off, and stays so")
-
-
-def _broker_records(situation: Situation) -> Iterator[Finding]:
-    survey = situation.survey
-    if survey.strays:
-        names = [seat.name for seat in survey.strays]
-        yield Finding(
-            "broker: records", "warn", f"{len(names)} belong to no server: {_some(names)}", "remove them there"
-        )
-    for kind, words in (
-        ("no-seat", "servers that it does not know"),
-        ("duplicate-seat", "desktops that it has several times"),
-    ):
-        names = [desktop.name for desktop, trouble in survey.troubles if trouble.kind == kind]
-        if names:
-            yield Finding("broker: records", "warn", f"{len(names)} {words}: {_some(names)}")
-
-
-def _session_age(situation: Situation) -> Iterator[Finding]:
-    """The age of what the broker says; its adapter already takes too old a `nobody` for somebody."""
-    times = [desktop.seat.observed_at for desktop in situation.survey.included if desktop.seat]
-    told = [time for time in times if time is not None]
-    limit = situation.definition.max_session_age
-    if len(told) < len(times):
-        words = f"of {len(times) - len(told)} desktops it does not say when it last looked"
-        yield Finding("broker: age of sessions", "warn", words)
-    if not told:
-        return
-    age = max(timedelta(0), situation.now - min(told))
-    words = f"the oldest is of {duration_words(age)} ago"
-    if age <= limit:
-        yield Finding("broker: age of sessions", "ok", words)
-    else:
-        yield Finding("broker: age of sessions", "warn", words, f"it should be at most {duration_words(limit)}")
+def _window(situation: Situation) -> Iterator[Finding]:
+    window = situation.definition.roll.window
+    if window is not None and situation.moving:
+        opens = window.opens_after(situation.now)
+        if opens == situation.now:
+            yield Finding("window", "ok", f"{window} is open")
+        else:
+            local = opens.astimezone(ZoneInfo(window.time_zone))
+            yield Finding("window", "warn", f"{window} is closed: nothing is begun before {local:%Y-%m-%d %H:%M}")
 
 
 def _canary(situation: Situation) -> Iterator[Finding]:
     moving = {one.name.casefold(): one for one in situation.moving}
     missing = [name for name in situation.definition.roll.canary_names if name.casefold() not in moving]
     if missing:
-        yield Finding("canary", "refuse", f"not among the desktops to be moved: {_some(missing)}", "name others")
+        yield Finding("canary", "refuse", f"not among the desktops to be moved: {some_of(missing)}", "name others")
         return
     named = [moving[name.casefold()] for name in situation.definition.roll.canary_names]
     if moving and not any(one.offered for one in named or moving.values()):
@@ -221,9 +159,3 @@ def _floor(situation: Situation) -> Iterator[Finding]:
         yield Finding("floor", "warn", words)
     elif situation.moving:
         yield Finding("floor", "ok", f"{free} are free, {floor} stay so")
-
-
-def _some(names: list[str]) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return f"{', '.join(names[:_FEW])}{more}"

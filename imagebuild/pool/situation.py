@@ -1,6 +1,6 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -8,7 +8,7 @@ from typing import Literal
 from imagebuild.broker import Broker, Cap, Health, PoolSettings
 from imagebuild.claim import Claim, claims
 from imagebuild.cloud import Cloud, Flavor, Headroom, Network
-from imagebuild.errors import BrokerError, NotFound
+from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.marks import ROLL_STATE
@@ -17,6 +17,7 @@ from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.survey import Survey
 
 Level = Literal["ok", "warn", "refuse"]
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Situation:
     settings: PoolSettings | None = None
     silence: str = ""
     claims: tuple[Claim, ...] = ()
+    group: str = ""
+    """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
+    own_ports: frozenset[str] = frozenset()
+    """Ids of the servers whose port was made by us: it outlives them."""
+    project_id: str = ""
     roll_id: str | None = None
     back: bool = False
 
@@ -103,6 +109,7 @@ def assess(
     choices = {
         one.id: choose_method(one, definition.roll, image=to.image, flavor=flavor, network=network) for one in moving
     }
+    replacing = any(choice.method == "replace" for choice in choices.values())
     names = {one.flavor for one in moving if choices[one.id].method == "rebuild" and one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
     return Situation(
@@ -120,6 +127,11 @@ def assess(
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
+        group=_why_no_group(definition, cloud) if replacing else "",
+        own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
+        if replacing
+        else frozenset(),
+        project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
     )
@@ -131,10 +143,25 @@ def matches(desktop: Desktop, to: Version) -> bool:
     return desktop.image_id == to.image.id and not desktop.broken and not halfway
 
 
+def some_of(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"{', '.join(names[:_FEW])}{more}"
+
+
 def _moves(desktop: Desktop, definition: PoolDefinition, *, to: Version, only: frozenset[str] | None) -> bool:
     if only is not None and desktop.name not in only:
         return False
     return not (definition.roll.skip_matching and matches(desktop, to))
+
+
+def _why_no_group(definition: PoolDefinition, cloud: Cloud) -> str:
+    """A desktop whose server is deleted must not fail for want of its security group."""
+    try:
+        found = cloud.find_security_group(definition.security_group)
+    except CloudRefused as error:
+        return str(error)
+    return "" if found else f"there is no security group {definition.security_group}"
 
 
 def _ask(broker: Broker, pool: str) -> tuple[Health | None, PoolSettings | None, str]:

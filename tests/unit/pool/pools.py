@@ -89,6 +89,7 @@ def a_site(desktops: int = 4, **changes: Any) -> Site:
     clock = FakeClock()
     cloud = FakeCloud(clock, limits=Limits(instances=desktops + 2, cores=1000, ram_mib=10**7, volumes=100))
     old, new = add_version(cloud, 1, "superseded"), add_version(cloud, 2, "current")
+    cloud.create_pool_group("vdi-desktop", pool="staff")
     broker = FakeBroker(clock)
     broker.add_pool("staff", image=new.name)
     site = Site(
@@ -97,7 +98,7 @@ def a_site(desktops: int = 4, **changes: Any) -> Site:
         cloud,
         broker,
         cloud.add_flavor("desktop"),
-        cloud.add_network("vdi", "10.0.0.0/8"),
+        cloud.add_network("vdi", "10.0.0.0/8", project_id=cloud.project_id),
         old,
         new,
     )

@@ -152,6 +152,13 @@ def test_a_pool_that_does_not_say_what_it_wants_is_told_how_to() -> None:
         compare_network(define(), FakeCloud(FakeClock()))
 
 
+def test_a_new_subnet_gives_away_what_the_file_says() -> None:
+    for allocation, asked in ((None, None), ("172.16.100.10 - 172.16.100.99", ("172.16.100.10", "172.16.100.99"))):
+        cloud = FakeCloud(FakeClock())
+        make(cloud, define(intranet={**INTRANET, "allocation": allocation}))
+        assert cloud.allocations == {"172.16.100.0/24": asked}
+
+
 def test_a_range_that_stands_twice_is_one_rule() -> None:
     definition = define(intranet={**INTRANET, "reach": ["172.16.100.0/24", "172.16.0.0/12"]})
     assert definition.intranet is not None

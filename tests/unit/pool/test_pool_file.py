@@ -136,6 +136,9 @@ def test_what_a_pool_must_not_say(changes: dict[str, Any], words: str) -> None:
     [
         ({"subnet": "172.16.100.1/24"}, "has host bits set"),
         ({"gateway": "10.0.0.1"}, "10.0.0.1 is not an address of 172.16.100.0/24"),
+        ({"allocation": "10.0.0.1-10.0.0.9"}, "10.0.0.1 is not an address of 172.16.100.0/24"),
+        ({"allocation": "172.16.100.10"}, "should match pattern"),
+        ({"allocation": "172.16.100.10-172.16.100"}, "does not appear to be an IPv4 or IPv6 address"),
         ({"dns": ["8.8.8.8"]}, "desktops could not ask 8.8.8.8"),
         ({"rdp_from": []}, "at least 1 item"),
     ],

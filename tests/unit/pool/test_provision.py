@@ -152,8 +152,8 @@ def test_a_stranger_s_name_is_not_given_a_second_time() -> None:
 
 def test_what_is_missing_is_told_with_the_command_that_makes_it() -> None:
     site = a_site(0, size=1)
-    with pytest.raises(NotFound, match="no security group vdi-desktop") as caught:
-        find_parts(site.definition, site.cloud, version=site.to)
+    with pytest.raises(NotFound, match="no security group elsewhere") as caught:
+        find_parts(define(security_group="elsewhere"), site.cloud, version=site.to)
     assert caught.value.hint == "make it: invoke pool.network staff"
     with pytest.raises(NotFound, match="no flavor huge"):
         find_parts(define(flavor="huge"), site.cloud, version=site.to)

@@ -14,6 +14,7 @@ from imagebuild.images import find_version
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.pool.situation import Finding
+from imagebuild.pool.window import Window
 from imagebuild.properties import CLAIM_PURPOSE, EXPIRES_AT, GENERALIZED, HOLDER, RECIPE, VERIFIED
 from tests.unit.pool.pools import Site, a_site
 from tests.unit.versions import add_version
@@ -150,6 +151,28 @@ def surge(site: Site) -> None:
     rule(method="replace", max_surge=1)(site)
 
 
+def elsewhere(site: Site) -> None:
+    """Desktops are to be replaced, and the network is not ours: only its own project chooses addresses in it."""
+    site.cloud._networks[site.network.id] = replace(site.network, project_id="admin")
+    rule(method="replace")(site)
+
+
+def no_group(site: Site) -> None:
+    site.cloud._groups.clear()
+    rule(method="replace")(site)
+
+
+def two_groups(site: Site) -> None:
+    (group,) = site.cloud._groups.values()
+    site.cloud._groups["twin"] = replace(group, id="twin")
+    rule(method="replace")(site)
+
+
+def diskless(site: Site) -> None:
+    site.cloud._flavors[site.flavor.id] = replace(site.flavor, disk_gib=0)
+    site.add("desktop-9", volume_backed=True)
+
+
 def another_roll(site: Site) -> None:
     site.cloud.set_server_metadata(site.cloud.servers()[0].id, {ROLL_ID: "roll-7", ROLL_STATE: "draining"})
 
@@ -179,6 +202,10 @@ def no_messages(site: Site) -> None:
         (too_hungry, "flavor", "needs 8192 MiB of memory, desktop has 2048"),
         (root_volume, "method", "desktop-9: its root is a volume"),
         (surge, "quota", "1 instances, 0 are left"),
+        (elsewhere, "replace: addresses", "desktop-1, desktop-2, desktop-3, desktop-4 would lose their addresses"),
+        (no_group, "replace: security group", "invoke pool.network staff"),
+        (two_groups, "replace: security group", "2 security groups are called"),
+        (diskless, "replace: root disk", "root_volume_gib"),
         (another_roll, "other roll", "roll-7 has not finished desktop-1 draining"),
         (another_claim, "other roll", "roll-8"),
         (sick_broker, "broker", "work queue is not running"),
@@ -219,6 +246,14 @@ def unknown_to_broker(site: Site) -> None:
 
 def locked(site: Site) -> None:
     site.cloud.lock(site.cloud.servers()[0].id, "exam")
+
+
+def root_volume_replaced(site: Site) -> None:
+    site.add("desktop-9", volume_backed=True)
+
+
+def window_closed(site: Site) -> None:
+    rule(window=Window(hours="22:00-05:00", time_zone="Asia/Seoul"))(site)
 
 
 def all_busy(site: Site) -> None:
@@ -268,6 +303,8 @@ def superseded_target(site: Site) -> None:
         (stray, "broker: records", "1 belong to no server: desktop-88"),
         (unknown_to_broker, "broker: records", "1 servers that it does not know: desktop-2"),
         (locked, "left out: locked", "desktop-1 (somebody has locked it: exam)"),
+        (root_volume_replaced, "replace: root disk", "desktop-9 are volumes"),
+        (window_closed, "window", "nothing is begun before 2026-01-01 22:00"),
         (all_busy, "broker: free desktops", "every one would be waited for"),
         (all_busy, "canary", "waiting for one"),
         (cannot_drain, "broker: draining", "roll.settle (1m)"),
@@ -318,6 +355,23 @@ def test_the_estimate_counts_the_canary_and_then_whole_batches() -> None:
     assert (estimate.batch, estimate.batches) == (4, 1 + 10)
     assert estimate.total == 11 * estimate.each
     assert "11 batches of at most 4" in str(estimate)
+
+
+def test_in_a_network_of_another_project_a_port_of_ours_keeps_the_address() -> None:
+    site = a_site(0)
+    elsewhere(site)
+    make = site.cloud.create_port("desktop-1", pool="staff", network_id=site.network.id)
+    site.add("desktop-1")
+    (server,) = site.cloud.servers()
+    site.cloud._plugs.plug(make.id, server.id)
+    plan = site.plan()
+    assert [finding.name for finding in plan.findings if finding.name.startswith("replace")] == []
+
+
+def test_an_open_window_is_no_obstacle() -> None:
+    site = a_site(4)
+    rule(window=Window(hours="00:00-23:59", time_zone="UTC"))(site)
+    assert [finding.level for finding in found(site.plan(), "window")] == ["ok"]
 
 
 def test_a_plan_asks_little_and_changes_nothing() -> None:
