@@ -1,0 +1,318 @@
+"""The roll of a pool: one loop over all its desktops, no threads. Each turn looks once, lets every desktop in hand take its next step,
+and begins others as the rules allow.
+
+It ends completed, halted, paused, aborted or baking; whichever it is, nobody's desktop is left half done: what was begun is finished or put
+back, what was not touched goes back to its users, and the broker provisions as it did before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrupted
+from imagebuild.pool.course import advance
+from imagebuild.pool.definition import Rules
+from imagebuild.pool.drain import begin
+from imagebuild.pool.hands import Hands
+from imagebuild.pool.health import Witness
+from imagebuild.pool.lookout import View
+from imagebuild.pool.model import Desktop, Phase, RollState
+from imagebuild.pool.progress import Progress
+from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
+from imagebuild.pool.surroundings import Surroundings
+from imagebuild.pool.turn import Turn
+from imagebuild.report import Report
+from imagebuild.waiting import Clock, Deadline, pause
+
+Wish = Literal["pause", "abort"]
+
+BRISK, CALM = 15.0, 60.0
+"""Seconds between two turns: while a machine works, and while only users are waited for."""
+PATIENCE = timedelta(minutes=10)
+"""So long cloud or broker may fail before the roll halts."""
+LAST_PATIENCE = timedelta(hours=1)
+"""So long a roll that is ending waits for them to finish what is in hand."""
+_LONGEST = timedelta(days=60)
+
+
+@dataclass
+class Roll:
+    """One roll at work. `wishes` is asked every turn what a person wants; it raises Busy when the pool is no longer ours."""
+
+    log: RollLog
+    hands: Hands
+    witness: Witness
+    now: Callable[[], datetime]
+    clock: Clock
+    report: Report
+    wishes: Callable[[], Wish | None] = lambda: None
+    watch: Callable[["Roll", View], None] = lambda roll, view: None
+    """Called after every turn: for who shows how it goes."""
+    ending: tuple[RollState, str] | None = None
+    _troubled_since: datetime | None = None
+    _moved_at: datetime | None = None
+    _desktops: dict[str, Desktop] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._around = Surroundings(self.log, self.hands, self.report)
+
+    @property
+    def rules(self) -> Rules:
+        """The pool's."""
+        return self.hands.definition.roll
+
+    @property
+    def flying(self) -> list[Progress]:
+        """The desktops in hand."""
+        return [one for one in self.log.held.values() if one.phase.in_flight]
+
+    def run(self) -> RollState:
+        """Work until it ends; gives how. Raises Busy, and Interrupted when services stay away with desktops in hand."""
+        deadline = Deadline.after(_LONGEST.total_seconds(), self.clock)
+        while not self.turn():
+            pause(self.interval(), deadline=deadline)
+        return self.log.state
+
+    def turn(self) -> bool:
+        """One turn; True when the roll has ended."""
+        if (wish := self.wishes()) is not None and self.ending is None:
+            self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
+        troubles: list[ImagebuildError] = []
+        try:
+            view = self.hands.lookout.look()
+        except CloudError as error:
+            self._bear([error])
+            return False
+        now = view.now
+        self._desktops = self._by_name(view)
+        if self.ending is None:
+            troubles += self._look_around(view)
+        self._give_back(now)
+        for progress in self.flying:
+            troubles += self._advance(progress, view)
+        if self.ending is None:
+            self._begin(view, troubles)
+        if troubles:
+            self._bear(troubles)
+        elif not view.silence:
+            self._troubled_since = None
+        ended = self._conclude(now)
+        self.watch(self, view)
+        return ended
+
+    def end(self, state: RollState, reason: str) -> None:
+        """Begin nothing more; what works is finished, what was not touched is given back."""
+        if self.ending is None:
+            self.ending = state, reason
+            self.report.note(f"{state.value}: {reason}" if reason else state.value)
+
+    def interval(self) -> float:
+        """Seconds until the next turn."""
+        brisk = any(one.phase is not Phase.DRAINING or one.free_since for one in self.flying)
+        return BRISK if brisk or self.ending else CALM
+
+    def done(self) -> int:
+        """How many desktops have the image now, by this roll."""
+        return sum(one.phase is Phase.DONE for one in self.log.held.values())
+
+    # ------------------------------------------------------------------------------------------ the parts of a turn
+
+    def _look_around(self, view: View) -> list[ImagebuildError]:
+        """What is not about one desktop. Gives what kept us from looking."""
+        troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
+        try:
+            self._around.prepare()
+            wrong = self._around.what_is_wrong(view.now)
+        except (CloudError, BrokerError) as error:
+            return [*troubles, error]
+        size, canaries = self.log.assignment.size, self.log.canaries
+        halt = wrong or why_halt(self.log.held, self._desktops, rules=self.rules, size=size, canaries=canaries)
+        if halt:
+            self.end(RollState.HALTED, halt)
+        return troubles
+
+    def _give_back(self, now: datetime) -> None:
+        if self.ending is not None:
+            leaving = [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
+        else:
+            leaving = list(to_give_back(self._desktops, self.log.held, rules=self.rules, pace=self._pace(), now=now))
+        for name, reason in leaving:
+            progress = self.log.held[name]
+            since = progress.drain_since if "window" in reason else None
+            changes = {"outcome": Phase.PENDING, "reason": reason, "asked_at": None, "drain_since": since}
+            self.log.save(progress.to(Phase.RETURNING, now, **changes))
+
+    def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:
+        """Let one desktop go as far as it gets in this turn."""
+        before = progress
+        try:
+            while before.phase.in_flight:
+                after = advance(before, self._turn_of(before, view))
+                self._keep(after, view.now)
+                if after.phase is before.phase or after.phase in (Phase.ACTING, Phase.BOOTING, Phase.DRAINED):
+                    break
+                before = after
+            if after.phase is Phase.DRAINED and progress.phase is Phase.DRAINING:
+                return self._advance(after, view)
+        except (CloudError, BrokerError) as error:
+            return [error]
+        return []
+
+    def _begin(self, view: View, troubles: list[ImagebuildError]) -> None:
+        if troubles or self._next_stop() == self.done():
+            return
+        pace = self._pace()
+        chosen = choose(self._desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
+        if chosen:
+            self.log.enter(RollState.CANARY if pace.canary else RollState.ROLLING, view.now)
+        for name in chosen:
+            if pace.canary:
+                self.log.note(canaries=[*self.log.canaries, name])
+            progress = self.log.held[name]
+            try:
+                self._keep(begin(progress, self._turn_of(progress, view)), view.now)
+            except (CloudError, BrokerError) as error:
+                troubles.append(error)
+                return
+
+    def _conclude(self, now: datetime) -> bool:
+        """Where the roll stands after this turn; True when it has ended."""
+        if self.flying and not self._is_lost(now):
+            return False
+        try:
+            if self.ending is None:
+                self._go_on(now)
+            if self.ending is None:
+                return False
+            self._around.restore()
+        except (CloudError, BrokerError) as error:
+            self._bear([error])
+            if self.ending is None or not self._is_lost(now):
+                return False
+            self.report.warn(f"the broker's provisioning is not restored: {error}")
+        state, reason = self.ending
+        self.log.enter(state, now, reason)
+        if self.flying:
+            names = ", ".join(one.name for one in self.flying)
+            raise Interrupted(
+                f"{reason}; still in hand: {names}", hint=f"invoke pool.continue {self.log.assignment.pool}"
+            )
+        return True
+
+    def _go_on(self, now: datetime) -> None:
+        """Nothing is in hand: is it all done, is it to be looked at, or what is it waiting for?"""
+        pending = [one for one in self.log.held.values() if one.phase is Phase.PENDING]
+        for one in pending:
+            desktop = self._desktops.get(one.name)
+            if desktop is None:
+                self._keep(one.to(Phase.SKIPPED, now, reason="its server is gone, or no longer of this pool"), now)
+        startable = [one for one in pending if (d := self._desktops.get(one.name)) and d.excluded is None]
+        if not startable:
+            self._skip_rest(now)
+            self._complete(now)
+            return
+        stop = self._next_stop()
+        if stop is not None and self.done() >= stop:
+            self._bake(now, stop)
+            return
+        self.log.enter(RollState.CANARY if self._is_canary() else RollState.ROLLING, now)
+        window = self.rules.window
+        if self._moved_at is None or (window is not None and not window.is_open(now)):
+            self._moved_at = now
+        if now - self._moved_at > self.rules.drain_deadline:
+            self.end(RollState.HALTED, "nothing could be begun for so long: too few desktops are free")
+
+    def _skip_rest(self, now: datetime) -> None:
+        for one in list(self.log.held.values()):
+            desktop = self._desktops.get(one.name)
+            if one.phase is Phase.PENDING and desktop is not None:
+                self._keep(one.to(Phase.SKIPPED, now, reason=desktop.excluded or "left out"), now)
+
+    def _complete(self, now: datetime) -> None:
+        if self.done():
+            self._around.use_for_new_desktops()
+        back = self.log.assignment.back
+        self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
+
+    def _bake(self, now: datetime, stop: int) -> None:
+        """The canary, or a checkpoint, is done: wait for a person's word, or for the time to pass."""
+        self.log.enter(RollState.BAKING, now, f"{self.done()} done")
+        since = self.log.state_since or now
+        if not self.rules.auto_continue:
+            self.end(RollState.BAKING, f"{self.done()} done")
+        elif now - since >= self.rules.bake_time:
+            self.pass_stop(stop)
+
+    def pass_stop(self, stop: int) -> None:
+        """What is done is good: go on, and let the broker make new desktops from the new image."""
+        self.log.note(passed=stop)
+        self._moved_at = None
+        self._around.use_for_new_desktops()
+
+    # ------------------------------------------------------------------------------------------ smaller questions
+
+    def _pace(self) -> Pace:
+        stop, assignment = self._next_stop(), self.log.assignment
+        room = assignment.size if stop is None else stop - self.done() - len(self.flying)
+        return Pace(
+            limit=assignment.limit,
+            floor=assignment.floor,
+            boots=self.rules.parallel_boots,
+            room=room,
+            canary=self._is_canary(),
+        )
+
+    def _next_stop(self) -> int | None:
+        return next((stop for stop in self.log.assignment.stops if stop > self.log.passed), None)
+
+    def _is_canary(self) -> bool:
+        stops = self.log.assignment.stops
+        return bool(stops) and self.log.passed < stops[0]
+
+    def _turn_of(self, progress: Progress, view: View) -> Turn:
+        booting = sum(one.working for one in self.flying)
+        return Turn(
+            now=view.now,
+            desktop=view.find(progress.server_id),
+            boots=booting < self.rules.parallel_boots,
+            silent=bool(view.silence),
+            rules=self.rules,
+            hands=self.hands,
+            witness=self.witness,
+            save=self.log.save,
+        )
+
+    def _keep(self, progress: Progress, now: datetime) -> None:
+        before = self.log.held[progress.name]
+        self.log.save(progress)
+        self._moved_at = now
+        if before.phase is not progress.phase:
+            told = f": {progress.reason}" if progress.reason else ""
+            self.report.note(f"{progress.name} {progress.phase.value}{told}")
+
+    def _by_name(self, view: View) -> dict[str, Desktop]:
+        """Every desktop of the pool by name; those of the roll by the server that it has in hand."""
+        found = {one.name: one for one in view.by_id.values()}
+        for progress in self.log.held.values():
+            desktop = view.by_id.get(progress.server_id)
+            if desktop is not None:
+                found[progress.name] = desktop
+            else:
+                found.pop(progress.name, None)
+        return found
+
+    def _bear(self, troubles: list[ImagebuildError]) -> None:
+        """Services fail now and then; for too long, and nothing more is begun."""
+        now = self.now()
+        if self._troubled_since is None:
+            self._troubled_since = now
+            self.report.warn(str(troubles[0]))
+        elif now - self._troubled_since > PATIENCE:
+            self.end(RollState.HALTED, f"for {now - self._troubled_since}: {troubles[0]}")
+
+    def _is_lost(self, now: datetime) -> bool:
+        """Ending, and what is needed to end well stays away."""
+        troubled = self._troubled_since
+        return self.ending is not None and troubled is not None and now - troubled > LAST_PATIENCE
