@@ -96,15 +96,7 @@ def assess(
 
     Raises NotFound when the pool's flavor or network is not there. A broker that does not answer is a finding, not an error.
     """
-    flavor, network = cloud.find_flavor(definition.flavor), cloud.find_network(definition.network)
-    if flavor is None:
-        raise NotFound(
-            f"there is no flavor {definition.flavor} in {cloud.name}", hint="put one that is there into the pool's file"
-        )
-    if network is None:
-        raise NotFound(
-            f"there is no network {definition.network}", hint=f"make it: invoke pool.network {definition.pool}"
-        )
+    flavor, network = _find_parts(definition, cloud)
     moving = [one for one in survey.included if _moves(one, definition, to=to, only=only)]
     choices = {
         one.id: choose_method(one, definition.roll, image=to.image, flavor=flavor, network=network) for one in moving
@@ -153,6 +145,19 @@ def _moves(desktop: Desktop, definition: PoolDefinition, *, to: Version, only: f
     if only is not None and desktop.name not in only:
         return False
     return not (definition.roll.skip_matching and matches(desktop, to))
+
+
+def _find_parts(definition: PoolDefinition, cloud: Cloud) -> tuple[Flavor, Network]:
+    flavor, network = cloud.find_flavor(definition.flavor), cloud.find_network(definition.network)
+    if flavor is None:
+        raise NotFound(
+            f"there is no flavor {definition.flavor} in {cloud.name}", hint="put one that is there into the pool's file"
+        )
+    if network is None:
+        raise NotFound(
+            f"there is no network {definition.network}", hint=f"make it: invoke pool.network {definition.pool}"
+        )
+    return flavor, network
 
 
 def _why_no_group(definition: PoolDefinition, cloud: Cloud) -> str:

@@ -2,9 +2,9 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from imagebuild.cloud import ServerRequest
 from imagebuild.errors import CloudUnreachable, NotFound, RecipeError, StepFailed
 from imagebuild.jobs import pool_making
 from imagebuild.jobs.settings import Settings
-from imagebuild.report import ConsoleReport, JsonReport
+from imagebuild.report import ConsoleReport, JsonReport, Report
 from imagebuild.waiting import SystemClock
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
@@ -46,7 +46,7 @@ class Office:
         self.settings.pools.mkdir(parents=True)
         self.write(POOL)
         self.out = io.StringIO()
-        self.report = ConsoleReport(self.out)
+        self.report: Report = ConsoleReport(self.out)
 
     def write(self, text: str) -> None:
         (self.settings.pools / "staff.yaml").write_text(text, encoding="utf-8")
@@ -134,9 +134,8 @@ def test_a_broker_that_makes_the_same_names_is_warned_of(office: Office, monkeyp
     assert "warning: its next desktop is number 2, this file goes up to 3" in office.out.getvalue()
 
 
-def adopt(office: Office, **more: Any) -> int:
-    given = {"yes": False, "ask": lambda deed: False} | more
-    return pool_making.adopt("staff", office.settings, office.report, **given)
+def adopt(office: Office, *, yes: bool = False, ask: Callable[[str], bool] = lambda deed: False, own: str = "") -> int:
+    return pool_making.adopt("staff", office.settings, office.report, yes=yes, ask=ask, persistent=own)
 
 
 def test_servers_are_shown_first_and_taken_over_when_somebody_says_so(office: Office) -> None:
@@ -144,11 +143,16 @@ def test_servers_are_shown_first_and_taken_over_when_somebody_says_so(office: Of
     office.loose("desktop-2")
     office.loose("reception")
     asked: list[str] = []
-    assert adopt(office, ask=lambda deed: bool(asked.append(deed))) == 0
+
+    def ask(deed: str) -> bool:
+        asked.append(deed)
+        return False
+
+    assert adopt(office, ask=ask) == 0
     assert asked == ["take over 2 servers for staff"]
     assert office.members() == []
     assert "to do it: invoke pool.adopt staff --yes" in office.out.getvalue()
-    assert adopt(office, yes=True, persistent="desktop-2, ") == 2
+    assert adopt(office, yes=True, own="desktop-2, ") == 2
     assert office.members() == ["desktop-1", "desktop-2"]
     marked = [server.name for server in office.cloud.servers() if "vdi_persistent" in server.metadata]
     assert marked == ["desktop-2"]

@@ -62,7 +62,7 @@ def test_a_right_file_becomes_a_value_with_the_defaults_that_keep_the_promise(tm
     assert (definition.roll.canary, definition.roll.auto_continue) == (1, False)
     assert definition.roll.drain_deadline == timedelta(hours=24)
     with pytest.raises(ValidationError, match="frozen"):
-        definition.pool = "other"  # type: ignore[misc]
+        definition.pool = "other"
 
 
 def test_the_pool_that_comes_with_the_project_is_right() -> None:
