@@ -140,10 +140,6 @@ class LeostreamBroker(Limited):
         """Scan the center."""
         self._centers.scan(self._centers.find(), wait=wait)
 
-    def close(self) -> None:
-        """Log out."""
-        self._api.close()
-
     def _seats_of(self, kept: Pool, pool: str) -> list[Seat]:
         reading = self._reading
         return read_seats(kept, pool, zone=reading.zone, trust_unassigned=reading.trust_unassigned)

@@ -75,6 +75,8 @@ class Leostream(BaseAdapter):
         }
         self.cloud_images: list[dict[str, Any]] = []  # found by the next scan
         self.scan_seconds = 10.0
+        self.scan_delay = 0.0  # a scan waits in the broker's queue before the center shows it
+        self._scan_from = 0.0
         self._scan_until: float | None = None
         self._sids: set[str] = set()
         self._logins = 0
@@ -169,17 +171,20 @@ class Leostream(BaseAdapter):
         return 200, copy.deepcopy(self.pools[number])
 
     def _centers(self, rest: list[str]) -> tuple[int, Any]:
-        if self._scan_until is not None and self.clock.now() >= self._scan_until:
-            self._scan_until, self.center["status"] = None, 1
-            self.center["images"] += self.cloud_images
-            self.cloud_images = []
+        if self._scan_until is not None:
+            self.center["status"] = 5 if self.clock.now() >= self._scan_from else 1
+            if self.clock.now() >= self._scan_until:
+                self._scan_until, self.center["status"] = None, 1
+                self.center["images"] += self.cloud_images
+                self.cloud_images = []
         if not rest:
             listed = {key: self.center[key] for key in ("id", "status", "status_label")}
             return 200, [{**listed, "name": "cloud", "type": "openstack", "flavor": "K"}]
         if rest[1:] == ["scan"]:
             if self._scan_until is not None:
                 return 409, {"error_status": "CONFLICT", "error_message": "it is scanning"}
-            self._scan_until, self.center["status"] = self.clock.now() + self.scan_seconds, 5
+            self._scan_from = self.clock.now() + self.scan_delay
+            self._scan_until = self._scan_from + self.scan_seconds
             return 202, {"is_scanning": 1, "job_id": 5, "message": "begun"}
         return 200, copy.deepcopy(self.center)
 

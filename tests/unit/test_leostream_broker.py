@@ -1,5 +1,6 @@
 """Leostream as a broker: seats read with care, single fields written back and looked at, nothing saved without need."""
 
+import copy
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,7 +46,8 @@ def test_whose_it_is_in_other_words_is_busy(told: dict[str, Any]) -> None:
     wire = Leostream()
     wire.pools[7]["vms_list"] = [desktop(11, "desktop-1") | told]
     wire.faults["GET /pools/7"] = [Fault(200, wire.pools[7])]  # an answer that is not in the interface
-    assert seat_of(wire, "desktop-1").busy
+    seat = seat_of(wire, "desktop-1")
+    assert (seat.busy, seat.assigned_user) == (True, None)
 
 
 def test_a_desktop_of_which_nothing_is_told_is_busy_and_neither_up_nor_available() -> None:
@@ -160,9 +162,11 @@ def test_health_is_told_in_the_brokers_words(told: dict[str, Any], ok: bool, pro
     assert (health.ok, health.problems) == (ok, problems)
 
 
-def test_a_broker_without_its_database_says_so_at_once() -> None:
+@pytest.mark.parametrize(
+    "body", [None, {"error_status": "SERVICE_UNAVAILABLE", "error_message": "Service unavailable"}]
+)
+def test_a_broker_without_its_database_says_so_at_once(body: Any) -> None:
     wire = Leostream()
-    body = {"error_status": "SERVICE_UNAVAILABLE", "error_message": "Service unavailable"}
     wire.faults["GET /system/health"] = [Fault(503, body)]
     assert not wire.broker().health().ok
     assert wire.clock.slept == 0
@@ -223,6 +227,29 @@ def test_a_new_image_is_found_by_a_scan() -> None:
     assert 10 <= wire.clock.slept < 60
 
 
+def test_a_scan_may_take_longer_than_the_look_for_an_image() -> None:
+    wire = paused(Leostream())
+    wire.cloud_images, wire.scan_seconds = [{"id": 43, "name": "win10-vdi-v2"}], 400
+    wire.broker().set_pool_image("staff", "win10-vdi-v2")
+    assert wire.pools[7]["provision"]["provision_vm_id"] == 43
+
+
+def test_the_image_is_looked_for_in_the_pools_own_center() -> None:
+    wire = paused(Leostream())
+    both = [{"id": 3, "name": "cloud", "flavor": "K"}, {"id": 4, "name": "two", "flavor": "K"}]
+    wire.faults["GET /centers"] = [Fault(200, both)]
+    wire.broker().set_pool_image("staff", "other")
+    assert wire.pools[7]["provision"]["provision_vm_id"] == 42
+
+
+def test_a_pool_that_names_no_center_has_the_only_one() -> None:
+    wire = paused(Leostream())
+    del wire.pools[7]["provision"]["center"]
+    assert wire.broker().settings("staff").image_name is None
+    wire.broker().set_pool_image("staff", "other")
+    assert wire.pools[7]["provision"]["provision_vm_id"] == 42
+
+
 def test_an_image_that_no_scan_finds_is_refused() -> None:
     wire = paused(Leostream())
     with pytest.raises(BrokerRefused, match="knows no image win10-vdi-v9") as caught:
@@ -281,6 +308,7 @@ def test_a_broker_that_keeps_something_else_is_found_out_without_telling_values(
     with pytest.raises(BrokerRefused) as caught:
         wire.broker().set_provisioning("staff", on=False)
     assert "provision.provision_max, provision.provision_on_off" in str(caught.value)
+    assert "turn the provisioning of the pool staff off" in str(caught.value)
 
 
 def test_a_broker_that_adds_something_is_found_out() -> None:
@@ -323,6 +351,13 @@ def test_a_scan_is_waited_for() -> None:
     wire.broker().refresh()
     assert wire.center["status"] == 1
     assert wire.clock.slept >= 10
+
+
+def test_a_scan_that_begins_a_little_later_is_waited_for_too() -> None:
+    wire = Leostream()
+    wire.scan_delay = 2
+    wire.broker().refresh()
+    assert wire.clock.slept >= 12
 
 
 def test_a_scan_that_is_under_way_counts() -> None:
@@ -390,7 +425,12 @@ def test_a_rule_takes_a_desktop_from_users_and_its_removal_leaves_the_pool_as_it
     wire = paused(Leostream())
     broker = wire.broker(drain="attribute_rule")
     assert Cap.AVAILABILITY in broker.capabilities()
-    before = pool_object(7, "staff")["pool_definition"]
+    wire.pools[7]["pool_definition"]["attributes"] += [
+        {**RULE, "text_to_match": "desktop-9"},
+        {**RULE, "vm_table_field": "notes"},
+        {**RULE, "condition_type": "ew"},
+    ]
+    before = copy.deepcopy(wire.pools[7]["pool_definition"])
     seat = broker.seats("staff")[0]
     for _ in range(2):
         broker.set_available(seat, available=False, reason="roll")
@@ -413,10 +453,17 @@ def test_what_a_rule_has_left_out_is_seen_in_the_pool_above() -> None:
     ]
 
 
+def test_a_pool_with_nothing_above_shows_what_is_in_it() -> None:
+    wire = paused(Leostream())
+    del wire.pools[7]["pool_definition"]["parent_pool_id"]
+    seats = wire.broker(drain="attribute_rule").seats("staff", names=["desktop-1", "desktop-9"])
+    assert [seat.name for seat in seats] == ["desktop-1", "desktop-2", "DESKTOP-3"]
+
+
 def test_no_desktop_is_left_out_while_the_broker_would_make_another_for_it() -> None:
     wire = Leostream()
     broker = wire.broker(drain="attribute_rule")
-    with pytest.raises(BrokerRefused, match="would make another") as caught:
+    with pytest.raises(BrokerRefused, match="no longer offer desktop-1.*would make another") as caught:
         broker.set_available(broker.seats("staff")[0], available=False, reason="roll")
     assert "pause_broker_provisioning" in caught.value.hint
 
