@@ -35,7 +35,7 @@ class HardwareChange:
 
     def __str__(self) -> str:
         mark = f"   DANGER: {self.danger}" if self.danger else ""
-        return f"{self.difference}{mark}"
+        return f"{str(self.difference).removeprefix(self.difference.section).strip()}{mark}"
 
 
 def hardware_changes(olds: Iterable[Image], new: Image) -> tuple[HardwareChange, ...]:

@@ -11,7 +11,7 @@ from imagebuild.pool.survey import has_vtpm
 
 @dataclass(frozen=True)
 class Choice:
-    """How one desktop is moved, and why so; `method` None: not at all, and `why` says what to do."""
+    """How one desktop is moved, and why so where it is not the usual way; `method` None: not at all, and `why` says what to do."""
 
     method: Method | None
     why: str
@@ -42,7 +42,7 @@ def choose_method(desktop: Desktop, rules: Rules, *, image: Image, flavor: Flavo
         return Choice("replace", change)
     if desktop.volume_backed:
         return Choice("rebuild", "its root volume is overwritten: roll.allow_root_volume_wipe")
-    return Choice("rebuild", "the pool's rules say so" if wish == "rebuild" else "Nova can")
+    return Choice("rebuild", "the pool's rules say so" if wish == "rebuild" else "")
 
 
 def _changed(desktop: Desktop, flavor: Flavor, network: Network) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from imagebuild.broker import Cap
-from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.quantities import duration_words, lasting
 from imagebuild.pool.situation import Finding, Situation, some_of
 
 
@@ -88,7 +88,7 @@ def _session_age(situation: Situation) -> Iterator[Finding]:
     if not told:
         return
     age = max(timedelta(0), situation.now - min(told))
-    words = f"the oldest is of {duration_words(age)} ago"
+    words = f"the oldest is of {lasting(age)} ago"
     if age <= limit:
         yield Finding("broker: age of sessions", "ok", words)
     else:

@@ -61,5 +61,14 @@ def duration_words(duration: timedelta) -> str:
     return "0" if not seconds else f"{seconds}s"
 
 
+def lasting(duration: timedelta) -> str:
+    """A time for a person to read, to the minute: `1 h 40 min`, `45 min`, `30 s`."""
+    seconds = round(duration.total_seconds())
+    if seconds < 90:
+        return f"{seconds} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join(filter(None, (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "")))
+
+
 PoolShare = Annotated[Share, BeforeValidator(parse_share), PlainSerializer(str, return_type=str)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_words, return_type=str)]

@@ -13,7 +13,7 @@ from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.differences import HardwareChange, hardware_changes
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
-from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.quantities import lasting
 from imagebuild.pool.situation import Finding, Situation, assess, matches
 from imagebuild.pool.survey import Survey
 
@@ -39,11 +39,9 @@ class Move:
     busy: bool
 
     def __str__(self) -> str:
-        kept = "keeps server, name and address" if self.method == "rebuild" else "new server, keeps name and address"
-        state = "somebody may be on it: waits" if self.busy else "free"
-        return (
-            f"{self.name:15s} DESTROYS ROOT DISK  {self.method} ({kept}; {self.why})  from {self.from_image}  {state}"
-        )
+        state = "waits for its user" if self.busy else "free"
+        why = f"  ({self.why})" if self.why else ""
+        return f"{self.name:15s}  {self.method}  DESTROYS ROOT DISK  from {self.from_image}  {state}{why}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.batches} batches of at most {self.batch}: about {duration_words(self.total)} if each takes "
-            f"{duration_words(self.each)}; waiting for users, and between canary and the rest, comes on top"
+            f"{self.batches} batches of at most {self.batch}: about {lasting(self.total)} if each takes "
+            f"{lasting(self.each)}; waiting for users, and between canary and the rest, comes on top"
         )
 
 
@@ -104,7 +102,7 @@ class RollPlan:
         """For a person."""
         yield f"{self.pool}: {len(self.moves)} of {self.size} desktops to {self.to} ({self.to_image_id})"
         yield from (f"  {move}" for move in self.moves)
-        yield from (f"  {name:15s} is left as it is: {reason}" for name, reason in self.left_out)
+        yield from (f"  {name:15s}  is left as it is: {reason}" for name, reason in self.left_out)
         if self.matching:
             yield f"  {len(self.matching)} have it already"
         for before in dict.fromkeys(change.before for change in self.changes):
@@ -112,6 +110,7 @@ class RollPlan:
             yield from (f"    {change}" for change in self.changes if change.before == before)
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
+            yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
             yield f"  domain: {REJOIN}"
         yield from (f"  {finding}" for finding in self.findings)
 
@@ -134,8 +133,9 @@ def plan_roll(
     roll_id: str | None = None,
     back: bool = False,
 ) -> RollPlan:
-    """The plan, with its preflight. Reads only. `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on;
-    `back`: a return to an image that the pool had. Raises NotFound, CloudError.
+    """The plan, with its preflight. Reads only; raises NotFound, CloudError.
+
+    `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had.
     """
     situation = assess(
         definition, survey, to=to, cloud=cloud, broker=broker, now=now, only=only, roll_id=roll_id, back=back

@@ -22,7 +22,7 @@ VTPM = replace(DESKTOP, vtpm=True)
 @pytest.mark.parametrize(
     ("desktop", "rules", "image", "method", "words"),
     [
-        (DESKTOP, {}, IMAGE, "rebuild", "Nova can"),
+        (DESKTOP, {}, IMAGE, "rebuild", ""),
         (DESKTOP, {"method": "rebuild"}, IMAGE, "rebuild", "rules say so"),
         (DESKTOP, {"method": "replace"}, IMAGE, "replace", "rules say so"),
         (VTPM, {}, IMAGE, "replace", "virtual TPM"),
@@ -35,9 +35,9 @@ VTPM = replace(DESKTOP, vtpm=True)
         (replace(VOLUME, vtpm=True), {"allow_root_volume_wipe": True}, IMAGE, "replace", "virtual TPM"),
         (replace(DESKTOP, flavor="tiny"), {}, IMAGE, "replace", "its flavor is tiny, the pool's is desktop"),
         (replace(DESKTOP, flavor="tiny"), {"method": "rebuild"}, IMAGE, "rebuild", "rules say so"),
-        (replace(DESKTOP, flavor="f1"), {}, IMAGE, "rebuild", "Nova can"),
+        (replace(DESKTOP, flavor="f1"), {}, IMAGE, "rebuild", ""),
         (replace(DESKTOP, addresses=("192.168.1.1",)), {}, IMAGE, "replace", "outside the pool's network vdi"),
-        (replace(DESKTOP, addresses=()), {}, IMAGE, "rebuild", "Nova can"),
+        (replace(DESKTOP, addresses=()), {}, IMAGE, "rebuild", ""),
     ],
 )
 def test_the_method_of_a_desktop(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from imagebuild.errors import RecipeError
 from imagebuild.pool.definition import PoolDefinition, Rules
 from imagebuild.pool.pool_file import find_pool, load_pool, pool_names
-from imagebuild.pool.quantities import Share, duration_words, parse_duration, parse_share
+from imagebuild.pool.quantities import Share, duration_words, lasting, parse_duration, parse_share
 from imagebuild.pool.window import Window
 from tests.unit.pool.pools import define
 
@@ -186,6 +186,11 @@ def test_times_with_their_units(text: Any, seconds: int, words: str) -> None:
     duration = parse_duration(text)
     assert duration == timedelta(seconds=seconds)
     assert duration_words(duration) == words
+
+
+def test_times_for_a_person() -> None:
+    told = [lasting(timedelta(seconds=seconds)) for seconds in (0, 45, 90, 600, 3600, 6000, 90000)]
+    assert told == ["0 s", "45 s", "2 min", "10 min", "1 h", "1 h 40 min", "25 h"]
 
 
 @pytest.mark.parametrize("text", ["24", 24, "1w", "-1h", True, None, "1 h m"])

@@ -310,7 +310,7 @@ def superseded_target(site: Site) -> None:
         (cannot_drain, "broker: draining", "roll.settle (1m)"),
         (cannot_see_sessions, "broker: sessions", "counts as on it"),
         (cannot_pause, "broker: provisioning", "makes desktops by itself"),
-        (old_counts, "broker: age of sessions", "of 1h ago"),
+        (old_counts, "broker: age of sessions", "of 1 h ago"),
         (old_image_gone, "way back", "cannot be put back"),
         (other_hardware, "image: hardware", "hw_firmware_type (small-v1)"),
         (few_free, "floor", "2 are free and 2 must stay so"),
