@@ -83,22 +83,12 @@ class LeostreamBroker(Limited):
         return distrust_old(one_a_name(seats), now=self._now(), max_age=self._reading.max_age)
 
     def set_available(self, seat: Seat, *, available: bool, reason: str) -> None:
-        """Put the desktop into the pool's definition or leave it out of it.
-
-        Refused while the broker provisions: it would make a new desktop for each that is left out.
-        """
+        """Put the desktop into the pool's definition or leave it out of it."""
         self.require(Cap.AVAILABILITY)
-        verb = "offer" if available else "no longer offer"
-        provisioning = provision_of(self._read(seat.pool)).get("provision_on_off")
-        if provisioning:
-            raise BrokerRefused(
-                f"could not {verb} {seat.name}: the broker provisions this pool, and would make another in its place",
-                hint="pause the provisioning first (pause_broker_provisioning)",
-            )
         self._save(
             seat.pool,
             lambda kept: offer(kept, seat, by=self._reading.drain, available=available),
-            doing=f"{verb} {seat.name}",
+            doing=f"{'offer' if available else 'take from offer'} {seat.name}",
         )
 
     def settings(self, pool: str) -> PoolSettings:

@@ -8,7 +8,7 @@ operator opts in. Putting back leaves the definition as it was (of an ad hoc poo
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from imagebuild.adapters.leostream_values import writable
+from imagebuild.adapters.leostream_values import provision_of, writable
 from imagebuild.broker import Seat
 from imagebuild.errors import BrokerRefused
 
@@ -16,7 +16,15 @@ Drain = Literal["none", "attribute_rule", "adhoc"]
 
 
 def offer(pool: Mapping[str, Any], seat: Seat, *, by: Drain, available: bool) -> dict[str, Any]:
-    """The pool to write back, with this desktop in it or not. Raises BrokerRefused where the pool is not defined in that way."""
+    """The pool to write back, with this desktop in it or not. Raises BrokerRefused where the pool is not defined in that way.
+
+    To leave one out is refused while the broker provisions: it would make a new one for each. To put one back never is.
+    """
+    if not available and provision_of(pool).get("provision_on_off"):
+        raise BrokerRefused(
+            f"could not take {seat.name} from offer: the broker provisions this pool, and would make another for it",
+            hint="pause the provisioning first (pause_broker_provisioning)",
+        )
     kept = writable(pool)
     definition = dict(kept.get("pool_definition") or {})
     change = _change_rules if by == "attribute_rule" else _change_list

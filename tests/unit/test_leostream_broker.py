@@ -463,9 +463,12 @@ def test_a_pool_with_nothing_above_shows_what_is_in_it() -> None:
 def test_no_desktop_is_left_out_while_the_broker_would_make_another_for_it() -> None:
     wire = Leostream()
     broker = wire.broker(drain="attribute_rule")
-    with pytest.raises(BrokerRefused, match="no longer offer desktop-1.*would make another") as caught:
+    with pytest.raises(BrokerRefused, match="take desktop-1 from offer.*would make another") as caught:
         broker.set_available(broker.seats("staff")[0], available=False, reason="roll")
     assert "pause_broker_provisioning" in caught.value.hint
+    wire.pools[7]["pool_definition"]["attributes"].append(RULE)
+    broker.set_available(broker.seats("staff")[0], available=True, reason="done")
+    assert RULE not in wire.pools[7]["pool_definition"]["attributes"]
 
 
 @pytest.mark.parametrize("definition", [{"restrict_by": "A", "pool_attribute_join": "O"}, {"restrict_by": "T"}])
