@@ -14,6 +14,7 @@
      |   +- ScriptBroken               no result line: the machinery failed
      +- StepFailed                 1   a step's own verdict, with what to look at
      +- VersionRefused             1   a version of an image is not in the state for what was asked, or is not ours
+     +- RollRefused                2   a roll of a pool may not begin: nothing was touched
      +- VerificationFailed         1   clones of an image are not what they must be
      +- BrokerError                1   the connection broker answered with something we did not expect
      |   +- BrokerUnreachable          no answer, or busy until the deadline
@@ -109,6 +110,12 @@ class StepFailed(ImagebuildError):
 
 class VersionRefused(ImagebuildError):
     """A version of an image cannot do what was asked: not verified, still current, or not one of ours. Nothing was touched."""
+
+
+class RollRefused(ImagebuildError):
+    """A roll of a pool may not begin as things are. `details`: a line a reason. Nothing was touched."""
+
+    exit_code = 2
 
 
 class VerificationFailed(ImagebuildError):
