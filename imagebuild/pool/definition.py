@@ -56,11 +56,13 @@ class Rules(Section):
     max_unavailable: PoolShare = Field(
         default=Share(10, percent=True), description="in hand at once; a share is rounded down, but never to none"
     )
-    max_surge: int = Field(default=0, ge=0, le=1, description="with replace: make the new one before the old one goes")
     min_available: int | None = Field(
         default=None, ge=0, description="free, healthy desktops that stay; default: the broker's threshold, at least 1"
     )
-    batch_pause: Duration = Field(default=timedelta(seconds=30), description="between the end of a batch and the next")
+    batch_pause: Duration = Field(
+        default=timedelta(seconds=30),
+        description="between the end of one desktop and the beginning of the next in its place",
+    )
     parallel_boots: int = Field(default=3, ge=1, description="desktops that boot at once: agents storm their broker")
     order: tuple[Rank, ...] = Field(
         default=get_args(Rank), description="which go first: broken, free-off, free, longest-idle"
@@ -101,7 +103,6 @@ class Rules(Section):
     include_persistent: bool = Field(
         default=False, description="true: also desktops marked vdi_persistent=yes; their users lose what is on them"
     )
-    keep_images: int = Field(default=2, ge=1, description="previous images that stay protected for the way back")
     pause_broker_provisioning: bool = Field(
         default=True, description="while a roll works, the broker makes and deletes no desktops by itself"
     )
@@ -167,7 +168,7 @@ class Intranet(Section):
     dns: tuple[str, ...] = Field(min_length=1, description="the domain controllers: without them no domain is joined")
     rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
     agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
-    agent_port: int = Field(default=8080, ge=1, le=65535)
+    agent_port: int = Field(default=8080, ge=1, le=65535, description="where the broker reaches the agent")
     reach: tuple[AddressRange, ...] = Field(
         min_length=1, description="where desktops may go; nothing else: no internet"
     )
@@ -197,8 +198,8 @@ class Intranet(Section):
 class PoolDefinition(Section):
     """A pool: its members are the servers tagged `vdi-pool=NAME`, its image is the current version of a recipe."""
 
-    pool: PoolName
-    description: str = ""
+    pool: PoolName = Field(description="as the file is called; the servers tagged `vdi-pool=NAME` are its desktops")
+    description: str = Field(default="", description="for people")
     recipe: RecipeName = Field(description="the line of versions that its desktops are made from")
     names: Annotated[str, AfterValidator(lambda value: value.replace("{SEQUENCE}", "{sequence}"))] = Field(
         default="desktop-{sequence}", description="at most 15 characters with the largest number"
@@ -206,13 +207,13 @@ class PoolDefinition(Section):
     digits: int = Field(default=1, ge=1, le=9, description="with 3, the first is desktop-001")
     first: int = Field(default=1, ge=0, description="the smallest number")
     size: int = Field(default=1, ge=1, le=100_000, description="how many desktops `invoke pool.create` makes it have")
-    flavor: Word
+    flavor: Word = Field(description="of new desktops")
     root_volume_gib: int | None = Field(
         default=None, ge=1, description="the root is a volume of that size; default: a disk of the hypervisor's"
     )
-    network: Word
-    availability_zone: Word | None = None
-    security_group: Word
+    network: Word = Field(description="a name or id; `invoke pool.network` makes it")
+    availability_zone: Word | None = Field(default=None, description="of new desktops; default: Nova's choice")
+    security_group: Word = Field(description="a name or id; `invoke pool.network` makes it")
     ou: Word | None = Field(default=None, description="OU=...,DC=... of the computer accounts: noted on each server")
     intranet: Intranet | None = Field(default=None, description="what `invoke pool.network` makes or checks")
     broker: BrokerSettings = NoneSettings(kind="none")

@@ -90,26 +90,20 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:
-    """Room for the second server of a desktop that is made before the first one goes."""
-    surge = situation.definition.roll.max_surge
-    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
-    if not surge or not replaced:
-        return
+    """A server goes before its follower comes, so only a larger flavor needs more than is used already."""
     flavor, room = situation.flavor, situation.headroom
+    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
+    olds = [old for one in replaced if (old := situation.flavors.get(one.flavor)) is not None]
     needs = {
-        "instances": (surge, room.instances),
-        "cores": (surge * flavor.vcpus, room.cores),
-        "MiB of memory": (surge * flavor.ram_mib, room.ram_mib),
-        "volumes": (surge if any(one.volume_backed for one in replaced) else 0, room.volumes),
+        "cores": (sum(max(0, flavor.vcpus - old.vcpus) for old in olds), room.cores),
+        "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
     }
-    lacking = [
+    told = [
         f"{need} {what}, {left} are left" for what, (need, left) in needs.items() if left is not None and left < need
     ]
-    if lacking:
-        words = f"max_surge {surge} needs {'; '.join(lacking)}"
-        yield Finding("quota", "refuse", words, "raise the quota, or set roll.max_surge: 0")
-    else:
-        yield Finding("quota", "ok", f"there is room for {surge} more")
+    if told:
+        words = f"the larger flavor {flavor.name} needs {'; '.join(told)}"
+        yield Finding("quota", "refuse", words, "raise the project's quota")
 
 
 def _other_roll(situation: Situation) -> Iterator[Finding]:

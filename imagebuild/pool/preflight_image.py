@@ -57,12 +57,13 @@ def _proven(situation: Situation) -> Iterator[Finding]:
 
 def _fits(situation: Situation) -> Iterator[Finding]:
     """Least disk and memory against the flavors that the desktops will have. A root volume has a size of its own."""
-    image = situation.to.image
+    image, choices = situation.to.image, situation.choices
     on_volumes = {one.flavor for one in situation.moving if one.volume_backed}
-    flavors = {flavor.name: flavor for flavor in situation.flavors.values() if flavor}
-    if any(choice.method == "replace" for choice in situation.choices.values()):
+    kept = {one.flavor for one in situation.moving if choices[one.id].method == "rebuild" and one.flavor}
+    flavors = {flavor.name: flavor for name in kept if (flavor := situation.flavors[name])}
+    if any(choice.method == "replace" for choice in choices.values()):
         flavors[situation.flavor.name] = situation.flavor
-    unknown = sorted(name for name, flavor in situation.flavors.items() if flavor is None)
+    unknown = sorted(name for name in kept if situation.flavors[name] is None)
     if unknown:
         words = f"desktops have the flavor {', '.join(unknown)}, which is gone: whether the image fits cannot be told"
         yield Finding("flavor", "warn", words)

@@ -89,15 +89,6 @@ class RollPlan:
         """May it not begin?"""
         return any(finding.level == "refuse" for finding in self.findings)
 
-    @property
-    def from_images(self) -> tuple[str, ...]:
-        """The images that desktops are moved away from, by name."""
-        return tuple(sorted({move.from_image for move in self.moves}))
-
-    def move(self, name: str) -> Move | None:
-        """The move of the desktop with that name, None when it is not to be moved."""
-        return next((move for move in self.moves if move.name.casefold() == name.casefold()), None)
-
     def as_lines(self) -> Iterator[str]:
         """For a person."""
         yield f"{self.pool}: {len(self.moves)} of {self.size} desktops to {self.to} ({self.to_image_id})"

@@ -102,7 +102,7 @@ def assess(
         one.id: choose_method(one, definition.roll, image=to.image, flavor=flavor, network=network) for one in moving
     }
     replacing = any(choice.method == "replace" for choice in choices.values())
-    names = {one.flavor for one in moving if choices[one.id].method == "rebuild" and one.flavor}
+    names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
     return Situation(
         definition=definition,

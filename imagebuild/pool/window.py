@@ -16,9 +16,12 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Window(Section):
     """`hours` are FROM-TO by the wall clock of `time_zone`, over midnight when TO is the earlier; `days` are those that it begins on."""
 
-    hours: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$", description="22:00-05:00")
+    hours: str = Field(
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+        description="22:00-05:00: over midnight, where the end is the earlier",
+    )
     time_zone: str = Field(description="an IANA name: Asia/Seoul, Europe/Berlin, UTC")
-    days: tuple[Day, ...] = Field(default=DAYS, min_length=1)
+    days: tuple[Day, ...] = Field(default=DAYS, min_length=1, description="on which it begins: mon-fri, or a list")
 
     @field_validator("time_zone")
     @classmethod
