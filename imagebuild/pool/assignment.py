@@ -13,7 +13,8 @@ from imagebuild.properties import BUILD, RECIPE
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """`floor` and `limit` are whole desktops of `size`; `stops` are numbers of desktops done. `back`: it is a way back."""
+    """`floor` and `limit` are whole desktops of `size`; `stops` are numbers of desktops done. `back`: it is a way
+    back, to an image that was proven long ago: it has no stops."""
 
     id: str
     pool: str
@@ -27,6 +28,7 @@ class Assignment:
     limit: int
     stops: tuple[int, ...]
     back: bool = False
+    canary_names: tuple[str, ...] = ()
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for the journal."""
@@ -36,7 +38,7 @@ class Assignment:
     def from_facts(cls, facts: Mapping[str, Any]) -> "Assignment":
         """The reverse."""
         values = dict(facts) | {"began_at": datetime.fromisoformat(facts["began_at"]), "stops": tuple(facts["stops"])}
-        return cls(**values)
+        return cls(**values | {"canary_names": tuple(facts["canary_names"])})
 
 
 def assign(
@@ -54,8 +56,9 @@ def assign(
         size=plan.size,
         floor=plan.floor,
         limit=plan.limit,
-        stops=rules.stops(len(plan.moves)),
+        stops=() if back else rules.stops(len(plan.moves)),
         back=back,
+        canary_names=rules.canary_names,
     )
 
 

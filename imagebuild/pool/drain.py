@@ -59,7 +59,9 @@ def drain(progress: Progress, turn: Turn) -> Progress:
     looked_again = seen is None or progress.free_seen is None or seen > progress.free_seen
     if turn.now - progress.free_since >= turn.rules.settle and (looked_again or not turn.rules.settle):
         return progress.to(Phase.DRAINED, turn.now, reason="")
-    words = "it is free, and settles" if looked_again else "it was free when the broker last looked, and that is long ago"
+    words = (
+        "it is free, and settles" if looked_again else "it was free when the broker last looked, and that is long ago"
+    )
     return _unless_too_long(progress, turn, words)
 
 

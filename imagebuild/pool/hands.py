@@ -1,7 +1,7 @@
 """What a roll does to a desktop in the cloud and the broker, one effect a call. Who calls has written down what he is about to do."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.broker import Broker, Cap, Seat
@@ -12,7 +12,7 @@ from imagebuild.pool.assignment import Assignment, stamp_of
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.lookout import Lookout
 from imagebuild.pool.progress import Note, Progress, image_marks, marks_of
-from imagebuild.pool.provision import desktop_request, find_parts
+from imagebuild.pool.provision import Parts, desktop_request, find_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class Hands:
     lookout: Lookout
     version_of: Callable[[str], Version | None]
     provisioned: Callable[[], bool] = lambda: False
+    _parts: dict[str, Parts] = field(default_factory=dict)
 
     def can(self, cap: Cap) -> bool:
         """Is the broker able to do that?"""
@@ -102,7 +103,9 @@ class Hands:
         version = self.version_of(self.target(progress))
         if version is None:
             raise NotFound(f"the image {self.target(progress)} is gone, or no version of ours")
-        parts = find_parts(self.definition, self.cloud, version=version)
+        if version.image.id not in self._parts:
+            self._parts[version.image.id] = find_parts(self.definition, self.cloud, version=version)
+        parts = self._parts[version.image.id]
         port = self.cloud.create_port(
             progress.name,
             pool=self.definition.pool,

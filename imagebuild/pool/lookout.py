@@ -48,6 +48,8 @@ class Lookout:
         self._seats: dict[str, Seat] = {}
         self._images: dict[str, Image] = {}
         self._whole_at: datetime | None = None
+        self._listed_to = ""
+        """The latest change that a listing has shown. A look at one server may be later, and then others' changes come in between."""
         self._rechecked = False
 
     def look(self) -> View:
@@ -56,6 +58,12 @@ class Lookout:
         changed = self._list_servers()
         silence = self._ask_broker()
         self._join(changed)
+        return View(self._now(), self._desktops, self._seats, silence)
+
+    def look_at_seats(self) -> View:
+        """The same servers, and what the broker says by now."""
+        silence = self._ask_broker()
+        self._join(set())
         return View(self._now(), self._desktops, self._seats, silence)
 
     def recheck(self, desktop: Desktop, *, held: bool) -> Desktop:
@@ -85,9 +93,10 @@ class Lookout:
 
     def _list_servers(self) -> set[str]:
         """Gives the ids of the servers that are other than before."""
-        now, since = self._now(), max((one.updated_at for one in self._servers.values()), default="")
+        now, since = self._now(), self._listed_to
         whole = not since or self._whole_at is None or now - self._whole_at >= WHOLE_EVERY
         listed = self._cloud.servers(tags=(self._definition.tag,), changed_since="" if whole else since)
+        self._listed_to = max((one.updated_at for one in listed), default=since)
         if whole:
             self._whole_at = now
         there = {one.id: one for one in listed if one.status != "DELETED" and one.task_state != "deleting"}

@@ -17,12 +17,14 @@ from imagebuild.pool.drain import begin
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
+from imagebuild.pool.marks import ROLL_ID
 from imagebuild.pool.model import Desktop, Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
+from imagebuild.pool.starting import from_marks
 from imagebuild.pool.surroundings import Surroundings
-from imagebuild.pool.turn import Turn
+from imagebuild.pool.turn import ASK_AGAIN, Turn
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, pause
 
@@ -75,6 +77,23 @@ class Roll:
             pause(self.interval(), deadline=deadline)
         return self.log.state
 
+    def take_up(self) -> None:
+        """A person says go on: what is done is good enough to pass a stop, and what has failed was looked at."""
+        stop = self._next_stop()
+        if self.log.state is RollState.BAKING and stop is not None and self.done() >= stop:
+            self.log.note(passed=stop)
+        if self.log.state is RollState.HALTED:
+            self.log.note(forgiven=[one.name for one in self.log.held.values() if one.failed])
+
+    def adopt_marks(self) -> None:
+        """Believe the servers where they are further than our journal: another machine may have gone on. Raises CloudError."""
+        view = self.hands.lookout.look()
+        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == self.log.assignment.id}
+        for progress in list(self.log.held.values()):
+            desktop = marked.get(progress.name)
+            if desktop is not None:
+                self.log.save(from_marks(desktop, progress, roll_id=self.log.assignment.id, now=view.now))
+
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
         if (wish := self.wishes()) is not None and self.ending is None:
@@ -94,6 +113,7 @@ class Roll:
             troubles += self._advance(progress, view)
         if self.ending is None:
             self._begin(view, troubles)
+        troubles += self._see_what_was_asked(view)
         if troubles:
             self._bear(troubles)
         elif not view.silence:
@@ -110,7 +130,10 @@ class Roll:
 
     def interval(self) -> float:
         """Seconds until the next turn."""
-        brisk = any(one.phase is not Phase.DRAINING or one.free_since for one in self.flying)
+        now = self.now()
+        brisk = any(
+            one.phase is not Phase.DRAINING or one.free_since or now - one.since < ASK_AGAIN for one in self.flying
+        )
         return BRISK if brisk or self.ending else CALM
 
     def done(self) -> int:
@@ -124,11 +147,20 @@ class Roll:
         troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
         try:
             self._around.prepare()
+            if self.log.passed:
+                self._around.use_for_new_desktops()
             wrong = self._around.what_is_wrong(view.now)
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
-        size, canaries = self.log.assignment.size, self.log.canaries
-        halt = wrong or why_halt(self.log.held, self._desktops, rules=self.rules, size=size, canaries=canaries)
+        log = self.log
+        halt = wrong or why_halt(
+            log.held,
+            self._desktops,
+            rules=self.rules,
+            size=log.assignment.size,
+            canaries=log.canaries,
+            forgiven=log.forgiven,
+        )
         if halt:
             self.end(RollState.HALTED, halt)
         return troubles
@@ -176,6 +208,14 @@ class Roll:
             except (CloudError, BrokerError) as error:
                 troubles.append(error)
                 return
+
+    def _see_what_was_asked(self, view: View) -> list[ImagebuildError]:
+        """What the broker was asked for in this turn it mostly shows at once: one question for all of them saves each a turn."""
+        asked = [one for one in self.flying if one.asked_at == view.now]
+        if not asked:
+            return []
+        again = self.hands.lookout.look_at_seats()
+        return [error for progress in asked for error in self._advance(progress, again)]
 
     def _conclude(self, now: datetime) -> bool:
         """Where the roll stands after this turn; True when it has ended."""
@@ -246,10 +286,9 @@ class Roll:
             self.pass_stop(stop)
 
     def pass_stop(self, stop: int) -> None:
-        """What is done is good: go on, and let the broker make new desktops from the new image."""
+        """What is done is good: go on. From the next turn the broker makes new desktops from the new image, too."""
         self.log.note(passed=stop)
         self._moved_at = None
-        self._around.use_for_new_desktops()
 
     # ------------------------------------------------------------------------------------------ smaller questions
 
@@ -272,11 +311,10 @@ class Roll:
         return bool(stops) and self.log.passed < stops[0]
 
     def _turn_of(self, progress: Progress, view: View) -> Turn:
-        booting = sum(one.working for one in self.flying)
         return Turn(
             now=view.now,
             desktop=view.find(progress.server_id),
-            boots=booting < self.rules.parallel_boots,
+            boots=self.log.working < self.rules.parallel_boots,
             silent=bool(view.silence),
             rules=self.rules,
             hands=self.hands,

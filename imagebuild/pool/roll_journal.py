@@ -22,8 +22,8 @@ def _nowhere(event: str, **facts: Any) -> None:
 class RollLog:
     """The state of one roll; `write` puts a line on the disk before it is believed.
 
-    `passed`: the last stop that was left behind, in desktops done. `canaries`: the names that went first. `provisioning`: how the
-    broker's own making of desktops was before we paused it, None when we have not or it is restored.
+    `passed`: the last stop that was left behind, in desktops done. `canaries`: the names that went first; `forgiven`: those whose failure
+    somebody has seen and gone on. `provisioning`: True while the broker's own making of desktops is paused by us.
     """
 
     assignment: Assignment
@@ -33,11 +33,17 @@ class RollLog:
     state_since: datetime | None = None
     passed: int = 0
     canaries: tuple[str, ...] = ()
+    forgiven: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     provisioning: bool | None = None
     pool_image: str | None = None
     """What the broker makes new desktops from, as we last saw or set it."""
     write: Write = _nowhere
+    working: int = field(default=0, init=False)
+    """How many desktops Nova and their boot have at work now: counted along, it is asked for every desktop of every turn."""
+
+    def __post_init__(self) -> None:
+        self.working = sum(one.working for one in self.held.values())
 
     def begin(self) -> None:
         """The first line."""
@@ -51,7 +57,12 @@ class RollLog:
         before = self.held.get(progress.name)
         if before != progress:
             self.write("desktop", **as_facts(progress, before))
-            self.held[progress.name] = progress
+            self._put(progress)
+
+    def _put(self, progress: Progress) -> None:
+        before = self.held.get(progress.name)
+        self.working += progress.working - (before is not None and before.working)
+        self.held[progress.name] = progress
 
     def enter(self, state: RollState, now: datetime, reason: str = "") -> None:
         """The roll itself has come further."""
@@ -60,7 +71,7 @@ class RollLog:
             self.state, self.reason, self.state_since = state, reason, now
 
     def note(self, **facts: Any) -> None:
-        """Change any of passed, canaries, provisioning, pool_image."""
+        """Change any of passed, canaries, forgiven, provisioning, pool_image."""
         self.write("noted", **facts)
         self._take(facts)
 
@@ -68,7 +79,7 @@ class RollLog:
         """One line of an older run."""
         facts = entry.facts
         if entry.event == "desktop":
-            self.held[facts["name"]] = from_facts(facts, self.held.get(facts["name"]))
+            self._put(from_facts(facts, self.held.get(facts["name"])))
         elif entry.event == "state":
             self.state, self.reason = RollState(facts["state"]), facts["reason"]
             self.state_since = datetime.fromisoformat(facts["now"])

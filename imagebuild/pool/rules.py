@@ -114,13 +114,19 @@ def to_give_back(
 
 
 def why_halt(
-    held: Held, desktops: Mapping[str, Desktop], *, rules: Rules, size: int, canaries: Sequence[str]
+    held: Held,
+    desktops: Mapping[str, Desktop],
+    *,
+    rules: Rules,
+    size: int,
+    canaries: Sequence[str],
+    forgiven: Sequence[str] = (),
 ) -> str | None:
-    """Why nothing more may be begun, None while all is well enough."""
+    """Why nothing more may be begun, None while all is well enough. A canary's failure is not to be forgiven."""
     for name in canaries:
         if name in held and held[name].failed:
             return f"the canary {name} failed: {held[name].reason}"
-    failed = [one for one in held.values() if one.failed]
+    failed = [one for one in held.values() if one.failed and one.name not in forgiven]
     if len(failed) > (budget := rules.failure_budget(size)):
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
         return f"{len(failed)} desktops failed, {budget} may: {named}"

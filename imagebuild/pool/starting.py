@@ -1,13 +1,15 @@
 """How a roll comes to be: from a plan, or, where its journal is not at hand, from what its servers say of it."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from imagebuild.pool.assignment import Assignment
 from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.progress import Note, Progress
-from imagebuild.pool.roll_plan import Move
+from imagebuild.pool.roll_journal import RollLog, Write
+from imagebuild.pool.roll_plan import Move, RollPlan
+from imagebuild.pool.survey import Survey
 
 _BEFORE_THE_ACT = (Phase.PENDING, Phase.DRAINING, Phase.DRAINED)
 
@@ -19,20 +21,53 @@ def progress_of(move: Move, now: datetime) -> Progress:
     )
 
 
-def find_rolls(desktops: Iterable[Desktop]) -> dict[str, Note]:
-    """The rolls whose marks these servers carry, by id, with what one of them notes; the unfinished ones, told apart by the phases."""
-    found: dict[str, Note] = {}
-    for desktop in desktops:
-        roll_id, phase = desktop.metadata.get(ROLL_ID), _phase(desktop)
-        note = Note.read(desktop.metadata.get(ROLL_NOTE, ""))
-        if roll_id and note is not None and phase is not None and phase.in_flight:
-            found.setdefault(roll_id, note)
-    return found
+def start(plan: RollPlan, assignment: Assignment, *, write: Write) -> RollLog:
+    """The roll that a plan becomes; its first line is written."""
+    held = {move.name: progress_of(move, assignment.began_at) for move in plan.moves}
+    log = RollLog(assignment, held, left_out=plan.left_out, write=write)
+    log.begin()
+    return log
+
+
+def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
+    """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`."""
+    for desktop in survey.desktops:
+        roll_id, phase = desktop.metadata.get(ROLL_ID, ""), _phase(desktop)
+        if roll_id in ("", finished) or phase is None or not phase.in_flight:
+            continue
+        notes = [_note(one) for one in survey.desktops if one.metadata.get(ROLL_ID) == roll_id]
+        forward = [note for note in notes if note is not None and not note.going_back]
+        if forward:
+            return roll_id, forward[0]
+    return None
+
+
+def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
+    """The desktops that this roll has had in hand."""
+    return frozenset(one.name for one in survey.desktops if one.metadata.get(ROLL_ID) == roll_id)
+
+
+def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write) -> RollLog:
+    """The roll as its servers tell it, where its journal is not at hand: what is planned anew, and what it had done already."""
+    log = RollLog(assignment, left_out=plan.left_out, write=write)
+    now = assignment.began_at
+    log.held = {move.name: progress_of(move, now) for move in plan.moves}
+    for desktop in survey.desktops:
+        if desktop.metadata.get(ROLL_ID) == assignment.id:
+            method: Method = "replace" if desktop.vtpm else "rebuild"
+            blank = Progress(name=desktop.name, server_id=desktop.id, method=method, from_image_id=None, since=now)
+            before = log.held.get(desktop.name, blank)
+            log.held[desktop.name] = from_marks(desktop, before, roll_id=assignment.id, now=now)
+    done = sum(one.phase is Phase.DONE for one in log.held.values())
+    log.begin()
+    log.note(passed=max((stop for stop in assignment.stops if stop <= done), default=0))
+    log.note(provisioning=note.provisioning or None)
+    return log
 
 
 def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetime) -> Progress:
     """The desktop as its server says, where that is further than what we know: cloud and broker are trusted over the journal."""
-    phase, note = _phase(desktop), Note.read(desktop.metadata.get(ROLL_NOTE, ""))
+    phase, note = _phase(desktop), _note(desktop)
     if desktop.metadata.get(ROLL_ID) != roll_id or phase is None or note is None:
         return before
     told = replace(before, server_id=desktop.id, attempt=note.attempt, held=note.held, was_off=note.was_off)
@@ -49,6 +84,10 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
         old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
         return told.to(phase, now, held=False, from_image_id=old, reason=before.reason or "as its server says")
     return before
+
+
+def _note(desktop: Desktop) -> Note | None:
+    return Note.read(desktop.metadata.get(ROLL_NOTE, ""))
 
 
 def _phase(desktop: Desktop) -> Phase | None:

@@ -20,6 +20,7 @@ class Surroundings:
     hands: Hands
     report: Report
     _prepared: bool = False
+    _refused: bool = False
     _looked_at: datetime | None = None
 
     def prepare(self) -> None:
@@ -46,11 +47,12 @@ class Surroundings:
     def use_for_new_desktops(self) -> None:
         """Let the broker make new desktops from the image: only now that some have proven it."""
         assignment = self.log.assignment
-        if not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
+        if self._refused or not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
             return
         try:
             self.hands.broker.set_pool_image(assignment.pool, assignment.to)
         except BrokerRefused as error:
+            self._refused = True
             self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}")
             return
         self.log.note(pool_image=assignment.to)

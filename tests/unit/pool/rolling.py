@@ -1,7 +1,9 @@
 """A pool in memory to roll: a cloud and a broker that know of each other, users who come and go, and a clock that runs all of it."""
 
+import functools
 import heapq
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +21,7 @@ from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll import Roll, Wish
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan, plan_roll
-from imagebuild.pool.starting import progress_of
+from imagebuild.pool.starting import start
 from imagebuild.pool.survey import survey
 from imagebuild.report import Report, SilentReport
 from tests.fakes.broker import EPOCH, FakeBroker
@@ -130,7 +132,7 @@ class Site:
         for image in (self.old, self.new):
             self.cloud._images[image.id] = replace(self.cloud._images[image.id], checksum=f"{image.name:0>32s}")
         self.flavor = self.cloud.add_flavor("2cpu_2GB_40GB")
-        self.network = self.cloud.add_network("vdi-network", "172.16.0.0/16")
+        self.network = self.cloud.add_network("vdi-network", "10.0.0.0/8")
         self.group = self.cloud.create_pool_group("vdi-desktop", pool=POOL)
         self.definition = a_pool(size, **rules)
         self.names = [self.definition.name_of(number) for number in range(1, size + 1)]
@@ -158,6 +160,10 @@ class Site:
         """The server of that name as it is."""
         return self.cloud._machines[self.cloud._named[name][0]].server
 
+    def has_server(self, name: str) -> bool:
+        """Is there one? Not while it is being replaced."""
+        return bool(self.cloud._named[name])
+
     def now(self) -> datetime:
         """The time on everybody's clock."""
         return EPOCH + timedelta(seconds=self.clock.now())
@@ -180,9 +186,7 @@ class Site:
         assignment = assign(
             plan, self.definition.roll, roll_id="roll-1", began_at=self.now(), started_by="kim@host", back=back
         )
-        held = {move.name: progress_of(move, self.now()) for move in plan.moves}
-        log = RollLog(assignment, held, left_out=plan.left_out, write=self.write)
-        log.begin()
+        log = start(plan, assignment, write=self.write)
         return self.roll(log)
 
     def resume(self) -> Roll:
@@ -190,7 +194,9 @@ class Site:
         entries = [Entry(event, "", facts) for event, facts in self.lines]
         log = read_log(entries, write=self.write)
         assert log is not None
-        return self.roll(log)
+        roll = self.roll(log)
+        roll.adopt_marks()
+        return roll
 
     def roll(self, log: RollLog) -> Roll:
         """A process that works on it."""
@@ -201,7 +207,7 @@ class Site:
             cloud=self.cloud,
             broker=self.broker,
             lookout=lookout,
-            version_of=self.version,
+            version_of=functools.cache(self.version),
             provisioned=lambda: bool(log.provisioning),
         )
         return Roll(
@@ -218,8 +224,6 @@ class Site:
         """The journal's disk; before line `kill_at` the process is killed."""
         if self.kill_at is not None and len(self.lines) >= self.kill_at:
             raise Killed
-        import json
-
         self.lines.append((event, json.loads(json.dumps(facts))))
 
     def phases(self, roll: Roll) -> dict[str, Phase]:
