@@ -1,11 +1,13 @@
 """What makes a pool: its network and security group, its first desktops, servers that are taken over."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from imagebuild.adapters.brokers import open_broker
+from imagebuild.cloud import Cloud
 from imagebuild.errors import BrokerError, StepFailed
 from imagebuild.images import find_version
-from imagebuild.interruption import signals_as_interrupt
+from imagebuild.jobs.changing import changing
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.adoption import adopt_all, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
@@ -27,7 +29,10 @@ def network(name: str, settings: Settings, report: Report, *, check: bool) -> No
     if check:
         unlike = compare_network(definition, cloud)
     else:
-        with signals_as_interrupt(), report.step("network", f"the network of {definition.pool}"):
+        with (
+            _making("network", definition, cloud, settings, report),
+            report.step("network", f"the network of {definition.pool}"),
+        ):
             unlike = make_network(definition, cloud, report=report)
     if unlike:
         todo = "its owner must change it, or the pool's file"
@@ -46,8 +51,11 @@ def create(name: str, settings: Settings, report: Report, *, version: str = "") 
     cloud = settings.open_cloud(report)
     parts = find_parts(definition, cloud, version=find_version(cloud, version or definition.recipe))
     _warn_of_broker(definition, settings, report)
-    with signals_as_interrupt(), report.step("create", f"the desktops of {definition.pool} from {parts.version.name}"):
-        made = create_desktops(definition, cloud, parts, report=report)
+    with (
+        _making("create", definition, cloud, settings, report) as keep,
+        report.step("create", f"the desktops of {definition.pool} from {parts.version.name}"),
+    ):
+        made = create_desktops(definition, cloud, parts, keep=keep, report=report)
     words = f"{definition.pool} has {len(made.made) + len(made.there)} desktops, {len(made.made)} of them new"
     report.say(words, pool=definition.pool, image=parts.version.name, made=made.made, there=made.there)
     if made.made:
@@ -77,11 +85,23 @@ def adopt(
         report.say(f"nothing was changed; to do it: invoke pool.adopt {name} --yes", adopted=0)
         return 0
     own = frozenset(one.strip().casefold() for one in persistent.split(",") if one.strip())
-    with signals_as_interrupt(), report.step("adopt", f"take over {len(free)} servers for {definition.pool}"):
+    with (
+        _making("adopt", definition, cloud, settings, report),
+        report.step("adopt", f"take over {len(free)} servers for {definition.pool}"),
+    ):
         taken = adopt_all(definition, cloud, persistent=own, report=report)
     report.say(f"{definition.pool} has {len(taken)} desktops more", pool=definition.pool, adopted=len(taken))
     report.say(f"next: invoke pool.plan {name}")
     return len(taken)
+
+
+def _making(
+    verb: str, definition: PoolDefinition, cloud: Cloud, settings: Settings, report: Report
+) -> AbstractContextManager[Callable[[], object]]:
+    """Hold the pool's claim, which a roll holds, too: neither two of these at once, nor one beside a roll."""
+    return changing(
+        verb, definition.pool, purpose="roll", seed=lambda: "members", cloud=cloud, settings=settings, report=report
+    )
 
 
 def _warn_of_broker(definition: PoolDefinition, settings: Settings, report: Report) -> None:

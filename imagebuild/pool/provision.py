@@ -4,7 +4,7 @@ Names and numbers are find-or-create: what is there is left alone, what is missi
 pool's is nobody's to guess about. Nova gives no promise that names are unique.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from imagebuild.broker import PoolSettings
@@ -97,16 +97,24 @@ def missing_names(definition: PoolDefinition, cloud: Cloud) -> tuple[tuple[str, 
 
 
 def create_desktops(
-    definition: PoolDefinition, cloud: Cloud, parts: Parts, *, report: Report, clock: Clock | None = None
+    definition: PoolDefinition,
+    cloud: Cloud,
+    parts: Parts,
+    *,
+    keep: Callable[[], object] = lambda: None,
+    report: Report,
+    clock: Clock | None = None,
 ) -> Made:
     """Make the desktops that are missing, few at a time (roll.parallel_boots), and wait until Nova has them all ACTIVE.
+
+    `keep` is called again and again meanwhile: it keeps the claim of whoever makes them, or raises when that is lost.
 
     Raises CloudRefused before anything is made when the quota is too small, StepFailed naming those that Nova could not start;
     after the first such one nothing more is begun.
     """
     names, ours = missing_names(definition, cloud)
     _check_quota(cloud, parts, len(names))
-    nursery = _Nursery(definition, cloud, parts, report, waiting=list(reversed(names)))
+    nursery = _Nursery(definition, cloud, parts, keep, report, waiting=list(reversed(names)))
     nursery.begun = {server.id: server.name for server in ours if server.status == "BUILD"}  # of a run that was cut off
     if names or nursery.begun:
         rounds = 1 + len(names) // definition.roll.parallel_boots
@@ -126,6 +134,7 @@ class _Nursery:
     definition: PoolDefinition
     cloud: Cloud
     parts: Parts
+    keep: Callable[[], object]
     report: Report
     waiting: list[str]
     begun: dict[str, str] = field(default_factory=dict)
@@ -134,6 +143,7 @@ class _Nursery:
 
     def tend(self) -> bool | None:
         """Look at those that boot, in one listing, and begin as many as there is room for; True when nothing is left to do."""
+        self.keep()
         servers = self.cloud.servers(tags=(self.definition.tag,)) if self.begun else ()
         states = {server.id: server for server in servers}
         for server_id, name in list(self.begun.items()):

@@ -10,14 +10,17 @@ import pytest
 
 from imagebuild.adapters.no_broker import NoBroker
 from imagebuild.broker import PoolSettings
-from imagebuild.cloud import ServerRequest
-from imagebuild.errors import CloudUnreachable, NotFound, RecipeError, StepFailed
+from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.claim import break_claim, claims, hold
+from imagebuild.cloud import Server, ServerRequest
+from imagebuild.errors import Busy, CloudUnreachable, NotFound, RecipeError, StepFailed
 from imagebuild.jobs import pool_making
 from imagebuild.jobs.settings import Settings
 from imagebuild.report import ConsoleReport, JsonReport, Report
 from imagebuild.waiting import SystemClock
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
+from tests.unit.kill import kill_after
 from tests.unit.versions import add_version
 
 POOL = """\
@@ -177,3 +180,58 @@ def test_what_breaks_off_is_finished_by_the_same_command(office: Office) -> None
         pool_making.create("staff", office.settings, office.report)
     pool_making.create("staff", office.settings, office.report)
     assert office.members() == ["desktop-1", "desktop-2", "desktop-3"]
+
+
+def test_two_do_not_make_a_pool_at_once_and_nobody_does_beside_a_roll(office: Office) -> None:
+    office.network()
+    held = hold(
+        office.cloud,
+        "staff",
+        purpose="roll",
+        seed=lambda: "x",
+        owner="roll-7",
+        lifetime_seconds=900,
+        report=office.report,
+    )
+    with held:
+        for job in (office.network, lambda: pool_making.create("staff", office.settings, office.report)):
+            with pytest.raises(Busy, match="roll-7"):
+                job()
+    assert office.members() == []
+    pool_making.create("staff", office.settings, office.report)
+    assert claims(office.cloud, "staff") == []
+
+
+def test_who_has_lost_the_claim_begins_no_further_desktop(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.write(POOL.replace("size: 3", "size: 6"))
+    office.network()
+    create = office.cloud.create_desktop
+
+    def taken_away(request: ServerRequest, *, pool: str) -> Server:
+        break_claim(office.cloud, "staff")
+        return create(request, pool=pool)
+
+    monkeypatch.setattr(office.cloud, "create_desktop", taken_away)
+    with pytest.raises(Busy):
+        pool_making.create("staff", office.settings, office.report)
+    assert len(office.members()) == 3, "those of the first turn"
+
+
+@pytest.mark.parametrize("calls", range(4, 60, 3))
+def test_killed_anywhere_the_same_again_finishes_and_nothing_is_left(
+    office: Office, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    def make() -> None:
+        office.network()
+        pool_making.create("staff", office.settings, office.report)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BuildFolder, "remove", lambda folder: None)  # who is killed does not tidy up
+        with kill_after(office.cloud, calls):
+            make()
+    make()
+    assert office.members() == ["desktop-1", "desktop-2", "desktop-3"]
+    assert {server.status for server in office.cloud.servers()} == {"ACTIVE"}
+    assert len(office.cloud.ports(pool="staff")) == 3
+    assert claims(office.cloud, "staff") == []
+    assert list(build_folders(office.settings.builds)) == []
