@@ -24,8 +24,7 @@ PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$
 
 
 def _a_range(value: str) -> str:
-    ip_network(value)  # raises ValueError with words for a person
-    return value
+    return str(ip_network(value))  # as Neutron gives it back; raises ValueError with words for a person
 
 
 AddressRange = Annotated[str, AfterValidator(_a_range)]

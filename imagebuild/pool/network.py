@@ -59,10 +59,9 @@ def make_network(definition: PoolDefinition, cloud: Cloud, *, report: Report) ->
 
 def wanted_rules(intranet: Intranet) -> tuple[Rule, ...]:
     """What the desktops' group lets through: Remote Desktop and the agent's port in, the intranet and their own subnet out."""
-    inward = [Rule("ingress", "tcp", RDP, RDP, cidr) for cidr in intranet.rdp_from]
-    port = intranet.agent_port
-    inward += [Rule("ingress", "tcp", port, port, cidr) for cidr in intranet.agent_from]
-    outward = [Rule("egress", cidr=cidr) for cidr in (intranet.subnet, *intranet.reach)]
+    doors = [(RDP, cidr) for cidr in intranet.rdp_from] + [(intranet.agent_port, cidr) for cidr in intranet.agent_from]
+    inward = [Rule("ingress", "tcp", port, port, cidr, ipv6=":" in cidr) for port, cidr in doors]
+    outward = [Rule("egress", cidr=cidr, ipv6=":" in cidr) for cidr in (intranet.subnet, *intranet.reach)]
     return tuple(dict.fromkeys([*inward, *outward]))
 
 

@@ -166,6 +166,16 @@ def test_a_range_that_stands_twice_is_one_rule() -> None:
     assert len(rules) == len(set(rules)) == 4
 
 
+def test_ranges_are_as_neutron_gives_them_back() -> None:
+    cloud = FakeCloud(FakeClock())
+    definition = define(intranet={**INTRANET, "agent_from": ["172.16.1.5"], "rdp_from": ["FD00::/8"]})
+    assert make(cloud, definition) == []
+    group = cloud.find_security_group("vdi-desktop")
+    assert group is not None
+    told = {(rule.cidr, rule.ipv6) for rule in cloud.rules(group.id) if rule.direction == "ingress"}
+    assert told == {("172.16.1.5/32", False), ("fd00::/8", True)}
+
+
 def test_words_of_rules() -> None:
     assert rule_words(Rule("ingress", "tcp", 10, 20, group_id="g1")) == "in tcp 10-20 from g1"
     assert rule_words(Rule("egress", "icmp")) == "out icmp to anywhere"
