@@ -34,12 +34,15 @@ class Phase(StrEnum):
     @property
     def finished(self) -> bool:
         """True when the roll will not touch the desktop again."""
-        return self in (Phase.DONE, Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
+        return self in _FINISHED
 
     @property
     def in_flight(self) -> bool:
         """True from the first effect on the desktop to the last: it counts as unavailable."""
-        return self is not Phase.PENDING and not self.finished
+        return self is not Phase.PENDING and self not in _FINISHED
+
+
+_FINISHED = frozenset({Phase.DONE, Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED})
 
 
 class RollState(StrEnum):
