@@ -14,7 +14,8 @@ from imagebuild.step import Context
 from imagebuild.waiting import Deadline, wait_for
 
 _TRIES = 2
-_STOPPING = frozenset("stop reboot suspend pause shelve shelveOffload rebuild rescue delete migrate evacuate".split())
+_STOPPING = frozenset({"stop", "reboot", "suspend", "pause", "shelve", "shelveOffload"})
+_STOPPING |= {"rebuild", "rescue", "delete", "migrate", "evacuate"}
 
 
 def go_down(context: Context, *, serial_port: str, shutdown_seconds: int, deadline: Deadline) -> None:
