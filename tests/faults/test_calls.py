@@ -69,10 +69,12 @@ def make_image(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
 
 
 def change_image(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
-    """A property that stands afterwards."""
-    cloud.update_image(there.image.id, properties={owner: "yes"})
-    changed = there.site.cloud.image(there.image.id)
-    return changed is not None and changed.properties[owner] == "yes"
+    """A property that stands afterwards. Of a record of its own: of two changes of one image at once Glance may drop one."""
+    record = there.site.cloud.reserve_image(str(uuid4()), "faults", properties={**there.mine, "old": "yes"})
+    assert record
+    cloud.update_image(record.id, properties={"new": "yes"}, min_ram=1)
+    changed = there.site.cloud.image(record.id)
+    return changed is not None and changed.min_ram == 1 and {"old", "new"} <= changed.properties.keys()
 
 
 def delete_record(there: Standing, cloud: OpenStackCloud, owner: str) -> object:
@@ -100,14 +102,17 @@ CREATES_IN_TURN: Mapping[str, Call] = {  # few machines at once, in a lab with t
     "create_server": Call("POST", r"compute/v2\.1/servers$", make_server),
     "snapshot": Call("POST", r"compute/v2\.1/servers/[^/]+/action$", make_image),
 }
-CHAINS: tuple[list[tuple[str, Fault]], ...] = (
-    *([("create_server", fault) for fault in list(Fault)[start::3]] for start in range(3)),
-    [("snapshot", fault) for fault in (Fault.ERROR, Fault.RESET, Fault.LOST, Fault.CUT)],
+CHAINS = (
+    [("create_server", fault) for fault in (Fault.LOST, Fault.EXPIRED, Fault.RESET)],
+    [("create_server", fault) for fault in (Fault.GATEWAY, Fault.ERROR, Fault.CUT)],
+    [("snapshot", fault) for fault in (Fault.LOST, Fault.ERROR, Fault.CUT)],
 )
 READS: Mapping[str, Call] = {
     "find_image": Call("GET", r"image/v2/images", lambda there, cloud, _: cloud.find_image("win7-sp1-x64")),
     "images": Call(
-        "GET", r"image/v2/images$", lambda there, cloud, _: [i.id for i in cloud.images(properties=there.mine)]
+        "GET",
+        r"image/v2/images$",
+        lambda there, cloud, _: there.image.id in [i.id for i in cloud.images(properties=there.mine)],
     ),
     "image": Call("GET", r"image/v2/images/", lambda there, cloud, _: cloud.image(there.server.image_id or "")),
     "find_flavor": Call("GET", r"flavors/detail$", lambda there, cloud, _: cloud.find_flavor("1cpu_256MB_4GB")),
