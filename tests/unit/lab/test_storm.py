@@ -13,7 +13,8 @@ import pytest
 from imagebuild.cloud import OWNER_KEY
 from imagebuild.errors import LabError
 from imagebuild.journal import Journal
-from imagebuild.lab.storm import Project, Stage, Storm
+from imagebuild.lab.storm import Stage, Storm
+from imagebuild.lab.storm_project import Project
 from imagebuild.lab.storm_watch import Watch
 from imagebuild.properties import BUILD, RECIPE, SELF, STATE
 from imagebuild.report import SilentReport
