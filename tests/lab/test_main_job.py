@@ -152,8 +152,13 @@ def test_plan_touches_nothing(project: Project, cloud: OpenStackCloud) -> None:
     assert {image.id for image in cloud.images()} == before
 
 
-def test_sysprep_that_fails_says_why(project: Project) -> None:
+def test_sysprep_that_fails_says_why_and_leaves_evidence(project: Project) -> None:
     name = project.recipe("sysprep-fails", without=QUICK, faults="sysprep-fails")
     code, output = project.run("build", name)
     assert code == 1
     assert "SYSPRP" in output or "package" in output.lower()
+    assert re.search(r"saved: console\.log, screen\.png, guest-logs/ \(\d+\)", output), output
+    (folder,) = (project.folder / ".imagebuild" / "builds").glob("sysprep-fails-2*")
+    assert "imagebuild: " in (folder / "console.log").read_text()
+    assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
+    assert "SYSPRP" in (folder / "guest-logs" / "sysprep-errors.txt").read_text()
