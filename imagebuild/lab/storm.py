@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from imagebuild.build_folder import BuildFolder
 from imagebuild.build_state import read_state
 from imagebuild.errors import ImagebuildError, LabError, RecipeError
 from imagebuild.lab import catalogue
@@ -33,11 +34,10 @@ _SMALLEST_FLAVOR = "1cpu_256MB_4GB"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of a build's life, in seconds since its process was started."""
+    """A stretch of a build's life: what begins it, and how long it took when nothing disturbed it."""
 
     name: str
-    begins: float
-    ends: float
+    seconds: float
 
 
 @dataclass
@@ -58,34 +58,35 @@ class Storm:
             self._done("build", self.project.line)
             ended = time.time()
             (folder,) = self.project.folders().values()
-            marks = [("start", began)]
-            for entry in folder.entries():
-                if entry.event == "step_begun":
-                    marks.append((str(entry.facts["step"]), datetime.fromisoformat(entry.at).timestamp()))
-                elif entry.event == "build_done":
-                    marks.append(("end", datetime.fromisoformat(entry.at).timestamp()))
+            marks = [("start", began), *_marks(folder)]
             for (name, at), (_, until) in zip(marks, [*marks[1:], ("", ended)], strict=True):
-                self.stages.append(Stage(name, at - began, until - began))
-            self.report.note(", ".join(f"{one.name} {one.ends - one.begins:.1f} s" for one in self.stages))
+                self.stages.append(Stage(name, until - at))
+            self.report.note(", ".join(f"{one.name} {one.seconds:.1f} s" for one in self.stages))
 
     def blow(self, number: int) -> None:
         """One round. Raises LabError when a command fails that may not fail, or the cloud then holds what may not be."""
         stage = self.lots.choice(self.stages)
-        moment, act = self.lots.uniform(stage.begins, stage.ends), self.lots.choice(ACTS)
-        with self.report.step("round", f"round {number}: kill after {moment:.1f} s ({stage.name}), then {act}"):
+        moment, act = self.lots.uniform(0, stage.seconds), self.lots.choice(ACTS)
+        with self.report.step("round", f"round {number}: kill {moment:.1f} s into {stage.name}, then {act}"):
             known = set(self.project.folders())
-            self._begin_and_kill(moment)
+            self._begin_and_kill(stage, moment)
             for name in self._new(known):
-                self._mend(name, act)
+                self._mend(name, act, stage)
             built = {name for name in self._new(known) if self._word(name) == "built"}
             self._judge(
                 self.watch.find_lies() + self.watch.find_miscounts(built=built, others=self._new(known) - built)
             )
             self.watch.prune()
 
-    def _begin_and_kill(self, moment: float) -> None:
+    def _begin_and_kill(self, stage: Stage, moment: float) -> None:
+        """Kill that many seconds into the stage as it comes this time: a machine at work is not always as fast."""
         known = set(self.project.folders())
-        code, told = self.project.invoke("build", self.project.line, kill_after=moment)
+
+        def has_come() -> bool:
+            marks = {name for one in self._new(known) for name, _ in _marks(self.project.folders()[one])}
+            return stage.name in {"start", *marks}
+
+        code, told = self.project.invoke("build", self.project.line, kill_after=moment, since=has_come)
         if code not in (0, -signal.SIGKILL):
             raise LabError(f"a build failed with code {code}", details=told)
         new = self._new(known)
@@ -95,7 +96,7 @@ class Storm:
             state = read_state(self.project.folders()[name])
             self._count(f"killed, {state.place}" if state.word == "dead" else f"killed when {state.word}")
 
-    def _mend(self, name: str, act: str) -> None:
+    def _mend(self, name: str, act: str, stage: Stage) -> None:
         """What the lot says, to a build that was killed; nothing to one that was done."""
         state = read_state(self.project.folders()[name])
         if state.is_over:
@@ -104,7 +105,7 @@ class Storm:
             self.report.note(f"not to be resumed: {state.why_not_resumed}")
             act = "undo"
         if act == "resume":
-            self._resume(name)
+            self._resume(name, stage)
         elif act == "undo":
             self._done("builds.undo", name)
         elif act == "build":
@@ -113,9 +114,10 @@ class Storm:
             self._done("sweep")
         self._count({"resume": "resumed", "undo": "undone", "sweep": "swept", "build": "built anew, then swept"}[act])
 
-    def _resume(self, name: str) -> None:
+    def _resume(self, name: str, stage: Stage) -> None:
         if self.lots.random() < _SECOND_KILL:
-            moment = self.lots.uniform(0, self.stages[-1].ends)
+            left = self.stages[0].seconds + sum(one.seconds for one in self.stages[self.stages.index(stage) :])
+            moment = self.lots.uniform(0, left)
             code, told = self.project.invoke("builds.resume", name, kill_after=moment)
             if code not in (0, -signal.SIGKILL):
                 raise LabError(f"builds.resume failed with code {code}", details=told)
@@ -179,6 +181,12 @@ def storm(project: Path, recipe: str, report: Report, *, count: int, seed: int) 
         watch.remove()
     shutil.rmtree(folder)
     _tell(made, report, rounds=count, seed=seed, seconds=time.monotonic() - began)
+
+
+def _marks(folder: BuildFolder) -> list[tuple[str, float]]:
+    """What a build's journal says to have begun, and when (Unix time): its steps, and the end."""
+    entries = [entry for entry in folder.entries() if entry.event in ("step_begun", "build_done")]
+    return [(str(entry.facts.get("step", "end")), datetime.fromisoformat(entry.at).timestamp()) for entry in entries]
 
 
 def _tell(made: Storm, report: Report, *, rounds: int, seed: int, seconds: float) -> None:

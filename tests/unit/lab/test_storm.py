@@ -19,7 +19,7 @@ from imagebuild.lab.storm_watch import Watch
 from imagebuild.properties import BUILD, RECIPE, SELF, STATE
 from imagebuild.report import SilentReport
 
-STAGES = [Stage("start", 0, 1), Stage("boot-builder", 1, 3), Stage("end", 3, 4)]
+STAGES = [Stage("start", 1), Stage("boot-builder", 2), Stage("end", 1)]
 
 
 @dataclass
@@ -30,7 +30,9 @@ class PlayedProject(Project):
     codes: dict[str, int] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
-    def invoke(self, *arguments: str, kill_after: float | None = None) -> tuple[int, list[str]]:
+    def invoke(
+        self, *arguments: str, kill_after: float | None = None, since: Callable[[], bool] = lambda: True
+    ) -> tuple[int, list[str]]:
         self.said.append(arguments[0])
         if arguments[0] != "build":
             if arguments[0] == "builds.resume" and not self.codes.get("builds.resume"):
@@ -102,8 +104,7 @@ def test_stages_follow_from_an_undisturbed_build(make: Callable[..., Storm]) -> 
     storm.stages.clear()
     storm.learn()
     assert [stage.name for stage in storm.stages] == ["start", "boot-builder", "end"]
-    assert storm.stages[0].begins == 0
-    assert all(one.ends == next_.begins for one, next_ in zip(storm.stages, storm.stages[1:], strict=False))
+    assert all(0 <= stage.seconds < 5 for stage in storm.stages)
 
 
 @pytest.mark.parametrize(
