@@ -19,6 +19,7 @@ from pathlib import Path
 from imagebuild.build_folder import BuildFolder
 from imagebuild.build_state import read_state
 from imagebuild.errors import ImagebuildError, LabError, RecipeError
+from imagebuild.journal import Entry
 from imagebuild.lab import catalogue
 from imagebuild.lab.layout import find_layout
 from imagebuild.lab.lifecycle import up
@@ -184,9 +185,13 @@ def storm(project: Path, recipe: str, report: Report, *, count: int, seed: int) 
 
 
 def _marks(folder: BuildFolder) -> list[tuple[str, float]]:
-    """What a build's journal says to have begun, and when (Unix time): its steps, and the end."""
-    entries = [entry for entry in folder.entries() if entry.event in ("step_begun", "build_done")]
-    return [(str(entry.facts.get("step", "end")), datetime.fromisoformat(entry.at).timestamp()) for entry in entries]
+    """What a build's journal says to have begun, and when (Unix time): itself, its steps, and its end."""
+    entries = [entry for entry in folder.entries() if entry.event in ("build_begun", "step_begun", "build_done")]
+    return [(_named(entry), datetime.fromisoformat(entry.at).timestamp()) for entry in entries]
+
+
+def _named(entry: Entry) -> str:
+    return str(entry.facts.get("step", "plan and claim" if entry.event == "build_begun" else "end"))
 
 
 def _tell(made: Storm, report: Report, *, rounds: int, seed: int, seconds: float) -> None:

@@ -103,7 +103,7 @@ def test_stages_follow_from_an_undisturbed_build(make: Callable[..., Storm]) -> 
     storm = make("done")
     storm.stages.clear()
     storm.learn()
-    assert [stage.name for stage in storm.stages] == ["start", "boot-builder", "end"]
+    assert [stage.name for stage in storm.stages] == ["start", "plan and claim", "boot-builder", "end"]
     assert all(0 <= stage.seconds < 5 for stage in storm.stages)
 
 
