@@ -61,7 +61,7 @@ class Storm:
             (folder,) = self.project.folders().values()
             marks = [("start", began), *_marks(folder)]
             for (name, at), (_, until) in zip(marks, [*marks[1:], ("", ended)], strict=True):
-                self.stages.append(Stage(name, until - at))
+                self.stages.append(Stage(name, max(0.0, until - at)))  # the journal counts whole milliseconds
             self.report.note(", ".join(f"{one.name} {one.seconds:.1f} s" for one in self.stages))
 
     def blow(self, number: int) -> None:
