@@ -14,7 +14,8 @@ from imagebuild.step import Context
 from imagebuild.waiting import Deadline, wait_for
 
 _TRIES = 2
-_STOPPING = frozenset("stop reboot suspend pause shelve shelveOffload rebuild rescue delete migrate evacuate".split())
+_STOPPING = frozenset({"stop", "reboot", "suspend", "pause", "shelve", "shelveOffload"})
+_STOPPING |= {"rebuild", "rescue", "delete", "migrate", "evacuate"}
 
 
 def go_down(context: Context, *, serial_port: str, shutdown_seconds: int, deadline: Deadline) -> None:
@@ -23,10 +24,10 @@ def go_down(context: Context, *, serial_port: str, shutdown_seconds: int, deadli
     One that is off, and nobody saw why, is started and asked again. Raises StepFailed when it goes off without a word twice.
     """
     for _ in range(_TRIES):
-        word = context.facts.get("down_asked", "")
         if _look(context).status == "SHUTOFF" and not _is_proven(context):
             context.report.note("the builder is off, and nobody saw it go: it is started again")
             come_up(context, deadline)
+        word = context.facts.get("down_asked", "")
         if _look(context).status != "SHUTOFF":
             if _told(context, word)[-1:] not in (["releasing"], ["shutdown"]):  # else it is on its way
                 word = f"down-{uuid4().hex[:12]}"

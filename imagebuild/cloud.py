@@ -257,7 +257,10 @@ class Cloud(Protocol):
         min_ram: int | None = None,
         hidden: bool | None = None,
     ) -> Image:
-        """Change what is named and nothing else; a property of None is removed. Returns the image as the cloud has it now."""
+        """Change what is named and nothing else; a property of None is removed. Returns the image as the cloud has it now.
+
+        Not safe against another who changes the same image at the same moment: hold a claim where that may be.
+        """
         ...
 
     def reserve_image(self, image_id: str, name: str, *, properties: Mapping[str, str]) -> Image | None:

@@ -12,6 +12,7 @@ from imagebuild.recipe import Recipe
 from imagebuild.recipe_header import Source
 
 GIB = 1 << 30
+EXTRA_DISK_GIB = 1
 Found = TypeVar("Found")
 
 
@@ -87,7 +88,8 @@ def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True) -> Resolution:
     if source and flavor:
         problems += _misfits(source, flavor)
     if flavor and room:
-        problems += _shortages(cloud.headroom(), flavor, media)
+        extra = [] if header.builder.extra_disk_bus == "none" else [EXTRA_DISK_GIB]
+        problems += _shortages(cloud.headroom(), flavor, [*(medium.gib for medium in media), *extra])
     if problems or not (source and flavor and network):
         words = f"{recipe.path} cannot be built in the cloud {cloud.name}"
         hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"
@@ -140,13 +142,13 @@ def _misfits(source: Image, flavor: Flavor) -> Iterable[str]:
         yield f"builder.flavor: {flavor.name} has {flavor.ram_mib} MiB of memory, {source.name} needs {source.min_ram}"
 
 
-def _shortages(room: Headroom, flavor: Flavor, media: list[Medium]) -> Iterable[str]:
+def _shortages(room: Headroom, flavor: Flavor, volumes: list[int]) -> Iterable[str]:
     wanted = {
         "instances": (1, room.instances),
         "cores": (flavor.vcpus, room.cores),
         "MiB of memory": (flavor.ram_mib, room.ram_mib),
-        "volumes": (len(media) + 1, room.volumes),
-        "GiB of volumes": (sum(medium.gib for medium in media) + 1, room.gigabytes),
+        "volumes": (len(volumes), room.volumes),
+        "GiB of volumes": (sum(volumes), room.gigabytes),
         "security groups": (1, room.security_groups),
     }
     for what, (need, left) in wanted.items():

@@ -1,12 +1,13 @@
 """The way from the address of a noVNC console, as Nova gives it, to the bytes of VNC: a websocket, bound by a deadline."""
 
+import asyncio
 import logging
 import ssl
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from imagebuild.adapters.vnc_screen import Screen, read_screen
@@ -26,19 +27,7 @@ def look_at_console(url: Secret, *, verify: bool | str, deadline: Deadline) -> S
     CloudUnreachable when the console's proxy does not answer or hangs up, DeadlinePassed, and CloudError when it is no VNC.
     """
     try:
-        address = Secret(websocket_address(url.reveal()))
-        with connect(
-            address.reveal(),
-            ssl=_trust(verify) if address.reveal().startswith("wss:") else None,
-            logger=_NO_LOG,
-            subprotocols=[Subprotocol("binary")],
-            compression=None,
-            open_timeout=deadline.left(),
-            close_timeout=_CLOSE_SECONDS,
-            ping_interval=None,
-            max_size=None,
-        ) as connection:
-            return read_screen(_Console(connection, deadline))
+        return asyncio.run(_look(Secret(websocket_address(url.reveal())), verify=verify, seconds=deadline.left()))
     except TimeoutError:
         raise DeadlinePassed("the console's picture did not come in time") from None
     except ConnectionClosed:
@@ -46,6 +35,25 @@ def look_at_console(url: Secret, *, verify: bool | str, deadline: Deadline) -> S
     except (OSError, WebSocketException) as error:  # their texts may quote the address
         hint = "can this machine reach the console's proxy, and is its certificate signed by the CA of clouds.yaml?"
         raise CloudUnreachable(f"the console's proxy cannot be reached: {type(error).__name__}", hint=hint) from None
+
+
+async def _look(address: Secret, *, verify: bool | str, seconds: float) -> Screen:
+    # asyncio, for websockets' other client reads in a thread, and in Python before 3.13 no two threads may use one TLS connection.
+    async with (
+        asyncio.timeout(seconds),
+        connect(
+            address.reveal(),
+            ssl=_trust(verify) if address.reveal().startswith("wss:") else None,
+            logger=_NO_LOG,
+            subprotocols=[Subprotocol("binary")],
+            compression=None,
+            open_timeout=None,
+            close_timeout=_CLOSE_SECONDS,
+            ping_interval=None,
+            max_size=None,
+        ) as connection,
+    ):
+        return await read_screen(_Console(connection))
 
 
 def _trust(verify: bool | str) -> ssl.SSLContext:
@@ -75,20 +83,19 @@ def websocket_address(url: str) -> str:
 class _Console:
     """The messages of a websocket as a stream of bytes."""
 
-    def __init__(self, connection: ClientConnection, deadline: Deadline) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
-        self._deadline = deadline
         self._buffer = bytearray()
 
-    def read(self, count: int) -> bytes:
-        """That many bytes; TimeoutError when the deadline passes before."""
+    async def read(self, count: int) -> bytes:
+        """That many bytes."""
         while len(self._buffer) < count:
-            message = self._connection.recv(timeout=self._deadline.left())
+            message = await self._connection.recv()
             self._buffer += message.encode() if isinstance(message, str) else message
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
 
-    def write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """As one binary message."""
-        self._connection.send(data)
+        await self._connection.send(data)

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,11 +18,11 @@ _UPDATE, _COLOURS, _BELL, _CUT_TEXT = range(4)  # what a server says
 class Stream(Protocol):
     """Bytes to and from the server. `read` gives exactly that many."""
 
-    def read(self, count: int) -> bytes:
+    async def read(self, count: int) -> bytes:
         """That many bytes."""
         ...
 
-    def write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """All of it."""
         ...
 
@@ -48,47 +48,47 @@ def _write_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def read_screen(stream: Stream) -> Screen:
+async def read_screen(stream: Stream) -> Screen:
     """Greet the server, ask for the whole screen and take it. CloudError when it is no VNC server, or wants a password."""
-    _shake_hands(stream)
-    stream.write(b"\1")  # others may look on, too
-    width, height = _unpack(">HH", stream)
-    stream.read(16)  # its own pixel format: we ask for ours
-    stream.read(*_unpack(">I", stream))  # its name
+    await _shake_hands(stream)
+    await stream.write(b"\1")  # others may look on, too
+    width, height = await _unpack(">HH", stream)
+    await stream.read(16)  # its own pixel format: we ask for ours
+    await stream.read(*(await _unpack(">I", stream)))  # its name
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
         raise _strange(f"a screen of {width} x {height}")
-    stream.write(b"\0\0\0\0" + _RGBX)
-    stream.write(struct.pack(">BxHi", 2, 1, 0))  # raw pixels only
-    stream.write(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
-    return Screen(width, height, _read_pixels(stream, width, height))
+    await stream.write(b"\0\0\0\0" + _RGBX)
+    await stream.write(struct.pack(">BxHi", 2, 1, 0))  # raw pixels only
+    await stream.write(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+    return Screen(width, height, await _read_pixels(stream, width, height))
 
 
-def _shake_hands(stream: Stream) -> None:
-    greeting = stream.read(len(_VERSION))
+async def _shake_hands(stream: Stream) -> None:
+    greeting = await stream.read(len(_VERSION))
     if not greeting.startswith(b"RFB ") or greeting < _VERSION:
         raise _strange(f"the greeting {greeting!r}")
-    stream.write(_VERSION)
-    (count,) = _unpack(">B", stream)
-    offered = stream.read(count)
+    await stream.write(_VERSION)
+    (count,) = await _unpack(">B", stream)
+    offered = await stream.read(count)
     if _NO_PASSWORD not in offered:
         raise _strange(f"security types {list(offered)}")
-    stream.write(bytes([_NO_PASSWORD]))
-    (refused,) = _unpack(">I", stream)
+    await stream.write(bytes([_NO_PASSWORD]))
+    (refused,) = await _unpack(">I", stream)
     if refused:
         raise _strange("a refusal")
 
 
-def _read_pixels(stream: Stream, width: int, height: int) -> bytes:
+async def _read_pixels(stream: Stream, width: int, height: int) -> bytes:
     """A server may send the screen in several updates of several rectangles: until all of it has come."""
     pixels = bytearray(width * height * 3)
     missing = width * height
     while missing > 0:
-        for left, top, wide, high in _next_update(stream):
+        async for left, top, wide, high in _next_update(stream):
             if left + wide > width or top + high > height:
                 raise _strange("pixels beside the screen")
             for row in range(top, top + high):
                 start = (row * width + left) * 3
-                pixels[start : start + wide * 3] = _drop_padding(stream.read(wide * 4))
+                pixels[start : start + wide * 3] = _drop_padding(await stream.read(wide * 4))
             missing -= wide * high
     return bytes(pixels)
 
@@ -100,26 +100,26 @@ def _drop_padding(rgbx: bytes) -> bytes:
     return bytes(rgb)
 
 
-def _next_update(stream: Stream) -> Iterator[tuple[int, int, int, int]]:
+async def _next_update(stream: Stream) -> AsyncIterator[tuple[int, int, int, int]]:
     """The rectangles of the next update: left, top, width, height. Its pixels must be read before the next is asked for."""
-    while (kind := stream.read(1)[0]) != _UPDATE:
+    while (kind := (await stream.read(1))[0]) != _UPDATE:
         if kind == _COLOURS:
-            _first, count = _unpack(">xHH", stream)
-            stream.read(count * 6)
+            _first, count = await _unpack(">xHH", stream)
+            await stream.read(count * 6)
         elif kind == _CUT_TEXT:
-            stream.read(*_unpack(">xxxI", stream))
+            await stream.read(*(await _unpack(">xxxI", stream)))
         elif kind != _BELL:
             raise _strange(f"a message of kind {kind}")
-    (count,) = _unpack(">xH", stream)
+    (count,) = await _unpack(">xH", stream)
     for _ in range(count):
-        left, top, wide, high, encoding = _unpack(">HHHHi", stream)
+        left, top, wide, high, encoding = await _unpack(">HHHHi", stream)
         if encoding != 0:
             raise _strange(f"pixels in the encoding {encoding}")
         yield left, top, wide, high
 
 
-def _unpack(form: str, stream: Stream) -> tuple[int, ...]:
-    return struct.unpack(form, stream.read(struct.calcsize(form)))
+async def _unpack(form: str, stream: Stream) -> tuple[int, ...]:
+    return struct.unpack(form, await stream.read(struct.calcsize(form)))
 
 
 def _strange(what: str) -> CloudError:

@@ -65,6 +65,8 @@ class SystemJobs:
             lambda: self._run("Start-SystemJob", asked, deadline=deadline),
             f"the guest to start {script} as SYSTEM",
             deadline=deadline,
+            every=0.5,
+            slowest=5.0,
             passing=_PASSING,
         )
         check_same_request(started, job=job, script=script)
@@ -138,6 +140,8 @@ class SystemJobs:
                 lambda: self._run("Stop-SystemJob", {"id": job, "remove": True}, deadline=deadline),
                 f"the guest to forget the job {job}",
                 deadline=deadline,
+                every=0.5,
+                slowest=5.0,
                 passing=_PASSING,
             )
         except (ScriptFailed, ScriptBroken):

@@ -12,7 +12,11 @@ ON_ERROR_HELP = "what becomes of the builder when a step fails: undo (default), 
 PAUSE_HELP = "wait for Enter before this step, to look at the builder first"
 
 
-@task(default=True, name="list", help={"cloud": CLOUD_HELP, "all": "also those that were over long ago", "json": JSON_HELP})
+@task(
+    default=True,
+    name="list",
+    help={"cloud": CLOUD_HELP, "all": "also those that were over long ago", "json": JSON_HELP},
+)
 def list_builds(c: Context, cloud: str = "", all: bool = False, json: bool = False) -> None:
     """List the builds of this machine, and what stands of them in the cloud."""
     with told(json=json) as report:

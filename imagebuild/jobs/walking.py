@@ -16,7 +16,6 @@ from imagebuild.errors import ImagebuildError
 from imagebuild.jobs.settings import Settings
 from imagebuild.plan import Plan, PlannedStep
 from imagebuild.record import fold
-from imagebuild.report import Report
 from imagebuild.runner import Failure, run_plan
 from imagebuild.step import Context
 
@@ -54,29 +53,13 @@ def walk(
 
     `began` is when the run began, on the monotonic clock.
     """
-    guard = _Guard(claim, context)
     attendant = Attendant(wishes, context, terminal=settings.terminal())
-
+    guard = _Guard(claim, context, attendant)
     left = [planned.step.name for planned in plan.steps if planned.number not in skip]
     if wishes.pause_before and wishes.pause_before not in left:
         context.report.warn(f"no pause: {wishes.pause_before} need not be done again in this run")
-
-    def before(planned: PlannedStep) -> None:
-        if attendant.waits_before(planned):
-            guard.renew(PATIENCE_SECONDS)
-            attendant.wait(planned)
-        guard.renew(planned.step.deadline_minutes * 60)
-
-    def again(failure: Failure) -> bool:
-        if attendant.asks:
-            with suppress(
-                ImagebuildError
-            ):  # the question is asked all the same; before another try it is looked at again
-                guard.renew(PATIENCE_SECONDS)
-        return attendant.again(failure)
-
     try:
-        run_plan(plan, context, context.journal, skip=skip, before=before, again=again)
+        run_plan(plan, context, context.journal, skip=skip, before=guard.before, again=guard.again)
     except Failure as failure:
         context.disconnect()
         conclude(failure, context, folder, keep=attendant.keeps, again=f"invoke build {plan.recipe.file_name}")
@@ -88,19 +71,34 @@ def walk(
     _write_down(context, folder)
     guard.give_back()
     built = Built(context.facts["image_name"], context.facts["image_id"], changed=True, folder=folder)
-    _tell(built, plan, context.report, seconds=time.monotonic() - began)
+    _tell(built, plan, context, seconds=time.monotonic() - began)
     return built
 
 
 class _Guard:
-    """The claim while the build goes on."""
+    """The claim while the build goes on: good for every step, and while a person thinks."""
 
-    def __init__(self, claim: Claim, context: Context) -> None:
+    def __init__(self, claim: Claim, context: Context, attendant: Attendant) -> None:
         self._claim = claim
         self._context = context
+        self._attendant = attendant
 
-    def renew(self, seconds: float) -> None:
-        """Good for that long and some more. Raises Busy when it is no longer ours."""
+    def before(self, planned: PlannedStep) -> None:
+        """Before a step, and before the pause in front of it. Raises Busy when the claim is no longer ours."""
+        if self._attendant.waits_before(planned):
+            self._renew(PATIENCE_SECONDS)
+            self._attendant.wait(planned)
+        self._renew(planned.step.deadline_minutes * 60)
+
+    def again(self, failure: Failure) -> bool:
+        """Whether a failed step is tried again. The question is asked in any case; before another try the claim is looked at."""
+        if self._attendant.asks:
+            with suppress(ImagebuildError):
+                self._renew(PATIENCE_SECONDS)
+        return self._attendant.again(failure)
+
+    def _renew(self, seconds: float) -> None:
+        """Good for that long and some more."""
         self._claim = renew(self._context.cloud, self._claim, seconds + CLAIM_SECONDS)
 
     def give_back(self) -> None:
@@ -123,12 +121,14 @@ def _write_down(context: Context, folder: BuildFolder) -> None:
     folder.forget_password()
 
 
-def _tell(built: Built, plan: Plan, report: Report, *, seconds: float) -> None:
+def _tell(built: Built, plan: Plan, context: Context, *, seconds: float) -> None:
     assert built.folder is not None
+    report = context.report
+    follows = f"invoke verify {built.image}" if "sealed" in context.facts else "invoke images"
     minutes, rest = divmod(int(seconds), 60)
     report.say(f"record: {built.folder.path / 'record.json'}; all versions: invoke images")
     report.say(
-        f"built {built.image} ({built.image_id}) in {minutes}:{rest:02d}",
+        f"built {built.image} ({built.image_id}) in {minutes}:{rest:02d}; next: {follows}",
         image=built.image,
         image_id=built.image_id,
         build=built.folder.id,

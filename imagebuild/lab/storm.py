@@ -8,8 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -18,80 +16,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import yaml
-
-from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.build_folder import BuildFolder
 from imagebuild.build_state import read_state
-from imagebuild.errors import ImagebuildError, LabError
+from imagebuild.errors import ImagebuildError, LabError, RecipeError
+from imagebuild.journal import Entry
 from imagebuild.lab import catalogue
-from imagebuild.lab.layout import CLOUD, find_layout
+from imagebuild.lab.layout import find_layout
 from imagebuild.lab.lifecycle import up
+from imagebuild.lab.storm_project import Project
 from imagebuild.lab.storm_watch import Watch
+from imagebuild.recipe import find_recipe, load_recipe
 from imagebuild.report import Report
 
-COMMAND_SECONDS = 240
 ACTS = ("resume", "undo", "sweep", "build")
 _SECOND_KILL = 0.4  # how often a resume is killed as well
 _SMALLEST_FLAVOR = "1cpu_256MB_4GB"
-_OUTPUT_LINES = 25
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of a build's life, in seconds since its process was started."""
+    """A stretch of a build's life: what begins it, and how long it took when nothing disturbed it."""
 
     name: str
-    begins: float
-    ends: float
-
-
-@dataclass
-class Project:
-    """A copy of the project with one recipe, in which every `invoke` is a process of its own and may be killed."""
-
-    folder: Path
-    line: str
-    runs: int = 0
-
-    @classmethod
-    def copy(cls, project: Path, folder: Path, *, recipe: Path, line: str, source: str) -> "Project":
-        """The front, the answer files, and the recipe under another name with another source."""
-        shutil.copy(project / "tasks.py", folder)
-        shutil.copytree(project / "unattend", folder / "unattend")
-        content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-        content |= {"recipe": line, "source": {"image": source}}
-        (folder / "recipes").mkdir()
-        (folder / "recipes" / f"{line}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        return cls(folder, line)
-
-    def folders(self) -> dict[str, BuildFolder]:
-        """All builds, oldest first, by id."""
-        return {one.id: one for one in build_folders(self.folder / ".imagebuild" / "builds")}
-
-    def invoke(self, *arguments: str, kill_after: float | None = None) -> tuple[int, list[str]]:
-        """Run a task; its exit code, -9 when it was killed, and what it printed. Raises LabError when it does not end."""
-        self.runs += 1
-        log = self.folder / f"run-{self.runs:03d}-{arguments[0]}.log"
-        with log.open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "invoke", *arguments, "--cloud", CLOUD],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                child.wait(timeout=COMMAND_SECONDS if kill_after is None else kill_after)
-            except subprocess.TimeoutExpired:
-                _kill(child)
-                if kill_after is None:
-                    words = f"invoke {' '.join(arguments)} did not end in {COMMAND_SECONDS} s"
-                    raise LabError(words, hint=f"see {log}", details=_tail(log)) from None
-            except BaseException:
-                _kill(child)
-                raise
-        return child.returncode, _tail(log)
+    seconds: float
 
 
 @dataclass
@@ -112,34 +59,35 @@ class Storm:
             self._done("build", self.project.line)
             ended = time.time()
             (folder,) = self.project.folders().values()
-            marks = [("start", began)]
-            for entry in folder.entries():
-                if entry.event == "step_begun":
-                    marks.append((str(entry.facts["step"]), datetime.fromisoformat(entry.at).timestamp()))
-                elif entry.event == "build_done":
-                    marks.append(("end", datetime.fromisoformat(entry.at).timestamp()))
+            marks = [("start", began), *_marks(folder)]
             for (name, at), (_, until) in zip(marks, [*marks[1:], ("", ended)], strict=True):
-                self.stages.append(Stage(name, at - began, until - began))
-            self.report.note(", ".join(f"{one.name} {one.ends - one.begins:.1f} s" for one in self.stages))
+                self.stages.append(Stage(name, max(0.0, until - at)))  # the journal counts whole milliseconds
+            self.report.note(", ".join(f"{one.name} {one.seconds:.1f} s" for one in self.stages))
 
     def blow(self, number: int) -> None:
         """One round. Raises LabError when a command fails that may not fail, or the cloud then holds what may not be."""
         stage = self.lots.choice(self.stages)
-        moment, act = self.lots.uniform(stage.begins, stage.ends), self.lots.choice(ACTS)
-        with self.report.step("round", f"round {number}: kill after {moment:.1f} s ({stage.name}), then {act}"):
+        moment, act = self.lots.uniform(0, stage.seconds), self.lots.choice(ACTS)
+        with self.report.step("round", f"round {number}: kill {moment:.1f} s into {stage.name}, then {act}"):
             known = set(self.project.folders())
-            self._begin_and_kill(moment)
+            self._begin_and_kill(stage, moment)
             for name in self._new(known):
-                self._mend(name, act)
+                self._mend(name, act, stage)
             built = {name for name in self._new(known) if self._word(name) == "built"}
             self._judge(
                 self.watch.find_lies() + self.watch.find_miscounts(built=built, others=self._new(known) - built)
             )
             self.watch.prune()
 
-    def _begin_and_kill(self, moment: float) -> None:
+    def _begin_and_kill(self, stage: Stage, moment: float) -> None:
+        """Kill that many seconds into the stage as it comes this time: a machine at work is not always as fast."""
         known = set(self.project.folders())
-        code, told = self.project.invoke("build", self.project.line, kill_after=moment)
+
+        def has_come() -> bool:
+            marks = {name for one in self._new(known) for name, _ in _marks(self.project.folders()[one])}
+            return stage.name in {"start", *marks}
+
+        code, told = self.project.invoke("build", self.project.line, kill_after=moment, since=has_come)
         if code not in (0, -signal.SIGKILL):
             raise LabError(f"a build failed with code {code}", details=told)
         new = self._new(known)
@@ -149,7 +97,7 @@ class Storm:
             state = read_state(self.project.folders()[name])
             self._count(f"killed, {state.place}" if state.word == "dead" else f"killed when {state.word}")
 
-    def _mend(self, name: str, act: str) -> None:
+    def _mend(self, name: str, act: str, stage: Stage) -> None:
         """What the lot says, to a build that was killed; nothing to one that was done."""
         state = read_state(self.project.folders()[name])
         if state.is_over:
@@ -158,7 +106,7 @@ class Storm:
             self.report.note(f"not to be resumed: {state.why_not_resumed}")
             act = "undo"
         if act == "resume":
-            self._resume(name)
+            self._resume(name, stage)
         elif act == "undo":
             self._done("builds.undo", name)
         elif act == "build":
@@ -167,9 +115,10 @@ class Storm:
             self._done("sweep")
         self._count({"resume": "resumed", "undo": "undone", "sweep": "swept", "build": "built anew, then swept"}[act])
 
-    def _resume(self, name: str) -> None:
+    def _resume(self, name: str, stage: Stage) -> None:
         if self.lots.random() < _SECOND_KILL:
-            moment = self.lots.uniform(0, self.stages[-1].ends)
+            left = self.stages[0].seconds + sum(one.seconds for one in self.stages[self.stages.index(stage) :])
+            moment = self.lots.uniform(0, left)
             code, told = self.project.invoke("builds.resume", name, kill_after=moment)
             if code not in (0, -signal.SIGKILL):
                 raise LabError(f"builds.resume failed with code {code}", details=told)
@@ -206,22 +155,22 @@ class Storm:
 
 def storm(project: Path, recipe: str, report: Report, *, count: int, seed: int) -> None:
     """`count` rounds with builds of a copy of that recipe, in the lab. Raises LabError with what went wrong; then the logs are kept."""
+    place = find_recipe(recipe, folder=project / "recipes")
+    header = load_recipe(place).header
+    if header.source.image is None:
+        words = f"{recipe} starts from a version of {header.source.recipe}, not from an image"
+        raise RecipeError(words, hint="a storm is blown with --recipe empty, or another that names its source.image")
     lab = up(report)
     began = time.monotonic()
     line = f"storm-{seed}-{os.getpid()}"
-    source = str(
-        yaml.safe_load((project / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))["source"]["image"]
-    )
-    watch = Watch(catalogue.connect(find_layout(), lab.name), line)
     folder = Path(tempfile.mkdtemp(prefix=f"{line}-"))
+    watch = Watch(catalogue.connect(find_layout(), lab.name), line)
     try:
         with report.step("prepare", "a source of its own, and foreign things with names like ours"):
-            copy = watch.make_source(source)
-            watch.make_look_alikes(flavor=_SMALLEST_FLAVOR, network="vdi-network")
-        place = project / "recipes" / f"{recipe}.yaml"
-        made = Storm(
-            Project.copy(project, folder, recipe=place, line=line, source=copy), watch, random.Random(seed), report
-        )
+            source = watch.make_source(header.source.image)
+            watch.make_look_alikes(flavor=_SMALLEST_FLAVOR, network=header.builder.network)
+        copy = Project.copy(project, folder, recipe=place, line=line, source=source)
+        made = Storm(copy, watch, random.Random(seed), report)
         made.learn()
         for number in range(1, count + 1):
             made.blow(number)
@@ -232,25 +181,28 @@ def storm(project: Path, recipe: str, report: Report, *, count: int, seed: int) 
     finally:
         watch.remove()
     shutil.rmtree(folder)
+    _tell(made, report, rounds=count, seed=seed, seconds=time.monotonic() - began)
+
+
+def _marks(folder: BuildFolder) -> list[tuple[str, float]]:
+    """What a build's journal says to have begun, and when (Unix time): itself, its steps, and its end."""
+    entries = [entry for entry in folder.entries() if entry.event in ("build_begun", "step_begun", "build_done")]
+    return [(_named(entry), datetime.fromisoformat(entry.at).timestamp()) for entry in entries]
+
+
+def _named(entry: Entry) -> str:
+    return str(entry.facts.get("step", "plan and claim" if entry.event == "build_begun" else "end"))
+
+
+def _tell(made: Storm, report: Report, *, rounds: int, seed: int, seconds: float) -> None:
     for what, number in sorted(made.counts.items()):
         report.say(f"{number:4d}  {what}")
-    minutes, seconds = divmod(int(time.monotonic() - began), 60)
     report.say(
-        f"{count} rounds with seed {seed} in {minutes}:{seconds:02d}: at most one image of a version at all times, nothing left, "
-        "nothing foreign touched",
-        rounds=count,
+        f"{rounds} rounds with seed {seed} in {int(seconds) // 60}:{int(seconds) % 60:02d}: at most one image of a version at all "
+        "times, nothing left, nothing foreign touched",
+        rounds=rounds,
         seed=seed,
         counts=dict(made.counts),
         commands=made.project.runs,
-        took_seconds=round(time.monotonic() - began, 1),
+        took_seconds=round(seconds, 1),
     )
-
-
-def _kill(child: "subprocess.Popen[bytes]") -> None:
-    """-9, to it and all that it started."""
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-def _tail(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_OUTPUT_LINES:]

@@ -6,6 +6,7 @@ from typing import Any
 from imagebuild import windows
 from imagebuild.cloud import Disk, Server, ServerRequest, Volume
 from imagebuild.errors import StepFailed
+from imagebuild.resolution import EXTRA_DISK_GIB
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
@@ -68,7 +69,7 @@ def _disks(context: Context, deadline: Deadline) -> tuple[Disk, ...]:
     cloud, build, builder = context.cloud, context.build, context.header.builder
     made: list[tuple[Volume, Disk]] = []
     if builder.extra_disk_bus != "none":
-        extra = cloud.create_volume(f"{build.id}-extra", owner=build.id, role="extra-disk", gib=1)
+        extra = cloud.create_volume(f"{build.id}-extra", owner=build.id, role="extra-disk", gib=EXTRA_DISK_GIB)
         made.append((extra, Disk(bus=builder.extra_disk_bus, volume_id=extra.id)))
     for medium in context.facts["media"]:
         name, role = f"{build.id}-{medium['name']}"[:255], f"media-{medium['name']}"

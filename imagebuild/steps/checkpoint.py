@@ -63,8 +63,7 @@ class Checkpoint(Step):
         except TooLong as error:
             context.report.warn(f"no checkpoint: the facts of this build are too long for a property ({error})")
             return None
-        if not _begun(context):
-            go_down(context, serial_port=self.serial_port, shutdown_seconds=self.shutdown_seconds, deadline=deadline)
+        go_down(context, serial_port=self.serial_port, shutdown_seconds=self.shutdown_seconds, deadline=deadline)
         try:
             image = context.cloud.snapshot(
                 context.facts["server_id"],
@@ -132,12 +131,6 @@ def _own(context: Context) -> Image | None:
     """This build's finished checkpoint. Another's with the same digest does not count: who builds --fresh does not trust it."""
     mine = {BUILD: context.build.id, CHECKPOINT: context.step_digest}
     return next((i for i in list_checkpoints(context.cloud) if mine.items() <= i.properties.items()), None)
-
-
-def _begun(context: Context) -> bool:
-    """Has a run that was cut off begun the image? Then the disk was as it should be."""
-    mine = context.cloud.images(properties={OWNER_KEY: context.build.id, CHECKPOINT: context.step_digest})
-    return any(image.name == _name(context) for image in mine)
 
 
 def _active(context: Context, image_id: str) -> Image | None:

@@ -75,13 +75,23 @@ def standin_guest_bench(folder: Path, *, faults: str = "update-hangs") -> Iterat
 @contextmanager
 def lab_guest_bench() -> Iterator[GuestBench]:
     """The same, in a virtual machine of the lab: a slow guest, a real network, real reboots."""
+    with lab_machine(faults="update-hangs") as (address, password, certificate):
+        guest = connect_guest(
+            address, user="Administrator", password=password, certificate_sha256=certificate, settle_seconds=0.5
+        )
+        yield from _prepared(GuestBench(guest, SystemClock()))
+
+
+@contextmanager
+def lab_machine(*, faults: str = "") -> Iterator[tuple[str, Secret, str]]:
+    """A stand-in that the lab has booted: its address, its administrator's password, and the certificate that it told."""
     cloud = lab_cloud_bench()
     password = make_password()
     request = replace(
         cloud.request(cloud.owner),
         user_data=windows.user_data(),
         admin_password=password,
-        metadata={"standin-faults": "update-hangs"},
+        metadata={"standin-faults": faults} if faults else {},
     )
     try:
         server = cloud.cloud.create_server(request, owner=cloud.owner, role="guest")
@@ -93,14 +103,7 @@ def lab_guest_bench() -> Iterator[GuestBench]:
         )
         booted = cloud.cloud.server(server.id)
         assert booted is not None
-        guest = connect_guest(
-            booted.addresses[0],
-            user="Administrator",
-            password=password,
-            certificate_sha256=certificate,
-            settle_seconds=0.5,
-        )
-        yield from _prepared(GuestBench(guest, SystemClock()))
+        yield booted.addresses[0], password, certificate
     finally:
         cloud.sweep()
 

@@ -1,11 +1,12 @@
 """The console over a real websocket on loopback: TLS by the CA of clouds.yaml, the deadline, and a token that no error tells."""
 
+import asyncio
 import datetime
 import ipaddress
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.sync.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from imagebuild.adapters.vnc_console import look_at_console
 from imagebuild.adapters.vnc_screen import Screen
@@ -21,47 +23,58 @@ from imagebuild.errors import CloudUnreachable, DeadlinePassed, ImagebuildError
 from imagebuild.secrets import Secret
 from imagebuild.waiting import Deadline
 
+Play = Callable[[ServerConnection], Awaitable[None]]
 TOKEN = "d0c5a3c0-token"
 PICTURE = Screen(1, 1, b"\1\2\3")
 
 
-def show(connection: ServerConnection) -> None:
+async def show(connection: ServerConnection) -> None:
     """One blue-ish pixel, cut into messages where no border is."""
     assert connection.request is not None and connection.request.path == f"/?token={TOKEN}"
     assert connection.subprotocol == "binary"
     update = struct.pack(">BxH", 0, 1) + struct.pack(">HHHHi", 0, 0, 1, 1, 0) + b"\1\2\3?"
     said = b"RFB 003.008\n\1\1" + bytes(4) + struct.pack(">HH16xI", 1, 1, 0) + update
     for start in range(0, len(said), 7):
-        connection.send(said[start : start + 7])
-    for _message in connection:
+        await connection.send(said[start : start + 7])
+    async for _message in connection:
         pass
 
 
-def say_nothing(connection: ServerConnection) -> None:
+async def say_nothing(connection: ServerConnection) -> None:
     """Until the client has enough."""
-    for _message in connection:
+    async for _message in connection:
         pass
 
 
-def hang_up(connection: ServerConnection) -> None:
+async def hang_up(connection: ServerConnection) -> None:
     """In the middle of the greeting, as Nova's proxy does for a token that is used up."""
-    connection.send(b"RFB 0")
-    connection.close()
+    await connection.send(b"RFB 0")
+    await connection.close()
 
 
 @contextmanager
-def console(play: Callable[[ServerConnection], None], *, tls: ssl.SSLContext | None = None) -> Iterator[Secret]:
+def console(play: Play, *, tls: ssl.SSLContext | None = None) -> Iterator[Secret]:
     """The address of a console, as Nova would give it."""
-    with serve(play, "127.0.0.1", 0, ssl=tls, subprotocols=["binary"]) as server:  # type: ignore[list-item]
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        port = server.socket.getsockname()[1]
-        try:
-            scheme = "https" if tls else "http"
-            yield Secret(f"{scheme}://127.0.0.1:{port}/vnc_auto.html?path=%3Ftoken%3D{TOKEN}")
-        finally:
-            server.shutdown()
-            serving.join(timeout=10)
+    loop = asyncio.new_event_loop()
+    serving = threading.Thread(target=loop.run_forever)
+    serving.start()
+
+    async def begin() -> Server:
+        return await serve(play, "127.0.0.1", 0, ssl=tls, subprotocols=[Subprotocol("binary")])
+
+    async def end(server: Server) -> None:
+        server.close(close_connections=True)
+        await server.wait_closed()
+
+    try:
+        server = asyncio.run_coroutine_threadsafe(begin(), loop).result(timeout=10)
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield Secret(f"{'https' if tls else 'http'}://127.0.0.1:{port}/vnc_auto.html?path=%3Ftoken%3D{TOKEN}")
+        asyncio.run_coroutine_threadsafe(end(server), loop).result(timeout=10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        serving.join(timeout=10)
+        loop.close()
 
 
 @pytest.fixture(scope="module")

@@ -166,16 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         place = self._kind + self.path.partition("?")[0]
         fault = self._weather.pick(self.command, place, body=body, has_token="X-Auth-Token" in self.headers)
-        status, headers, answer = 0, {}, b""
-        if fault is None or fault in HAPPENED:
-            status, headers, answer = self._pass_on(body)
-        if fault in _ANSWERS:
-            status, more = _ANSWERS[fault]
-            self._send(status, more, b"bad weather")
-        elif fault in (Fault.RESET, Fault.LOST):
+        passed_on = self._pass_on(body) if fault is None or fault in HAPPENED else None
+        if fault is not None and fault in _ANSWERS:
+            self._send(*_ANSWERS[fault], b"bad weather")
+        elif passed_on is None or fault is Fault.LOST:
             self._reset()
         else:
-            self._send(status, headers, answer, fault)
+            self._send(*passed_on, fault)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _handle  # noqa: N815  the base class asks for these names
 

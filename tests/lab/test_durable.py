@@ -1,6 +1,9 @@
 """Durable builds on real parts: kill -9 twice, a second build beside it, a recipe that changes meanwhile; and still one image, no mess."""
 
+import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -18,11 +21,12 @@ from imagebuild.images import list_versions
 from imagebuild.lab import lifecycle
 from imagebuild.report import SilentReport
 from imagebuild.waiting import Deadline
-from tests.lab.project import QUICK, Project
+from tests.lab.project import INVOKE, QUICK, Project
 
 pytestmark = pytest.mark.lab
 NAME = "durable"
 BESIDE = "beside"
+ASKED = "asked"
 RACED = "raced"
 RACERS = 6
 
@@ -45,24 +49,30 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=30)
 
 
-def small_frame(project: Project) -> None:
-    """A recipe of another line with nothing but the frame of a build."""
+def small_frame(project: Project, name: str, **parameters: dict[str, float]) -> None:
+    """A recipe of another line with nothing but the frame of a build; `parameters` by step."""
     path = project.folder / "recipes" / "empty.yaml"
     content = yaml.safe_load(path.read_text())
-    content["recipe"] = BESIDE
-    path.with_name(f"{BESIDE}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    content["recipe"] = name
+    content["steps"] = [{step: parameters.get(step, {})} for step in content["steps"]]
+    path.with_name(f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def delete_versions(cloud: OpenStackCloud, *names: str) -> None:
+    """What the test has built."""
+    for version in [one for name in names for one in list_versions(cloud, name)]:
+        cloud.update_image(version.image.id, protected=False)
+        cloud.delete("image", version.image.id, deadline=Deadline.after(60))
 
 
 def test_one_build_through_everything(project: Project, cloud: OpenStackCloud) -> None:
     project.recipe(NAME, without=QUICK)
-    small_frame(project)
+    small_frame(project, BESIDE)
     try:
         go_through_everything(project, cloud)
     finally:
         project.run("sweep", "--kept", seconds=120)
-        for version in [one for name in (NAME, BESIDE) for one in list_versions(cloud, name)]:
-            cloud.update_image(version.image.id, protected=False)
-            cloud.delete("image", version.image.id, deadline=Deadline.after(60))
+        delete_versions(cloud, NAME, BESIDE)
 
 
 def go_through_everything(project: Project, cloud: OpenStackCloud) -> None:
@@ -102,6 +112,48 @@ def go_through_everything(project: Project, cloud: OpenStackCloud) -> None:
         assert (version.name, version.state, version.image.protected) == (f"{name}-v1", "candidate", True)
         assert [thing for thing in leftovers(cloud) if thing.owner.startswith(f"{name}-2")] == []
         assert claims(cloud, name) == []
+
+
+def test_a_person_at_a_terminal_looks_first_and_has_a_step_tried_again(project: Project, cloud: OpenStackCloud) -> None:
+    """A snapshot that is given a twentieth of a second fails; the image goes on being made, and another try finds it."""
+    small_frame(project, ASKED, snapshot={"deadline_minutes": 0.001})
+    keyboard, screen = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [*INVOKE, "build", ASKED, "--pause-before", "stop-builder", "--on-error", "ask"],
+            cwd=project.folder,
+            text=True,
+            stdin=screen,
+            stderr=screen,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        until(process, "] boot-builder:")
+        answer(keyboard, "pause before stop-builder", "\n")
+        answer(keyboard, "[u/k/r]", "r\n")
+        until(process, "] snapshot:")
+        while process.poll() is None:
+            answer(keyboard, "[u/k/r]", "r\n", seconds=3)
+        assert process.stdout
+        output = process.stdout.read()
+        assert process.returncode == 0, output
+        assert f"built {ASKED}-v1 (" in output
+        assert [thing for thing in leftovers(cloud) if thing.owner.startswith(f"{ASKED}-2")] == []
+    finally:
+        os.close(keyboard)
+        os.close(screen)
+        project.run("sweep", "--kept", seconds=120)
+        delete_versions(cloud, ASKED)
+
+
+def answer(keyboard: int, question: str, words: str, *, seconds: float = 60) -> None:
+    """Wait until the terminal shows the question, and type; nothing is typed when it does not come in that time."""
+    seen, deadline = "", Deadline.after(seconds)
+    while question not in seen and not deadline.passed():
+        if select.select([keyboard], [], [], 0.2)[0]:
+            seen += os.read(keyboard, 4096).decode()
+    if question in seen:
+        os.write(keyboard, words.encode())
 
 
 def test_of_many_at_once_one_gets_the_claim(lab: lifecycle.LabCloud, cloud: OpenStackCloud) -> None:

@@ -1,5 +1,6 @@
 """updates: rounds until two searches in a row have nothing more, and an end for everything that would go on for ever."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -272,3 +273,16 @@ def test_another_try_after_a_verdict_counts_its_rounds_anew(ready: World) -> Non
     Updates(failed="stop").run(ready.context)
     assert ready.facts["updates"] == {"installed": [], "failed": [], "rounds": 2}
     assert "updates-1-again-1" in ready.guest.jobs
+
+
+@pytest.mark.parametrize("refresh", ["", "sometimes", "days-0", "days-", "days-1000", "patch tuesday"])
+def test_a_rhythm_that_nobody_knows_is_refused(refresh: str) -> None:
+    with pytest.raises(ValidationError, match="refresh"):
+        Updates(refresh=refresh)
+
+
+def test_what_is_known_outside_goes_by_the_rhythm() -> None:
+    at = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert Updates().outside(at) == "updates of 2026-11-10"
+    assert Updates(refresh="never").outside(at) == ""
+    assert Updates(refresh="days-1").outside(at) == "updates of 2026-11-22"

@@ -183,6 +183,13 @@ def test_every_quota_that_is_short_is_told(recipe: Recipe, cloud: FakeCloud) -> 
     ]
 
 
+def test_a_builder_without_disks_needs_no_volume(recipe: Recipe, cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.limits = Limits(volumes=0, gigabytes=0)
+    text = recipe.path.read_text().replace("network: n}", "network: n, extra_disk_bus: none}")
+    bare = write_recipe(tmp_path, text[: text.index("steps:")] + "steps: [boot-builder, stop-builder, snapshot]\n")
+    assert resolve(bare, cloud).media == ()
+
+
 def test_just_enough_is_enough(recipe: Recipe, cloud: FakeCloud) -> None:
     cloud.limits = Limits(instances=1, cores=2, ram_mib=2048, volumes=3, gigabytes=6, security_groups=1)
     assert resolve(recipe, cloud).version == 1

@@ -1,12 +1,14 @@
 """The picture of a VNC console: what is said to the server, what is made of its answers, and what it may not do to us."""
 
+import asyncio
 import struct
 import zlib
 
 import pytest
 
+from imagebuild.adapters import vnc_screen
 from imagebuild.adapters.vnc_console import websocket_address
-from imagebuild.adapters.vnc_screen import Screen, read_screen
+from imagebuild.adapters.vnc_screen import Screen
 from imagebuild.errors import CloudError
 
 HELLO = b"RFB 003.008\n" + b"\2\2\1" + struct.pack(">I", 0)
@@ -20,15 +22,20 @@ class Server:
         self.rest = b"".join(said)
         self.heard = b""
 
-    def read(self, count: int) -> bytes:
+    async def read(self, count: int) -> bytes:
         """What comes next."""
         assert count <= len(self.rest), "the client wants more than the server sends"
         taken, self.rest = self.rest[:count], self.rest[count:]
         return taken
 
-    def write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """What the client says."""
         self.heard += data
+
+
+def read_screen(server: Server) -> Screen:
+    """The screen that the server shows."""
+    return asyncio.run(vnc_screen.read_screen(server))
 
 
 def init(width: int, height: int) -> bytes:
