@@ -108,6 +108,7 @@ def test_old_news_that_nobody_is_there_is_not_believed(age: timedelta | None, bu
 def test_only_a_look_from_after_a_moment_says_something_about_it() -> None:
     seat = Seat(name="d", pool="p", observed_at=NOW)
     assert seat.seen_after(NOW - QUARTER)
+    assert seat.seen_after(NOW)
     assert not seat.seen_after(NOW + timedelta(seconds=1))
     assert not Seat(name="d", pool="p").seen_after(NOW)
 

@@ -85,9 +85,10 @@ def test_a_login_that_is_refused_says_what_to_look_at(status: int, body: Any, hi
 
 def test_a_login_without_a_sid_is_no_login() -> None:
     wire = Leostream()
-    wire.faults["POST /session/login"] = [Fault(200, {"message": "hello"})]
-    with pytest.raises(BrokerError, match="no `sid`"):
-        ask(wire)
+    for told in ({"message": "hello"}, {"sid": ""}, {"sid": 7}, ["sid"], None):
+        wire.faults["POST /session/login"] = [Fault(200, told)]
+        with pytest.raises(BrokerError, match="no `sid`"):
+            ask(wire)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,13 @@ def test_a_busy_broker_is_asked_again(fault: Fault) -> None:
     wire.faults[POOLS] = [fault] * 3
     assert ask(wire)
     assert wire.clock.slept == 6
+
+
+def test_a_login_that_gets_no_answer_is_tried_again() -> None:
+    wire = Leostream()
+    wire.faults["POST /session/login"] = [Fault(error=requests.ConnectionError("reset")), Fault(503, BUSY)]
+    assert ask(wire)
+    assert wire.clock.slept == 4
 
 
 def test_the_broker_says_how_long_it_wishes_to_be_left_alone() -> None:
@@ -191,9 +199,23 @@ def test_what_is_wrong_with_a_pool_is_told_by_field() -> None:
 def test_secrets_of_an_answer_are_hidden_from_then_on() -> None:
     wire = Leostream()
     wire.pools[7]["provision"]["center"]["password"] = "Only-in-this-test-1"
+    wire.pools[7]["provision"]["time_limits"] = [{"pcoip_ssh_password": "Only-in-a-list-1"}]
     wire.api().get("/pools/7", doing="read the pool")
+    assert hide("Only-in-a-list-1") == "***"
     assert hide("it is Only-in-this-test-1, and session-number-1") == "it is ***, and ***"
     assert hide("********") == "********"
+
+
+def test_secrets_of_an_error_are_hidden_too() -> None:
+    wire = Leostream()
+    body = {
+        "error_status": "BAD_DATA",
+        "error_message": "Told-by-an-error-1 is bad",
+        "vc_password": "Told-by-an-error-1",
+    }
+    wire.faults[POOLS] = [Fault(400, body)]
+    with pytest.raises(BrokerRefused, match=r"BAD_DATA \*\*\* is bad"):
+        ask(wire)
 
 
 def test_no_error_tells_the_password_or_the_session() -> None:
