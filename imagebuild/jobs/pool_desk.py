@@ -123,8 +123,9 @@ class Desk:
         return [one for one in claims(self.cloud, self.pool, purpose="roll") if not one.is_expired()]
 
     def _is_dead_here(self, owner: str) -> bool:
-        folder = BuildFolder(rolls_of(self.settings) / owner)
-        return folder.journal.exists() and not folder.is_alive()
+        """A roll of this machine, or a `pool.create` and its like, that nothing works on any more."""
+        folders = (BuildFolder(place / owner) for place in (rolls_of(self.settings), self.settings.builds))
+        return any(one.journal.exists() and not one.is_alive() for one in folders)
 
     def _state(self) -> str:
         """A short word for what a roll would change: two who begin at once meet over it."""

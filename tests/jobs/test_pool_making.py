@@ -10,12 +10,14 @@ import pytest
 
 from imagebuild.adapters.no_broker import NoBroker
 from imagebuild.broker import PoolSettings
-from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.build_folder import BuildFolder, build_folders, new_build_folder
 from imagebuild.claim import break_claim, claims, hold
 from imagebuild.cloud import Server, ServerRequest
 from imagebuild.errors import Busy, CloudUnreachable, NotFound, RecipeError, StepFailed
 from imagebuild.jobs import pool_making
+from imagebuild.jobs.pool_desk import open_desk, rolls_of
 from imagebuild.jobs.settings import Settings
+from imagebuild.journal import Journal
 from imagebuild.report import ConsoleReport, JsonReport, Report
 from imagebuild.waiting import SystemClock
 from tests.fakes.clock import FakeClock
@@ -200,6 +202,19 @@ def test_two_do_not_make_a_pool_at_once_and_nobody_does_beside_a_roll(office: Of
     assert office.members() == []
     pool_making.create("staff", office.settings, office.report)
     assert claims(office.cloud, "staff") == []
+
+
+def test_a_roll_does_not_wait_for_a_creation_that_was_killed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.network()
+    with monkeypatch.context() as patched:
+        patched.setattr(BuildFolder, "remove", lambda folder: None)
+        with kill_after(office.cloud, 20):
+            pool_making.create("staff", office.settings, office.report)
+    assert len(claims(office.cloud, "staff")) == 1
+    with open_desk("staff", office.settings, office.report) as desk:
+        folder = new_build_folder(rolls_of(office.settings), "staff")
+        with Journal(folder.journal), desk.claimed(folder) as claim:
+            assert claim.owner == folder.id
 
 
 def test_who_has_lost_the_claim_begins_no_further_desktop(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
