@@ -56,22 +56,21 @@ def _proven(situation: Situation) -> Iterator[Finding]:
 
 
 def _fits(situation: Situation) -> Iterator[Finding]:
-    """Least disk and memory against the flavors that the desktops will have. A root volume has a size of its own."""
-    image, choices = situation.to.image, situation.choices
-    on_volumes = {one.flavor for one in situation.moving if one.volume_backed}
-    kept = {one.flavor for one in situation.moving if choices[one.id].method == "rebuild" and one.flavor}
-    flavors = {flavor.name: flavor for name in kept if (flavor := situation.flavors[name])}
-    if any(choice.method == "replace" for choice in choices.values()):
-        flavors[situation.flavor.name] = situation.flavor
-    unknown = sorted(name for name in kept if situation.flavors[name] is None)
+    """Least disk and memory against what the desktops will have. How large a root volume is that is there already, is not looked up."""
+    image, moving = situation.to.image, situation.moving
+    rebuilt = [one for one in moving if situation.choices[one.id].method == "rebuild" and one.flavor]
+    unknown = sorted({one.flavor for one in rebuilt if situation.flavors[one.flavor] is None})
     if unknown:
         words = f"desktops have the flavor {', '.join(unknown)}, which is gone: whether the image fits cannot be told"
         yield Finding("flavor", "warn", words)
-    for flavor in flavors.values():
-        disk_counts = flavor.disk_gib > 0 and flavor.name not in on_volumes  # 0: as large as the image
-        if disk_counts and image.min_disk > flavor.disk_gib:
-            words = f"the image needs {image.min_disk} GiB of disk, {flavor.name} has {flavor.disk_gib}"
-            yield Finding("flavor", "refuse", words, "give the pool a larger flavor")
+    kept = [(situation.flavors[one.flavor], one.volume_backed) for one in rebuilt]
+    sizes = {(flavor, 0 if on_volume else flavor.disk_gib) for flavor, on_volume in kept if flavor}
+    if any(situation.choices[one.id].method == "replace" for one in moving):
+        sizes.add((situation.flavor, situation.definition.root_volume_gib or situation.flavor.disk_gib))
+    for flavor, disk_gib in sorted(sizes, key=lambda size: (size[0].name, size[1])):
+        if disk_gib and image.min_disk > disk_gib:  # 0: as large as the image
+            words = f"the image needs {image.min_disk} GiB of disk, desktops of {flavor.name} have {disk_gib}"
+            yield Finding("flavor", "refuse", words, "give the pool a larger flavor, or a larger root_volume_gib")
         if image.min_ram > flavor.ram_mib:
             words = f"the image needs {image.min_ram} MiB of memory, {flavor.name} has {flavor.ram_mib}"
             yield Finding("flavor", "refuse", words, "give the pool a larger flavor")

@@ -48,17 +48,15 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
     if network is None or group is None:
         lacking = f"network {definition.network}" if network is None else f"security group {definition.security_group}"
         raise NotFound(f"there is no {lacking} in {cloud.name}", hint=f"make it: invoke pool.network {definition.pool}")
-    image = version.image
-    if image.min_ram > flavor.ram_mib or (flavor.disk_gib and image.min_disk > flavor.disk_gib):
+    image, disk_gib = version.image, definition.root_volume_gib or flavor.disk_gib
+    if image.min_ram > flavor.ram_mib or (disk_gib and image.min_disk > disk_gib):
         words = f"{version.name} needs {image.min_disk} GiB and {image.min_ram} MiB: {flavor.name} has not"
-        raise StepFailed(words, hint="give the pool a larger flavor")
+        raise StepFailed(words, hint="give the pool a larger flavor, or a larger root_volume_gib")
     return Parts(version, flavor, network, group)
 
 
-def desktop_request(
-    definition: PoolDefinition, name: str, parts: Parts, *, port: Port | None = None, root_gib: int | None = None
-) -> ServerRequest:
-    """A server as this pool's desktops are. `port`: one that is there already; `root_gib`: its root is a volume of that size."""
+def desktop_request(definition: PoolDefinition, name: str, parts: Parts, *, port: Port | None = None) -> ServerRequest:
+    """A server as this pool's desktops are. `port`: one that is there already, with the pool's security group."""
     notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name}
     number = definition.number_of(name)
     if number is not None:
@@ -73,7 +71,7 @@ def desktop_request(
         security_groups=() if port else (parts.group.name,),
         metadata=notes,
         availability_zone=definition.availability_zone,
-        root_gib=root_gib or definition.root_volume_gib,
+        root_gib=definition.root_volume_gib,
         port_id=port.id if port else None,
         tags=(definition.tag,),
     )

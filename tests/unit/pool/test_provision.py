@@ -165,14 +165,20 @@ def test_an_image_that_does_not_fit_the_flavor_is_refused_before_anything_is_mad
     with pytest.raises(StepFailed, match="small-v2 needs 0 GiB and 8192 MiB"):
         create(site)
     assert names(site) == []
+    site.cloud.update_image(site.new.id, min_ram=0, min_disk=60)
+    with pytest.raises(StepFailed, match="small-v2 needs 60 GiB"):
+        create(site)
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 80})
+    create(site)
+    assert {server.image_id for server in site.cloud.servers()} == {None}, "their roots are volumes"
 
 
 def test_a_replaced_desktop_is_asked_for_with_its_port_or_its_root_volume() -> None:
     site = ready()
     parts = find_parts(site.definition, site.cloud, version=site.to)
     port = site.cloud.create_port("desktop-1", pool="staff", network_id=site.network.id)
-    request = desktop_request(site.definition, "desktop-1", parts, port=port, root_gib=50)
-    assert (request.port_id, request.root_gib, request.security_groups) == (port.id, 50, ())
+    request = desktop_request(site.definition, "desktop-1", parts, port=port)
+    assert (request.port_id, request.root_gib, request.security_groups) == (port.id, None, ())
     bare = desktop_request(define(root_volume_gib=60), "reception", parts)
     assert (bare.root_gib, bare.security_groups, SEQUENCE in bare.metadata) == (60, ("vdi-desktop",), False)
 

@@ -199,7 +199,7 @@ def no_messages(site: Site) -> None:
         (unprotected, "image: protection", "somebody may delete it"),
         (deactivated, "image: data", "it is deactivated"),
         (hidden, "image: hidden", "the broker cannot find it"),
-        (too_large, "flavor", "needs 80 GiB of disk, desktop has 40"),
+        (too_large, "flavor", "needs 80 GiB of disk, desktops of desktop have 40"),
         (too_hungry, "flavor", "needs 8192 MiB of memory, desktop has 2048"),
         (root_volume, "method", "desktop-9: its root is a volume"),
         (larger_flavor, "quota", "the larger flavor large needs 24 cores, 23 are left"),
@@ -375,6 +375,14 @@ def test_in_a_network_of_another_project_a_port_of_ours_keeps_the_address() -> N
     site.cloud._plugs.plug(make.id, server.id)
     plan = site.plan()
     assert [finding.name for finding in plan.findings if finding.name.startswith("replace")] == []
+
+
+def test_a_root_volume_is_as_large_as_the_pool_s_file_says_not_as_the_flavor() -> None:
+    site = a_site(2, root_volume_gib=100, roll={"method": "replace"})
+    too_large(site)
+    assert found(site.plan(), "flavor") == []
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 50})
+    assert [one.level for one in found(site.plan(), "flavor")] == ["refuse"]
 
 
 def test_an_open_window_is_no_obstacle() -> None:
