@@ -141,8 +141,7 @@ def _work(desk: Desk, folder: BuildFolder, *, fresh: bool = False, giving_up: st
         if log is None:
             raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
         work = desk.roll(log, wishes=listening(desk, claim, is_asked), watch=_Teller(desk.report))
-        if not fresh:
-            work.adopt_marks()
+        work.taken_up = not fresh
         if giving_up:
             work.end(RollState.ABORTED, giving_up)
         elif not fresh:

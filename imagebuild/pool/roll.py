@@ -52,6 +52,8 @@ class Roll:
     wishes: Callable[[], Wish | None] = lambda: None
     watch: Callable[["Roll", View], None] = lambda roll, view: None
     """Called after every turn: for who shows how it goes."""
+    taken_up: bool = False
+    """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
     _troubled_since: datetime | None = None
     _moved_at: datetime | None = None
@@ -85,15 +87,6 @@ class Roll:
         if self.log.state is RollState.HALTED:
             self.log.note(forgiven=[one.name for one in self.log.held.values() if one.failed])
 
-    def adopt_marks(self) -> None:
-        """Believe the servers where they are further than our journal: another machine may have gone on. Raises CloudError."""
-        view = self.hands.lookout.look()
-        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == self.log.assignment.id}
-        for progress in list(self.log.held.values()):
-            desktop = marked.get(progress.name)
-            if desktop is not None:
-                self.log.save(from_marks(desktop, progress, roll_id=self.log.assignment.id, now=view.now))
-
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
         if (wish := self.wishes()) is not None and self.ending is None:
@@ -105,6 +98,8 @@ class Roll:
             self._bear([error])
             return False
         now = view.now
+        if self.taken_up:
+            self._believe_marks(view)
         self._desktops = self._by_name(view)
         if self.ending is None:
             troubles += self._look_around(view)
@@ -141,6 +136,15 @@ class Roll:
         return sum(one.phase is Phase.DONE for one in self.log.held.values())
 
     # ------------------------------------------------------------------------------------------ the parts of a turn
+
+    def _believe_marks(self, view: View) -> None:
+        """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
+        roll_id = self.log.assignment.id
+        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
+        for progress in list(self.log.held.values()):
+            if progress.name in marked:
+                self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
+        self.taken_up = False
 
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""

@@ -60,8 +60,8 @@ def taken_places(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, n
 def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: Pace, now: datetime) -> tuple[str, ...]:
     """Who may be begun now, in order, all of them together.
 
-    Free ones: within the limit, above the floor, and no more than can boot soon. Busy ones: at most as many wait for their users as
-    may be in hand; taking one of them makes no free one fewer.
+    Free ones: within the limit, above the floor, and no more than can boot soon. Busy ones, when no free one waits for its place: at
+    most as many wait for their users as may be in hand; taking one of them makes no free one fewer.
     """
     window = rules.window
     if window is not None and not window.is_open(now):
@@ -72,15 +72,19 @@ def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: P
     queue = pace.boots - (len(waiting) - watched)
     spare = free_desktops(desktops.values(), held) - pace.floor
     chosen: list[str] = []
+    crowded = False
     for desktop in _in_order(desktops, held, rules=rules, canary=pace.canary):
         if len(chosen) >= pace.room:
             break
         if occupied(desktop, rules):
-            if watched < pace.limit:
+            if watched < pace.limit and not crowded:
                 chosen.append(desktop.name)
                 watched += 1
             continue
-        if places <= 0 or queue <= 0 or (desktop.offered and spare <= 0):
+        if places <= 0 or queue <= 0:
+            crowded = True
+            continue
+        if desktop.offered and spare <= 0:
             continue
         chosen.append(desktop.name)
         places, queue, spare = places - 1, queue - 1, spare - desktop.offered

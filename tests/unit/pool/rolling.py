@@ -195,7 +195,7 @@ class Site:
         log = read_log(entries, write=self.write)
         assert log is not None
         roll = self.roll(log)
-        roll.adopt_marks()
+        roll.taken_up = True
         return roll
 
     def roll(self, log: RollLog) -> Roll:
