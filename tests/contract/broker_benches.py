@@ -7,7 +7,6 @@ Every world begins alike: the pool `staff` with desktop-1 to desktop-3, all free
 import csv
 import json
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,36 +17,13 @@ from imagebuild.adapters.file_broker import FileBroker
 from imagebuild.adapters.hook_programs import Programs
 from imagebuild.adapters.marked_list import MarkedList
 from imagebuild.adapters.no_broker import NoBroker
-from imagebuild.broker import Broker, Cap, Seat
+from imagebuild.broker import Cap
 from imagebuild.broker_settings import Question
 from tests.contract import broker_program
+from tests.contract.broker_bench import DESKTOPS, POOL, Bench
+from tests.contract.standin_broker import StandinBench
 from tests.fakes.broker import FakeBroker
 from tests.unit.leostream_wire import Leostream, desktop
-
-POOL = "staff"
-DESKTOPS = ("desktop-1", "desktop-2", "desktop-3")
-
-
-class Bench(ABC):
-    """A broker and the hands of its users and operators."""
-
-    broker: Broker
-
-    def seats(self) -> dict[str, Seat]:
-        """What the broker tells now, by name."""
-        return {seat.key: seat for seat in self.broker.seats(POOL, names=DESKTOPS)}
-
-    @abstractmethod
-    def put(self, name: str, user: str | None, session: str) -> None:
-        """Let the desktop be this user's, with such a session."""
-
-    @abstractmethod
-    def duplicate(self, name: str) -> None:
-        """One more record under this name, in other letters."""
-
-    def operate(self) -> None:
-        """Let the operators do what they have been asked for; most brokers have done it themselves."""
-        return
 
 
 class FakeBench(Bench):
@@ -178,6 +154,7 @@ class IdleBench(Bench):
 BENCHES: dict[str, Callable[[Path], Bench]] = {
     "fake": FakeBench,
     "leostream": LeostreamBench,
+    "stand-in": StandinBench,
     "file": FileBench,
     "command": CommandBench,
     "none": IdleBench,
@@ -189,6 +166,7 @@ def who_can(*caps: Cap) -> list[str]:
     able = {
         "fake": frozenset(Cap),
         "leostream": frozenset({Cap.POOL_IMAGE, Cap.PROVISIONING, Cap.SCAN}),
+        "stand-in": frozenset({Cap.POOL_IMAGE, Cap.PROVISIONING, Cap.SCAN, Cap.AVAILABILITY}),
         "file": frozenset({Cap.SESSIONS, Cap.AVAILABILITY}),
         "command": frozenset(Cap),
         "none": frozenset[Cap](),
