@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from imagebuild.adapters.openstack_api import Service, find_or_create
@@ -63,19 +64,24 @@ class Servers:
         """A server with `marks` in its metadata: the one of that name that has `known_by` in its own, or a new one."""
         doing = f"create the server '{request.name}'"
 
-        def find() -> Server | None:
-            named = self.all(name=request.name)
-            return next((each for each in named if known_by.items() <= each.metadata.items()), None)
-
         def create() -> Server:
-            body = write_server(request, marks=marks)
-            made = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]
-            server = self.get(made["id"])
+            server = self.get(self.post(request, marks=marks))
             if server is None:
                 raise CloudError(f"could not {doing}: it was gone at once", hint="does somebody clean up this project?")
             return server
 
+        find = partial(self.find_marked, request.name, known_by)
         return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
+
+    def find_marked(self, name: str, known_by: Mapping[str, str]) -> Server | None:
+        """The server of that name with these in its metadata, None when there is none."""
+        return next((each for each in self.all(name=name) if known_by.items() <= each.metadata.items()), None)
+
+    def post(self, request: ServerRequest, *, marks: Mapping[str, str]) -> str:
+        """`POST /servers`; the new server's id is all that the answer tells."""
+        doing, body = f"create the server '{request.name}'", write_server(request, marks=marks)
+        made: str = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]["id"]
+        return made
 
     def actions(self, server_id: str) -> Sequence[Action]:
         """Oldest first; Nova lists the newest first."""

@@ -82,7 +82,7 @@ class DesktopCalls(World):
 
     @call
     def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
-        self.faults.also("create_desktop", 2)  # it looks before and after
+        self.faults.also("create_desktop", request.port_id is None)  # it looks before
         metadata = {**request.metadata, POOL_KEY: pool}
         for server_id in self._named[request.name]:
             server = self._machines[server_id].server
@@ -172,6 +172,11 @@ class DesktopCalls(World):
 
     def _register(self, request: ServerRequest, metadata: Mapping[str, str]) -> Server:
         """A server in BUILD, with its disks."""
+        if request.port_id is not None:
+            port = self._plugs.ports.get(request.port_id)
+            if port is None or port.server_id is not None:
+                kind = CloudError if port is None else CloudRefused
+                raise kind(f"{400 if port is None else 409} the port {request.port_id} is gone, or in use")
         flavor = self._flavors[request.flavor_id]
         volumes = [disk.volume_id or self._make_volume("", gib=disk.gib, metadata={}).id for disk in request.disks]
         if request.root_gib is not None:

@@ -48,8 +48,9 @@ class NetworkCalls(World):
         first = str(gateway or ranged.network_address + 1)
         if ipaddress.ip_address(first) not in ranged:
             raise CloudError(f"400 the gateway {first} is not in {cidr}")
-        if allocation and not ipaddress.ip_address(allocation[0]) <= ipaddress.ip_address(allocation[1]) in ranged:
-            raise CloudError(f"400 {'-'.join(allocation)} is no part of {cidr}")
+        ends = [ipaddress.ip_address(one) for one in allocation or ()]
+        if ends and not (ends == sorted(ends, key=int) and all(one in ranged for one in ends)):
+            raise CloudError(f"400 {ends} is no part of {cidr}")
         self.allocations[cidr] = allocation
         made = Subnet(str(uuid4()), name, network_id, cidr, gateway=first, dns=tuple(dns))
         self._subnets[made.id] = made
@@ -113,9 +114,10 @@ class NetworkCalls(World):
     ) -> Port:
         if network_id not in self._networks:
             raise NotFound(f"404 Network {network_id} could not be found")
-        self.faults.also("create_port", 1)  # it looks before
         description = f"{POOL_KEY}={pool}"
-        return self._plugs.named(name, description) or self._plugs.make(
+        found = self._plugs.named(name, description)
+        self.faults.also("create_port", found is None)  # it looks before
+        return found or self._plugs.make(
             name, network_id=network_id, address=address, description=description, security_groups=security_groups
         )
 
