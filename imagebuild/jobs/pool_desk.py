@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from imagebuild.adapters.brokers import open_broker
+from imagebuild.adapters.brokers import open_broker, utc_now
 from imagebuild.adapters.desktop_port import desktop_answers
 from imagebuild.broker import Broker
 from imagebuild.build_folder import BuildFolder, build_folders
@@ -149,7 +149,7 @@ def open_desk(name: str, settings: Settings, report: Report) -> Iterator[Desk]:
     definition = read_pool(name, settings)
     cloud = settings.open_cloud(report)
     with open_broker(definition.broker, folder=settings.project) as broker:
-        yield Desk(definition, settings, cloud, broker, report, SystemClock(), lambda: datetime.now(UTC))
+        yield Desk(definition, settings, cloud, broker, report, SystemClock(), utc_now)
 
 
 def rolls_of(settings: Settings) -> Path:

@@ -61,20 +61,26 @@ def rollback(name: str, settings: Settings, report: Report, *, to: str = "", yes
         last = desk.last_roll()
         if last is not None and last[0].is_alive():
             raise Busy(f"{last[1].assignment.id} is at work", hint=f"pause it first: invoke pool.pause {name}")
-        pool = desk.survey()
-        way = find_way_back(pool, to_image_id=find_version(desk.cloud, to).image.id if to else None)
-        made = desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names)
+        made, way = _plan_back(desk, to, given_up=last[1].assignment.id if last else None)
         _show(made, report)
         _warn_of_loss(way, report)
         _check(made)
-        if not (
-            yes or ask(f"take {len(made.moves)} desktops of {name} back to {made.to}; what is on their disks is lost")
-        ):
+        words = f"take {len(made.moves)} desktops of {name} back to {made.to}; what is on their disks is lost"
+        if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
         if last is not None and not last[1].state.finished:
             _work(desk, last[0], giving_up="a rollback was asked for")
+            made, _ = _plan_back(desk, to)
+            _check(made)
         return _begin(desk, made, back=True)
+
+
+def _plan_back(desk: Desk, to: str, *, given_up: str | None = None) -> tuple[RollPlan, WayBack]:
+    """The plan of the way back; what the roll `given_up` has in hand does not refuse it, as that ends first."""
+    pool = desk.survey()
+    way = find_way_back(pool, to_image_id=find_version(desk.cloud, to).image.id if to else None)
+    return desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names, roll_id=given_up), way
 
 
 def go_on(name: str, settings: Settings, report: Report) -> int:

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 
 from imagebuild.broker import Cap, Seat
+from imagebuild.pool.marks import ROLL_NOTE
 from imagebuild.pool.model import Desktop, Phase
-from imagebuild.pool.progress import Progress
+from imagebuild.pool.progress import Note, Progress
 from imagebuild.pool.quantities import duration_words
 from imagebuild.pool.rules import occupied
 from imagebuild.pool.turn import ASK_AGAIN, Turn
@@ -21,7 +22,7 @@ def begin(progress: Progress, turn: Turn) -> Progress:
         Phase.DRAINING,
         turn.now,
         drain_since=progress.drain_since or turn.now,
-        held=can_hold and seat is not None and seat.availability != "unavailable",
+        held=can_hold and seat is not None and (seat.availability != "unavailable" or _held_by_a_roll(desktop)),
         was_off=desktop.status == "SHUTOFF",
         addresses=desktop.addresses,
         known=seat is not None,
@@ -38,6 +39,12 @@ def begin(progress: Progress, turn: Turn) -> Progress:
         turn.hands.hold_back(seat)
         return replace(begun, asked_at=turn.now)
     return begun
+
+
+def _held_by_a_roll(desktop: Desktop) -> bool:
+    """Has an earlier roll kept users from it, and left it so: quarantined?"""
+    note = Note.read(desktop.metadata.get(ROLL_NOTE, ""))
+    return note is not None and note.held
 
 
 def drain(progress: Progress, turn: Turn) -> Progress:

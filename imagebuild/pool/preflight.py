@@ -114,6 +114,10 @@ def _other_roll(situation: Situation) -> Iterator[Finding]:
     unfinished: dict[str, list[str]] = {}
     for desktop in situation.survey.desktops:
         state, roll = desktop.metadata.get(ROLL_STATE, ""), desktop.metadata.get(ROLL_ID, "")
+        if (
+            desktop.broken
+        ):  # Nova takes no marks in ERROR: what stands there may be of a roll that has given the desktop up
+            continue
         if state in [phase.value for phase in Phase if phase.in_flight] and roll != situation.roll_id:
             unfinished.setdefault(roll, []).append(f"{desktop.name} {state}")
     for roll, told in unfinished.items():

@@ -1,5 +1,6 @@
 """How a roll comes to be: from a plan, or, where its journal is not at hand, from what its servers say of it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,16 +31,23 @@ def start(plan: RollPlan, assignment: Assignment, *, write: Write) -> RollLog:
 
 
 def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
-    """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`."""
+    """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`.
+
+    One that has desktops in hand; else the last one, where desktops are left that do not have its image.
+    """
+    by_roll: dict[str, list[Desktop]] = {}
     for desktop in survey.desktops:
-        roll_id, phase = desktop.metadata.get(ROLL_ID, ""), _phase(desktop)
-        if roll_id in ("", finished) or phase is None or not phase.in_flight:
-            continue
-        notes = [_note(one) for one in survey.desktops if one.metadata.get(ROLL_ID) == roll_id]
-        forward = [note for note in notes if note is not None and not note.going_back]
-        if forward:
-            return roll_id, forward[0]
-    return None
+        if (roll_id := desktop.metadata.get(ROLL_ID, "")) not in ("", finished):
+            by_roll.setdefault(roll_id, []).append(desktop)
+    told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _forward_note(desktops))}
+    for roll_id, note in told.items():
+        if any((phase := _phase(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]):
+            return roll_id, note
+    if not told:
+        return None
+    last = max(told, key=lambda roll_id: roll_id.rsplit("-", 3)[1:])  # its time is in its id
+    left = any(one.image_id != told[last].to_image_id for one in survey.included)
+    return (last, told[last]) if left else None
 
 
 def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
@@ -84,6 +92,12 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
         old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
         return told.to(phase, now, held=False, from_image_id=old, reason=before.reason or "as its server says")
     return before
+
+
+def _forward_note(desktops: Iterable[Desktop]) -> Note | None:
+    """What a roll is about; a desktop on its way to its old image does not tell."""
+    notes = (_note(one) for one in desktops)
+    return next((note for note in notes if note is not None and not note.going_back), None)
 
 
 def _note(desktop: Desktop) -> Note | None:

@@ -100,6 +100,11 @@ def test_what_cannot_be_put_back_is_kept_from_users() -> None:
     assert roll.log.held["desktop-1"].phase is Phase.QUARANTINED
     assert "no host" in roll.log.held["desktop-1"].reason
     assert site.held_back() == ["desktop-1"]
+    site.cloud.rebuild_fault = lambda server: ""
+    site.lines.clear()
+    roll = site.start()  # another roll, once the host is well
+    assert roll.run() is RollState.COMPLETED
+    assert (images_of(site, site.names), site.held_back()) == ({site.new.id}, [])
 
 
 def test_failures_within_the_budget_do_not_stop_the_others() -> None:
