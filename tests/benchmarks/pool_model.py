@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagebuild.pool.health import ConsoleStamps
-from tests.fakes.cloud_state import BOOT_SECONDS
+from tests.fakes.cloud_state import BOOT_SECONDS, DELETE_SECONDS
 from tests.unit.pool.rolling import POOL, Site
 
 SETTLE, MIN_READY, BATCH_PAUSE, BAKE = 60.0, 60.0, 30.0, 60.0
@@ -29,10 +29,10 @@ class Pace:
     rebuild: float
     agent: float
 
-    @property
-    def act(self) -> float:
+    def act(self, method: str) -> float:
         """From the call until the broker has it back."""
-        return self.rebuild + BOOT_SECONDS + self.agent
+        spawn = self.rebuild if method == "rebuild" else DELETE_SECONDS
+        return spawn + BOOT_SECONDS + self.agent
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class Model:
 
     def ideal_seconds(self) -> float:
         """The shortest roll that its rules allow: a canary, the bake, then `limit` places that are never empty but for the pause."""
-        each = [SETTLE + pace.act + MIN_READY for pace in self.paces.values()]
+        method = "replace" if self.site.definition.roll.method == "replace" else "rebuild"
+        each = [SETTLE + pace.act(method) + MIN_READY for pace in self.paces.values()]
         canary, rest = each[0], each[1:]
         return canary + BAKE + longest_of(rest, places=self.limit, pause=BATCH_PAUSE)
 

@@ -1,9 +1,9 @@
 """How a roll grows with its pool: `python -m tests.benchmarks.pool_scale --sizes 1000 10000` rolls pools on the fakes by a simulated clock.
 
-For each size a process of its own, so that its memory is its own: requests to the cloud for each desktop, the simulated duration
-against the ideal schedule of the same rules and times, memory, CPU. Memory and CPU are those of the roll AND of the fake cloud and
-broker in the same process. `--busy 0.25` puts users on a quarter of the desktops, who come and go all the time: then the duration is theirs, and
-what counts is that none was cut off. The default rules but for `parallel_boots`, which is as large as `max_unavailable` (10 %).
+Each size has a process of its own, so that its memory is its own. Told are requests to the cloud for each desktop, the simulated
+duration against the ideal schedule of the same rules and times, memory and CPU: those of the roll AND of the fake cloud and broker beside
+it. `--busy 0.25` puts users on a quarter of the desktops, who come and go all the time: then the duration is theirs, and what
+counts is that none was cut off. The rules are the default ones, but `parallel_boots` is as large as `max_unavailable` (10 %).
 """
 
 import argparse
@@ -67,11 +67,10 @@ def run_apart(size: int, *, busy: float, method: str) -> tuple[Outcome, float, f
 
 def line(outcome: Outcome, before: float, peak: float) -> str:
     """A row of the table."""
-    return (
-        f"{outcome.desktops:8d}  {hours(outcome.seconds):>8s} {hours(outcome.ideal):>8s}  {outcome.of_ideal:5.1%}"
-        f"  {outcome.calls_each:10.2f}  {outcome.calls_beyond:14.2f}  {sum(outcome.questions.values()):12d}  {peak:6.0f} ({before:3.0f})  {outcome.cpu_seconds:7.1f}"
-        f"  {outcome.cut:3d}  {outcome.refused:7d}"
-    )
+    schedule = f"{hours(outcome.seconds):>8s} {hours(outcome.ideal):>8s}  {outcome.of_ideal:5.1%}"
+    calls = f"{outcome.calls_each:10.2f}  {outcome.calls_beyond:14.2f}  {sum(outcome.questions.values()):12d}"
+    machine = f"{peak:6.0f} ({before:3.0f})  {outcome.cpu_seconds:7.1f}"
+    return f"{outcome.desktops:8d}  {schedule}  {calls}  {machine}  {outcome.cut:3d}  {outcome.refused:7d}"
 
 
 def judge(outcome: Outcome, before: float, peak: float, *, first: Outcome, timed: bool) -> list[str]:
