@@ -79,7 +79,7 @@ def _check_provision(told: object, has_image: Callable[[object], bool], center: 
     for field, longest in _TEXTS.items():
         if field in told and (not isinstance(told[field], str) or len(told[field]) > longest):
             yield f"provision/{field}", f"Expected text of at most {longest} characters"
-    if on and not has_image(told.get("provision_vm_id")):
+    if on == 1 and not has_image(told.get("provision_vm_id")):
         yield "provision/provision_vm_id", "Please select a template"
     place = told.get("center")
     if place is not None and (not isinstance(place, Mapping) or place.get("id") != center):

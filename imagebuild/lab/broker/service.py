@@ -121,6 +121,7 @@ def furnish(broker: ConnectionBroker, settings: ServiceSettings) -> None:
         if image is not None:
             pool["provision"] = {**pool["provision"], "provision_vm_id": numbers[image]}
         broker.pools.add(pool)
+    broker.pools.count()
 
 
 def read_registrations(path: Path | None) -> list[dict[str, Any]]:
