@@ -103,7 +103,7 @@ class FakeBroker(BrokerWorld):
         for record in self._records(seat):
             if record.session != "none":
                 raise BrokerRefused(f"{seat.name} has a session")
-            self.log_out(record.name)
+            self._leave(record)
 
     @call
     def forget(self, seat: Seat, broker_id: str) -> None:

@@ -114,9 +114,7 @@ class BrokerWorld:
 
     def log_out(self, name: str) -> None:
         """The session ends, and with it the assignment."""
-        record = self.record(name)
-        self._own.pop(record.user or "", None)
-        record.user, record.session = None, "none"
+        self._leave(self.record(name))
 
     def destroyed(self, name: str) -> None:
         """The machine was rebuilt, deleted or switched off: whoever was on it is cut off, and its agent is silent."""
@@ -124,13 +122,16 @@ class BrokerWorld:
             for record in pool.records.get(name.casefold(), ()):
                 if record.session != "none":
                     self.cut.append(Incident(record.user or "?", record.name, self.clock.now()))
-                    self._own.pop(record.user or "", None)
-                    record.user, record.session = None, "none"
+                    self._leave(record)
                 record.agent = "down"
 
     def booted(self, name: str) -> None:
         """The machine is there and its agent has reported."""
         self.record(name).agent = "up"
+
+    def _leave(self, record: Record) -> None:
+        self._own.pop(record.user or "", None)
+        record.user, record.session = None, "none"
 
     def _give(self, record: Record, user: str) -> None:
         record.user, record.session = user, "active"
