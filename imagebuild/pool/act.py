@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
-from imagebuild.pool.drain import is_forced
-from imagebuild.pool.model import Phase
+from imagebuild.pool.drain import is_forced, unless_too_long
+from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.rules import occupied
 from imagebuild.pool.survey import ROLLABLE
@@ -32,6 +32,8 @@ def act(progress: Progress, turn: Turn) -> Progress:
     latest = lookout.recheck(desktop, held=progress.held)
     if occupied(latest, turn.rules) and not is_forced(progress, turn):
         return _wait_again(progress, turn)
+    if not progress.held and _is_old(latest, turn):
+        return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
     acting = progress.to(
         Phase.ACTING,
         turn.now,
@@ -114,6 +116,12 @@ def _why_not(server: Server, turn: Turn) -> str | None:
     if server.status not in ROLLABLE or server.task_state is not None:
         return f"it is {server.status}, task {server.task_state}"
     return None
+
+
+def _is_old(desktop: Desktop, turn: Turn) -> bool:
+    """Could somebody have come since the broker counted? Of a desktop that is not held back, its word must be younger than `settle`."""
+    seen = desktop.seat.observed_at if desktop.seat else None
+    return seen is not None and turn.now - seen > turn.rules.settle
 
 
 def _not_now(progress: Progress, turn: Turn, words: str) -> Progress:

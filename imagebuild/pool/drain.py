@@ -69,7 +69,7 @@ def drain(progress: Progress, turn: Turn) -> Progress:
     words = (
         "it is free, and settles" if looked_again else "it was free when the broker last looked, and that is long ago"
     )
-    return _unless_too_long(progress, turn, words)
+    return unless_too_long(progress, turn, words)
 
 
 def is_forced(progress: Progress, turn: Turn) -> bool:
@@ -88,7 +88,7 @@ def _hold(progress: Progress, desktop: Desktop, turn: Turn) -> Progress | None:
     if progress.asked_at is None or turn.now - progress.asked_at >= ASK_AGAIN:
         turn.hands.hold_back(seat)
         return replace(progress, asked_at=turn.now)
-    return _unless_too_long(progress, turn, "the broker does not hold it back")
+    return unless_too_long(progress, turn, "the broker does not hold it back")
 
 
 def _wait_for_user(progress: Progress, desktop: Desktop, turn: Turn) -> Progress:
@@ -104,13 +104,13 @@ def _wait_for_user(progress: Progress, desktop: Desktop, turn: Turn) -> Progress
             if seat.assigned_user is not None
             else "the broker does not know whether somebody is on it"
         )
-    waiting = _unless_too_long(progress, turn, words)
+    waiting = unless_too_long(progress, turn, words)
     if waiting.phase is not Phase.DRAINING or seat is None:
         return waiting
     return _notify(waiting, seat, turn)
 
 
-def _unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
+def unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
     """Report rather than force: who cannot be had within the deadline keeps the old image."""
     since = progress.drain_since or progress.since
     if turn.now - since <= turn.rules.drain_deadline:

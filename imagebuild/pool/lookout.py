@@ -96,7 +96,9 @@ class Lookout:
         now, since = self._now(), self._listed_to
         whole = not since or self._whole_at is None or now - self._whole_at >= WHOLE_EVERY
         listed = self._cloud.servers(tags=(self._definition.tag,), changed_since="" if whole else since)
-        self._listed_to = max([since, *(one.updated_at for one in listed)])  # it may tell of changes before `since`, too
+        self._listed_to = max(
+            [since, *(one.updated_at for one in listed)]
+        )  # it may tell of changes before `since`, too
         if whole:
             self._whole_at = now
         there = {one.id: one for one in listed if one.status != "DELETED" and one.task_state != "deleting"}

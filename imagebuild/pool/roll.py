@@ -6,25 +6,22 @@ back, what was not touched goes back to its users, and the broker provisions as 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrupted
-from imagebuild.pool.course import advance
 from imagebuild.pool.definition import Rules
-from imagebuild.pool.drain import begin
+from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
-from imagebuild.pool.marks import ROLL_ID
-from imagebuild.pool.model import Desktop, Phase, RollState
+from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
-from imagebuild.pool.starting import from_marks
 from imagebuild.pool.surroundings import Surroundings
-from imagebuild.pool.turn import ASK_AGAIN, Turn
+from imagebuild.pool.turn import ASK_AGAIN
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, pause
 
@@ -56,10 +53,9 @@ class Roll:
     """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
     _troubled_since: datetime | None = None
-    _moved_at: datetime | None = None
-    _desktops: dict[str, Desktop] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
         self._around = Surroundings(self.log, self.hands, self.report)
 
     @property
@@ -70,7 +66,7 @@ class Roll:
     @property
     def flying(self) -> list[Progress]:
         """The desktops in hand."""
-        return [one for one in self.log.held.values() if one.phase.in_flight]
+        return self.fleet.flying
 
     def run(self) -> RollState:
         """Work until it ends; gives how. Raises Busy, and Interrupted when services stay away with desktops in hand."""
@@ -97,23 +93,22 @@ class Roll:
         except CloudError as error:
             self._bear([error])
             return False
-        now = view.now
         if self.taken_up:
-            self._believe_marks(view)
-        self._desktops = self._by_name(view)
+            self.fleet.believe_marks(view)
+            self.taken_up = False
+        self.fleet.meet(view)
         if self.ending is None:
             troubles += self._look_around(view)
-        self._give_back(now)
-        for progress in self.flying:
-            troubles += self._advance(progress, view)
-        if self.ending is None:
-            self._begin(view, troubles)
-        troubles += self._see_what_was_asked(view)
+        self.fleet.give_back(self._leaving(view.now), view.now)
+        troubles += self.fleet.advance(view)
+        if self.ending is None and not troubles:
+            troubles += self._begin(view)
+        troubles += self.fleet.see_what_was_asked(view)
         if troubles:
             self._bear(troubles)
         elif not view.silence:
             self._troubled_since = None
-        ended = self._conclude(now)
+        ended = self._conclude(view.now)
         self.watch(self, view)
         return ended
 
@@ -137,15 +132,6 @@ class Roll:
 
     # ------------------------------------------------------------------------------------------ the parts of a turn
 
-    def _believe_marks(self, view: View) -> None:
-        """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
-        roll_id = self.log.assignment.id
-        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
-        for progress in list(self.log.held.values()):
-            if progress.name in marked:
-                self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
-        self.taken_up = False
-
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
         troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
@@ -159,7 +145,7 @@ class Roll:
         log = self.log
         halt = wrong or why_halt(
             log.held,
-            self._desktops,
+            self.fleet.desktops,
             rules=self.rules,
             size=log.assignment.size,
             canaries=log.canaries,
@@ -169,57 +155,23 @@ class Roll:
             self.end(RollState.HALTED, halt)
         return troubles
 
-    def _give_back(self, now: datetime) -> None:
+    def _leaving(self, now: datetime) -> list[tuple[str, str]]:
+        """Who is in hand, untouched, and goes back: everybody when the roll ends."""
         if self.ending is not None:
-            leaving = [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
-        else:
-            leaving = list(to_give_back(self._desktops, self.log.held, rules=self.rules, pace=self._pace(), now=now))
-        for name, reason in leaving:
-            progress = self.log.held[name]
-            since = progress.drain_since if "window" in reason else None
-            changes = {"outcome": Phase.PENDING, "reason": reason, "asked_at": None, "drain_since": since}
-            self.log.save(progress.to(Phase.RETURNING, now, **changes))
-
-    def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:
-        """Let one desktop go as far as it gets in this turn."""
-        before = progress
-        try:
-            while before.phase.in_flight:
-                after = advance(before, self._turn_of(before, view))
-                self._keep(after, view.now)
-                if after.phase is before.phase or after.phase in (Phase.ACTING, Phase.BOOTING, Phase.DRAINED):
-                    break
-                before = after
-            if after.phase is Phase.DRAINED and progress.phase is Phase.DRAINING:
-                return self._advance(after, view)
-        except (CloudError, BrokerError) as error:
-            return [error]
-        return []
-
-    def _begin(self, view: View, troubles: list[ImagebuildError]) -> None:
-        if troubles or self._next_stop() == self.done():
-            return
+            return [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
         pace = self._pace()
-        chosen = choose(self._desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
+        return list(to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now))
+
+    def _begin(self, view: View) -> list[ImagebuildError]:
+        if self._next_stop() == self.done():
+            return []
+        pace = self._pace()
+        chosen = choose(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
         if chosen:
             self.log.enter(RollState.CANARY if pace.canary else RollState.ROLLING, view.now)
-        for name in chosen:
-            if pace.canary:
-                self.log.note(canaries=[*self.log.canaries, name])
-            progress = self.log.held[name]
-            try:
-                self._keep(begin(progress, self._turn_of(progress, view)), view.now)
-            except (CloudError, BrokerError) as error:
-                troubles.append(error)
-                return
-
-    def _see_what_was_asked(self, view: View) -> list[ImagebuildError]:
-        """What the broker was asked for in this turn it mostly shows at once: one question for all of them saves each a turn."""
-        asked = [one for one in self.flying if one.asked_at == view.now]
-        if not asked:
-            return []
-        again = self.hands.lookout.look_at_seats()
-        return [error for progress in asked for error in self._advance(progress, again)]
+        if chosen and pace.canary:
+            self.log.note(canaries=[*self.log.canaries, *chosen])
+        return self.fleet.begin(chosen, view)
 
     def _conclude(self, now: datetime) -> bool:
         """Where the roll stands after this turn; True when it has ended."""
@@ -247,34 +199,27 @@ class Roll:
 
     def _go_on(self, now: datetime) -> None:
         """Nothing is in hand: is it all done, is it to be looked at, or what is it waiting for?"""
-        pending = [one for one in self.log.held.values() if one.phase is Phase.PENDING]
-        for one in pending:
-            desktop = self._desktops.get(one.name)
-            if desktop is None:
-                self._keep(one.to(Phase.SKIPPED, now, reason="its server is gone, or no longer of this pool"), now)
-        startable = [one for one in pending if (d := self._desktops.get(one.name)) and d.excluded is None]
-        if not startable:
-            self._skip_rest(now)
-            self._complete(now)
+        desktops = self.fleet.desktops
+        if not any((found := desktops.get(one.name)) and found.excluded is None for one in self.fleet.pending):
+            for one in self.fleet.pending:
+                self.fleet.skip(one, now)
+            self._complete()
             return
+        for one in self.fleet.pending:
+            if one.name not in desktops:
+                self.fleet.skip(one, now)
         stop = self._next_stop()
         if stop is not None and self.done() >= stop:
             self._bake(now, stop)
             return
         self.log.enter(RollState.CANARY if self._is_canary() else RollState.ROLLING, now)
         window = self.rules.window
-        if self._moved_at is None or (window is not None and not window.is_open(now)):
-            self._moved_at = now
-        if now - self._moved_at > self.rules.drain_deadline:
+        if self.fleet.moved_at is None or (window is not None and not window.is_open(now)):
+            self.fleet.moved_at = now
+        if now - self.fleet.moved_at > self.rules.drain_deadline:
             self.end(RollState.HALTED, "nothing could be begun for so long: too few desktops are free")
 
-    def _skip_rest(self, now: datetime) -> None:
-        for one in list(self.log.held.values()):
-            desktop = self._desktops.get(one.name)
-            if one.phase is Phase.PENDING and desktop is not None:
-                self._keep(one.to(Phase.SKIPPED, now, reason=desktop.excluded or "left out"), now)
-
-    def _complete(self, now: datetime) -> None:
+    def _complete(self) -> None:
         if self.done():
             self._around.use_for_new_desktops()
         back = self.log.assignment.back
@@ -292,7 +237,7 @@ class Roll:
     def pass_stop(self, stop: int) -> None:
         """What is done is good: go on. From the next turn the broker makes new desktops from the new image, too."""
         self.log.note(passed=stop)
-        self._moved_at = None
+        self.fleet.moved_at = None
 
     # ------------------------------------------------------------------------------------------ smaller questions
 
@@ -313,37 +258,6 @@ class Roll:
     def _is_canary(self) -> bool:
         stops = self.log.assignment.stops
         return bool(stops) and self.log.passed < stops[0]
-
-    def _turn_of(self, progress: Progress, view: View) -> Turn:
-        return Turn(
-            now=view.now,
-            desktop=view.find(progress.server_id),
-            boots=self.log.working < self.rules.parallel_boots,
-            silent=bool(view.silence),
-            rules=self.rules,
-            hands=self.hands,
-            witness=self.witness,
-            save=self.log.save,
-        )
-
-    def _keep(self, progress: Progress, now: datetime) -> None:
-        before = self.log.held[progress.name]
-        self.log.save(progress)
-        self._moved_at = now
-        if before.phase is not progress.phase:
-            told = f": {progress.reason}" if progress.reason else ""
-            self.report.note(f"{progress.name} {progress.phase.value}{told}")
-
-    def _by_name(self, view: View) -> dict[str, Desktop]:
-        """Every desktop of the pool by name; those of the roll by the server that it has in hand."""
-        found = {one.name: one for one in view.by_id.values()}
-        for progress in self.log.held.values():
-            desktop = view.by_id.get(progress.server_id)
-            if desktop is not None:
-                found[progress.name] = desktop
-            else:
-                found.pop(progress.name, None)
-        return found
 
     def _bear(self, troubles: list[ImagebuildError]) -> None:
         """Services fail now and then; for too long, and nothing more is begun."""

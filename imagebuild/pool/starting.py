@@ -57,16 +57,16 @@ def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
 
 def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write) -> RollLog:
     """The roll as its servers tell it, where its journal is not at hand: what is planned anew, and what it had done already."""
-    log = RollLog(assignment, left_out=plan.left_out, write=write)
     now = assignment.began_at
-    log.held = {move.name: progress_of(move, now) for move in plan.moves}
+    held = {move.name: progress_of(move, now) for move in plan.moves}
     for desktop in survey.desktops:
         if desktop.metadata.get(ROLL_ID) == assignment.id:
             method: Method = "replace" if desktop.vtpm else "rebuild"
             blank = Progress(name=desktop.name, server_id=desktop.id, method=method, from_image_id=None, since=now)
-            before = log.held.get(desktop.name, blank)
-            log.held[desktop.name] = from_marks(desktop, before, roll_id=assignment.id, now=now)
-    done = sum(one.phase is Phase.DONE for one in log.held.values())
+            before = held.get(desktop.name, blank)
+            held[desktop.name] = from_marks(desktop, before, roll_id=assignment.id, now=now)
+    log = RollLog(assignment, held, left_out=plan.left_out, write=write)
+    done = sum(one.phase is Phase.DONE for one in held.values())
     log.begin()
     log.note(passed=max((stop for stop in assignment.stops if stop <= done), default=0))
     log.note(provisioning=note.provisioning or None)
