@@ -111,6 +111,13 @@ def test_the_examples_of_the_page_are_sections_and_lists(tmp_path: Path) -> None
     assert sorted(questions) == sorted(get_args(Question))
 
 
+def test_nothing_that_could_cut_a_user_off_is_on_by_itself() -> None:
+    settings = SECTION.validate_python(LEOSTREAM)
+    assert (settings.trust_unassigned, settings.drain, settings.max_age_minutes) == (False, "none", 15)
+    assert SECTION.validate_python({"kind": "none"}).assume_idle is False
+    assert NoBroker().seats("staff", names=["desktop-1"])[0].busy
+
+
 def test_files_are_looked_for_from_the_project(tmp_path: Path) -> None:
     (tmp_path / "sessions.csv").write_text("name,session\ndesktop-1,none\n")
     settings = SECTION.validate_python({"kind": "file", "sessions": "sessions.csv", "unavailable": "marked.csv"})
