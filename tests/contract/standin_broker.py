@@ -41,7 +41,7 @@ class Turning(SystemClock):
 class Watched:
     """A cloud with the pool's desktops and both images."""
 
-    def look(self) -> Look:
+    def look(self, *, images: bool = True) -> Look:
         """All of it."""
         return Look(tuple(Machine(f"server of {name}", name) for name in DESKTOPS), ("v1", "v2"))
 
