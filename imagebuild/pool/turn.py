@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from imagebuild.broker import Seat
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
@@ -13,13 +14,20 @@ from imagebuild.pool.progress import Progress
 ASK_AGAIN = timedelta(minutes=1)
 """So long a request to the broker may take to show, before it is made again."""
 
+ABSENCE = timedelta(hours=1)
+"""So long a server that is there may be missing from Nova's list, before it is given up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """`desktop` is None when its server is gone; `boots`: there is room for one more that boots; `save` writes to the journal."""
+    """`desktop` is None when its server is gone, or no longer of this pool; `seat` is what the broker has under its name all the same.
+
+    `boots`: there is room for one more that boots; `save` writes to the journal.
+    """
 
     now: datetime
     desktop: Desktop | None
+    seat: Seat | None
     boots: bool
     silent: bool
     """The broker did not answer: nothing is begun on its word."""
@@ -48,5 +56,8 @@ class Turn:
         return lost
 
     def lose(self, progress: Progress) -> Progress:
-        """Its server is gone, and not by us."""
-        return progress.to(Phase.FAILED, self.now, reason="its server is gone: somebody deleted it")
+        """Its server is gone, and not by us; or somebody has taken it out of the pool."""
+        reason = "its server is gone, or no longer of this pool"
+        if progress.acted:
+            return progress.to(Phase.FAILED, self.now, reason=reason)
+        return self.give_back(progress, Phase.SKIPPED, reason)

@@ -72,6 +72,7 @@ class DesktopCalls(World):
             server
             for server in (machine.server for machine in self._machines.values())
             if wanted <= set(server.tags)
+            and server.name not in self.unlisted
             and (server.updated_at >= changed_since if changed_since else server.task_state != "deleting")
         )
         if changed_since:

@@ -61,6 +61,7 @@ class State:
         self.ends: Callable[[str], None] = lambda name: (
             None
         )  # called with a server's name when it is stopped, rebuilt or deleted
+        self.unlisted: set[str] = set()  # names of servers in a cell that is down: Nova leaves them out without a word
         self.may_deactivate = True  # before Wallaby only administrators could, by Glance's default policy
         self.screen: bytes | None = (
             None  # what a running server's console shows, a PNG; None = a cloud without consoles
