@@ -10,8 +10,8 @@ from imagebuild.lab.broker.cloud_view import Look, Machine
 from imagebuild.lab.broker.state import Desktop, State
 from imagebuild.lab.broker.troubles import Troubles
 
-ONLINE, SCANNING = 1, 5
-_LABELS = {ONLINE: "Online", SCANNING: "Scanning"}
+ONLINE, OFFLINE, SCANNING = 1, 2, 5
+_LABELS = {ONLINE: "Online", OFFLINE: "Offline", SCANNING: "Scanning"}
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,28 @@ class Center:
         self._state = state
         self._troubles = troubles
         self._now = now
+        self._offline = False
 
     @property
     def scanning(self) -> bool:
         """Is a scan under way?"""
         return self._state.scan_until is not None
 
+    @property
+    def scan_is_due(self) -> bool:
+        """Does a scan end with the next look?"""
+        return self._state.scan_until is not None and self._now() >= self._state.scan_until
+
     def begin_scan(self) -> None:
         """A scan that is due later; what it finds is what is there at its end."""
         seconds = self._troubles.scan_seconds or self.settings.scan_seconds
         self._state.scan_until = self._now() + seconds
 
-    def go_on(self, look: Look | None) -> None:
-        """End a scan that is due; begin one that the center does by itself."""
+    def go_on(self, look: Look | None, *, scanned: bool, lost: bool) -> None:
+        """End a scan that has `scanned` with this look, or found the cloud `lost`; begin one that the center does by itself."""
         every = self.settings.every_seconds
-        if self._state.scan_until is not None and self._now() >= self._state.scan_until:
+        if scanned:
+            self._offline = lost
             self._state.scan_until, self._state.scanned_at = None, self._now()
             if look is not None:
                 self._learn(look)
@@ -94,14 +101,14 @@ class Center:
 
     def tell_short(self) -> dict[str, Any]:
         """An item of the list of centers."""
-        status = SCANNING if self.scanning else ONLINE
+        status = SCANNING if self.scanning else OFFLINE if self._offline else ONLINE
         return {
             "id": self.settings.id,
             "name": self.settings.name,
             "flavor": "K",
             "type": "openstack",
             "type_label": "OpenStack",
-            "online": 1,
+            "online": int(status != OFFLINE),
             "status": status,
             "status_label": _LABELS[status],
         }
@@ -111,7 +118,7 @@ class Center:
         short = self.tell_short()
         return {
             "id": self.settings.id,
-            "online": 1,
+            "online": short["online"],
             "status": short["status"],
             "status_label": short["status_label"],
             "images": [dict(image) for image in self._state.images],

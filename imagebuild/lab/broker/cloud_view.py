@@ -28,8 +28,8 @@ class Look:
 class CloudView(Protocol):
     """Any call may raise OSError: then there is no news."""
 
-    def look(self) -> Look | None:
-        """The whole of it, or None when nobody watches this cloud."""
+    def look(self, *, images: bool) -> Look | None:
+        """All machines, and the images if they are wanted; None when nobody watches this cloud."""
         ...
 
     def make(self, name: str, image: str, provision: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ class CloudView(Protocol):
 class NoCloud:
     """Nothing to be seen; who drives the broker says himself what happens to machines."""
 
-    def look(self) -> Look | None:
+    def look(self, *, images: bool) -> Look | None:
         """Nothing."""
         return None
 

@@ -47,27 +47,31 @@ class ConnectionBroker:
 
     def go_on(self) -> None:
         """One turn: look at the cloud, hear the agents, end a scan, count, order machines. Raises OSError for a cloud that is silent."""
-        lost: OSError | None = None
-        look = None
+        look, lost, scanned = None, None, self.center.scan_is_due
         try:
-            look = self._cloud.look()
+            look = self._cloud.look(images=scanned)
         except OSError as error:
             lost = error
         with self.lock:
             if look is not None:
                 self.machines.watch(look)
             self.machines.hear(self._registrations())
-            self.center.go_on(look)
+            self.center.go_on(look, scanned=scanned, lost=lost is not None)
             self._count()
         if lost is not None:
             raise lost
         self._fulfil()
 
     def _fulfil(self) -> None:
-        """What cannot be done now is tried again at the next turn."""
+        """What cannot be done now is tried again at another turn, after the rest."""
         while self.state.wishes:
-            call, arguments = self.state.wishes[0]
-            getattr(self._cloud, call)(*arguments)
+            call, arguments = wish = self.state.wishes[0]
+            try:
+                getattr(self._cloud, call)(*arguments)
+            except OSError:
+                with self.lock:
+                    self.state.wishes[:] = [*self.state.wishes[1:], wish]
+                raise
             with self.lock:
                 del self.state.wishes[0]
 

@@ -16,6 +16,7 @@ from imagebuild.lab.broker.center import CenterSettings
 from imagebuild.lab.broker.certificates import find_or_make
 from imagebuild.lab.broker.cloud_view import CloudView
 from imagebuild.lab.broker.connection_broker import COUNT_SECONDS, ConnectionBroker
+from imagebuild.lab.broker.nova_view import CloudAccount, NovaView
 from imagebuild.lab.broker.rest import Account, Answer, Request, Rest
 from imagebuild.lab.broker.server import Server
 from imagebuild.lab.broker.state import Desktop, State, load
@@ -26,6 +27,7 @@ TURN_SECONDS = 1.0
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """`folder`: where state and certificate are. `registrations`: the file in which the agents' broker keeps what they said.
+    `cloud`: where its center looks.
 
     `pools`, `desktops` and `images` are what there is at the very first start; after that the state's word counts.
     """
@@ -36,6 +38,7 @@ class ServiceSettings:
     port: int = 0
     names: Sequence[str] = ("IP:127.0.0.1", "DNS:localhost")
     registrations: Path | None = None
+    cloud: CloudAccount | None = None
     pools: Sequence[Mapping[str, Any]] = ()
     desktops: Sequence[str] = ()
     images: Sequence[str] = ()
@@ -52,6 +55,8 @@ def read_settings(path: Path) -> ServiceSettings:
         told["registrations"] = path.parent / told["registrations"]
     told["accounts"] = [Account(**account) for account in told["accounts"]]
     told["center"] = CenterSettings(**told.get("center", {}))
+    if told.get("cloud"):
+        told["cloud"] = CloudAccount(**told["cloud"])
     return ServiceSettings(**told)
 
 
@@ -140,6 +145,8 @@ def serving(settings: ServiceSettings, *, cloud: CloudView | None = None) -> Ite
     """The service, in threads of this process, until the block ends."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     made = find_or_make(settings.folder / "tls", *settings.names)
+    if cloud is None and settings.cloud is not None:
+        cloud = NovaView(settings.cloud)
     service = Service(settings, cloud=cloud)
     over = threading.Event()
 

@@ -109,6 +109,15 @@ def test_a_new_image_is_found_by_a_scan_however_slow(site: Site) -> None:
     assert site.tell()["notes"] == "kept by hand"
 
 
+def test_a_scan_that_does_not_reach_the_cloud_is_no_scan(site: Site) -> None:
+    site.cloud.silent = True
+    with pytest.raises(BrokerRefused, match="Offline"):
+        site.adapter().refresh()
+    assert site.names() == ["desktop-1", "desktop-2", "desktop-3"]
+    site.cloud.silent = False
+    site.adapter().refresh()
+
+
 def test_logins_that_are_forgotten_in_the_middle(site: Site) -> None:
     broker = site.adapter()
     broker.seats(POOL)

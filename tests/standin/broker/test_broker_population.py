@@ -27,10 +27,10 @@ class Door:
         return desktop.name if desktop else None
 
     def disconnect(self, user: str) -> bool:
-        return self.ask("apart", user, lambda: self.site.broker.seating.disconnect(user))
+        return bool(self.ask("apart", user, lambda: self.site.broker.seating.disconnect(user)))
 
     def log_out(self, user: str) -> bool:
-        return self.ask("out", user, lambda: self.site.broker.seating.log_out(user))
+        return bool(self.ask("out", user, lambda: self.site.broker.seating.log_out(user)))
 
     def ask(self, what: str, user: str, do: Callable[[], Told]) -> Told:
         if self.closed:
