@@ -22,7 +22,7 @@ from tests.unit.leostream_wire import PASSWORD, pool_object
 
 
 class Turning(SystemClock):
-    """A clock that waits for nothing: the stand-in broker takes a turn instead."""
+    """A clock that hardly waits: the stand-in broker takes a turn instead."""
 
     def __init__(self) -> None:
         self.turn: Callable[[], None] = lambda: None
@@ -33,7 +33,8 @@ class Turning(SystemClock):
         return super().now() + self._ahead
 
     def sleep(self, seconds: float) -> None:
-        """Go on at once."""
+        """Go on after a moment: the stand-in's own time is the wall's."""
+        super().sleep(min(seconds, 0.02))
         self._ahead += seconds
         self.turn()
 

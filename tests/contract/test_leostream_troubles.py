@@ -90,7 +90,7 @@ def test_a_broker_that_empties_what_is_not_named_loses_nothing(bench: StandinBen
 
 
 def test_a_slow_scan_is_waited_for(bench: StandinBench) -> None:
-    trouble(bench, scan_seconds=0.5)
+    trouble(bench, scan_seconds=0.2)
     bench.broker.set_pool_image(POOL, "v2")
     assert bench.broker.settings(POOL).image_name == "v2"
 
