@@ -42,20 +42,20 @@ class Desktops:
         elif tags:
             params["tags"] = ",".join(tags)
         try:
-            items = self._list(params)
+            servers = self._list(params)
         except VersionMissing:
             self._listing_version = MICROVERSION
-            items = self._list(params)
-        servers = (read_server(item) for item in items)
+            servers = self._list(params)
         if changed_since:
             return tuple(one for one in servers if one.status == "DELETED" or set(tags) <= set(one.tags))
         return tuple(one for one in servers if one.task_state != "deleting")
 
-    def _list(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        version = self._listing_version
-        return list(
-            self._nova.list("/servers/detail", "servers", doing="list servers", params=params, microversion=version)
+    def _list(self, params: Mapping[str, str]) -> list[Server]:
+        """Read page by page: what Nova says of a server is many times what is kept of it."""
+        items = self._nova.list(
+            "/servers/detail", "servers", doing="list servers", params=params, microversion=self._listing_version
         )
+        return [read_server(item) for item in items]
 
     def create(self, request: ServerRequest, *, pool: str) -> Server:
         """Find-or-create by pool, name and the request's metadata.
