@@ -27,7 +27,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     server = lookout.fresh(progress.server_id)
     if server is None:
         return turn.lose(progress)
-    if (words := _why_not(server, turn)) is not None:
+    if (words := _why_not(server)) is not None:
         return _not_now(progress, turn, words)
     latest = lookout.recheck(desktop, held=progress.held)
     if occupied(latest, turn.rules) and not is_forced(progress, turn):
@@ -107,12 +107,10 @@ def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     return None
 
 
-def _why_not(server: Server, turn: Turn) -> str | None:
+def _why_not(server: Server) -> str | None:
     """What stands against acting on the server as it is this moment."""
     if server.locked:
         return f"somebody has locked it: {server.locked_reason or 'no reason is given'}"
-    if turn.hands.definition.tag not in server.tags:
-        return f"it is no longer tagged {turn.hands.definition.tag}"
     if server.status not in ROLLABLE or server.task_state is not None:
         return f"it is {server.status}, task {server.task_state}"
     return None

@@ -1,6 +1,7 @@
 """The way of one desktop through a roll: from one phase to the next, each turn asks once and never waits."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -68,7 +69,7 @@ def _return(progress: Progress, turn: Turn) -> Progress:
     desktop = turn.desktop
     outcome = progress.outcome or Phase.PENDING
     if desktop is None:
-        return turn.lose(progress)
+        return _let_go(progress, turn)
     late = progress.waited(turn.now, SHOWS_UP)
     if progress.was_off and progress.acted and desktop.status == "ACTIVE" and not late and not desktop.busy:
         if desktop.task_state is None and not turn.hands.lookout.recheck(desktop, held=progress.held).busy:
@@ -83,16 +84,27 @@ def _return(progress: Progress, turn: Turn) -> Progress:
     return ended
 
 
+def _let_go(progress: Progress, turn: Turn) -> Progress:
+    """Its server is gone, or not the pool's any more: what we asked of the broker is taken back, and that is all."""
+    reason = turn.why_lost(progress)
+    if reason is None:
+        return progress
+    if progress.held and turn.seat is not None:
+        with suppress(BrokerRefused):
+            turn.hands.offer(turn.seat)
+    return progress.to(Phase.FAILED if progress.acted else Phase.SKIPPED, turn.now, reason=reason, held=False)
+
+
 def _is_offered(progress: Progress, turn: Turn) -> bool:
     """Does the broker show it as offered, after we asked for it? A desktop that it has no record of cannot be offered by anybody."""
-    seat = turn.desktop.seat if turn.desktop else None
+    seat = turn.seat
     if progress.asked_at is None or turn.silent:
         return False
     return seat.availability != "unavailable" if seat else progress.waited(turn.now, SHOWS_UP)
 
 
 def _offer(progress: Progress, turn: Turn) -> Progress:
-    seat = turn.desktop.seat if turn.desktop else None
+    seat = turn.seat
     if seat is None or not turn.hands.can(Cap.AVAILABILITY):
         return replace(progress, asked_at=progress.asked_at or turn.now)
     if progress.asked_at is not None and turn.now - progress.asked_at < ASK_AGAIN:

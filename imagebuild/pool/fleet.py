@@ -131,6 +131,7 @@ class Fleet:
         return Turn(
             now=view.now,
             desktop=view.find(progress.server_id),
+            seat=view.seats.get(progress.name.casefold()),
             boots=self.log.working < self.rules.parallel_boots,
             silent=bool(view.silence),
             rules=self.rules,

@@ -77,9 +77,14 @@ class Lookout:
         return replace(desktop, seat=self._seats.get(desktop.name.casefold()))
 
     def fresh(self, server_id: str) -> Server | None:
-        """The server as Nova has it right now, None when it is gone. Raises CloudError."""
+        """The server as Nova has it right now, None when it is gone or no longer of this pool. Raises CloudError."""
         server = self._cloud.server(server_id)
-        if server is not None and server_id in self._servers:
+        out = server is not None and server.status != "UNKNOWN" and self._definition.tag not in server.tags
+        if server is None or out:  # a listing of changes by tag would not tell
+            self._servers.pop(server_id, None)
+            self._desktops.pop(server_id, None)
+            return None
+        if server_id in self._servers:
             self._servers[server_id] = server
         return server
 

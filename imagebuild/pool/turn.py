@@ -56,8 +56,19 @@ class Turn:
         return lost
 
     def lose(self, progress: Progress) -> Progress:
-        """Its server is gone, and not by us; or somebody has taken it out of the pool."""
-        reason = "its server is gone, or no longer of this pool"
+        """Nova's list does not have it: wait, or leave it out; what was destroyed already has failed."""
+        reason = self.why_lost(progress)
+        if reason is None:
+            return progress
         if progress.acted:
             return progress.to(Phase.FAILED, self.now, reason=reason)
         return self.give_back(progress, Phase.SKIPPED, reason)
+
+    def why_lost(self, progress: Progress) -> str | None:
+        """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""
+        server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
+        if server is None:
+            return "its server is gone: somebody deleted it"
+        if server.status != "UNKNOWN" and tag not in server.tags:
+            return f"it is no longer tagged {tag}"
+        return "Nova lists it no more, though it is there" if progress.waited(self.now, ABSENCE) else None
