@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from imagebuild.pool.definition import Rank, Rules
 from imagebuild.pool.model import Desktop, Phase
@@ -146,9 +147,9 @@ def _in_order(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, cana
     named = {name.casefold() for name in rules.canary_names}
     if canary:
         pending = [one for one in pending if (one.name.casefold() in named if named else one.offered)]
-    ranks = {rank: number for number, rank in enumerate(rules.order)}
+    ranks = {rank: number for number, rank in enumerate(dict.fromkeys((*rules.order, *get_args(Rank))))}
     pending = [one for one in pending if one.excluded is None]
-    return sorted(pending, key=lambda one: (ranks.get(rank_of(one, rules), len(ranks)), _nearness(one)))
+    return sorted(pending, key=lambda one: (ranks[rank_of(one, rules)], _nearness(one)))
 
 
 def _nearness(desktop: Desktop) -> int:
