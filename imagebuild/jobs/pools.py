@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from imagebuild.build_folder import BuildFolder, new_build_folder
-from imagebuild.errors import Busy, RecipeError, RollRefused
+from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.interruption import signals_as_pause
 from imagebuild.jobs.pool_desk import Desk, listening, open_desk, rolls_of, started_by
@@ -153,9 +153,20 @@ def _work(desk: Desk, folder: BuildFolder, *, fresh: bool = False, giving_up: st
         elif not fresh:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
-            work.run()
+            _run(work)
         _tell(log, desk.report, desk.now())
         return exit_code(log)
+
+
+def _run(work: Roll) -> None:
+    """Until it ends. Who leaves at once, by a second Ctrl-C, is told what stands half done and what mends it."""
+    try:
+        work.run()
+    except KeyboardInterrupt as error:
+        names = ", ".join(one.name for one in work.flying)
+        words = f"left at once; still in hand: {names}" if names else "left at once; nothing was in hand"
+        hint = f"go on with it: invoke pool.continue {work.log.assignment.pool}"
+        raise Interrupted(words, hint=hint) from error
 
 
 class _Teller:

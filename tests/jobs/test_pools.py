@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from imagebuild.broker import Broker
 from imagebuild.claim import claims
-from imagebuild.errors import Busy, NotFound, RecipeError, RollRefused
+from imagebuild.errors import Busy, Interrupted, NotFound, RecipeError, RollRefused
 from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Phase
@@ -247,6 +248,28 @@ def test_another_machine_goes_on_without_the_journal(office: Office, seconds: fl
     assert images_of(office, office.names) == {office.new.id}
     assert len(office.cloud.rebuilds) == 4
     assert (office.held_back(), office.broker.pools[POOL].provisioning) == ([], True)
+
+
+def test_ctrl_c_pauses_and_the_second_leaves_with_the_word_that_mends_it(
+    office: Office, capfd: pytest.CaptureFixture[str]
+) -> None:
+    office.write_file(auto_continue=True, bake_time="1m")
+    before = signal.getsignal(signal.SIGINT)
+    office.clock.at(130, lambda: signal.raise_signal(signal.SIGTERM))
+    assert office.run_roll() == 6
+    assert "it pauses: what is in hand is finished first" in capfd.readouterr().err
+    assert (office.held_back(), len(office.cloud.rebuilds)) == ([], 1)
+
+    for seconds in (200, 201):
+        office.clock.at(seconds, lambda: signal.raise_signal(signal.SIGINT))
+    office.cloud.agent_seconds = 600.0
+    with pytest.raises(Interrupted, match="left at once; still in hand: desktop-2") as caught:
+        office.go_on()
+    assert caught.value.hint == "go on with it: invoke pool.continue staff"
+    assert signal.getsignal(signal.SIGINT) is before
+    assert claims(office.cloud, POOL) == []
+    assert office.go_on() == 0
+    assert (office.held_back(), office.broker.cut) == ([], [])
 
 
 def test_a_wish_is_the_claims_and_ends_with_it(office: Office) -> None:
