@@ -170,10 +170,13 @@ class Broker(Registrar, Protocol):
 
 def one_a_name(seats: Iterable[Seat]) -> tuple[Seat, ...]:
     """One seat a name. Of several records under one name the most careful reading: somebody's on any of them is somebody there."""
-    by_name: dict[str, list[Seat]] = {}
+    firsts: dict[str, Seat] = {}
+    twins: dict[str, list[Seat]] = {}
     for seat in seats:
-        by_name.setdefault(seat.key, []).append(seat)
-    return tuple(_merge(records) for records in by_name.values())
+        first = firsts.setdefault(key := seat.key, seat)
+        if first is not seat:
+            twins.setdefault(key, [first]).append(seat)
+    return tuple(_merge(twins[key]) if key in twins else seat for key, seat in firsts.items())
 
 
 def distrust_old(seats: Iterable[Seat], *, now: datetime, max_age: timedelta) -> tuple[Seat, ...]:
@@ -188,8 +191,6 @@ def _is_young(observed_at: datetime | None, now: datetime, max_age: timedelta) -
 def _merge(records: Sequence[Seat]) -> Seat:
     """A machine that was made anew leaves a record behind; which is which, the name does not say."""
     first, *others = records
-    if not others:
-        return first
     ages = [record.observed_at for record in records]
     return replace(
         first,
