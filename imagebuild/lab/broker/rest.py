@@ -112,9 +112,8 @@ class Rest:
             return _error(401, "INVALID_CREDENTIALS", "The user name or the password is wrong")
         if self._broker.troubles.licence_expired:
             return _error(401, "LICENSE_EXPIRED", "The license has expired")
-        sid, now = secrets.token_hex(32), self._broker.now()
-        self._sids = {one: login for one, login in self._sids.items() if now < login[1]}
-        self._sids[sid] = account, now + self._sid_seconds
+        sid = secrets.token_hex(32)
+        self._sids[sid] = account, self._broker.now() + self._sid_seconds
         return Answer(200, {"sid": sid})
 
     def _account(self, bearer: str) -> Account | None:

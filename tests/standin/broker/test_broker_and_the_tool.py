@@ -204,6 +204,27 @@ def test_saving_a_pool_makes_desktops_and_a_pool_that_is_left_alone_does_not(sit
     assert site.names()[-2:] == ["desktop-10", "desktop-11"]
 
 
+def test_no_more_desktops_are_made_than_the_pool_may_have(site: Site) -> None:
+    site.broker.state.pools[site.pool]["provision"] |= {
+        "provision_on_off": 1,
+        "provision_threshold": 10,
+        "provision_max": 4,
+    }
+    site.go_on(60)
+    site.go_on(60)
+    assert site.cloud.made == [("desktop-10", "v1")]
+
+
+def test_a_pool_is_a_part_of_the_pool_above_it_and_its_rules_can_be_alternatives(site: Site) -> None:
+    rules = [{"vm_table_field": "name", "condition_type": "eq", "text_to_match": f"Desktop-{n}"} for n in (1, 2)]
+    definition = {"restrict_by": "A", "pool_attribute_join": "O", "attributes": rules}
+    above = site.broker.pools.add({"name": "two", "pool_definition": definition})
+    assert site.names(above) == ["desktop-1", "desktop-2"]
+    ends = [{"vm_table_field": "name", "condition_type": "nc", "text_to_match": "-2"}]
+    below = {"restrict_by": "A", "pool_attribute_join": "A", "attributes": ends, "parent_pool_id": above}
+    assert site.names(site.broker.pools.add({"name": "one", "pool_definition": below})) == ["desktop-1"]
+
+
 def test_an_enforced_threshold_also_deletes_and_nothing_that_is_somebodys(site: Site) -> None:
     for name in ("desktop-1", "desktop-3"):
         site.broker.seating.log_in_on(f"user of {name}", name)
@@ -227,6 +248,22 @@ def test_a_machine_that_could_not_be_ordered_is_ordered_again(site: Site) -> Non
     site.go_on()
     site.go_on()
     assert site.cloud.made == [("desktop-10", "v1")]
+
+
+def test_a_machine_that_cannot_be_made_holds_up_no_other(site: Site) -> None:
+    site.broker.state.wishes += [
+        ["remove", ["server-1"]],
+        ["make", ["desktop-8", "v1", {"center": {"type": "openstack"}}]],
+    ]
+
+    def refuse(machine: str) -> None:
+        raise ConnectionRefusedError("not this one")
+
+    site.cloud.remove = refuse  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(ConnectionRefusedError):
+            site.go_on()
+    assert site.cloud.made == [("desktop-8", "v1")]
 
 
 def test_no_password_of_the_pool_is_in_what_the_tool_says(

@@ -202,6 +202,14 @@ def test_what_users_and_tool_did_survives_a_kill(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "broker" / "tls" / "broker.key").stat().st_mode & 0o077 == 0
 
 
+def test_what_was_answered_is_on_the_disk(tmp_path: Path) -> None:
+    path = write_settings(tmp_path, turn_seconds=3600)
+    with process(path) as (_, url):
+        users(url, tmp_path).set_available("desktop-1", available=False)
+    with process(path) as (_, url):
+        assert [one["out_of_service"] for one in users(url, tmp_path).desktops()] == [True, False]
+
+
 def test_who_says_nothing_holds_up_nobody(url: str, tmp_path: Path) -> None:
     port = int(url.rpartition(":")[2])
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(serving_over_tls.THREADS // 2)]

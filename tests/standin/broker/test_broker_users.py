@@ -84,14 +84,16 @@ def test_who_is_on_a_desktop_keeps_it_when_it_is_taken_from_others(site: Site) -
 
 
 def test_a_user_gets_the_desktop_that_he_had_else_the_one_that_rested_longest(site: Site) -> None:
-    for user in ("ada", "bob"):
+    for user, desktop in (("ada", "desktop-2"), ("bob", "desktop-1")):
         site.clock.sleep(1)
-        site.broker.seating.log_in(user, POOL)
+        site.broker.seating.log_in_on(user, desktop)
     for user in ("ada", "bob"):
         site.broker.seating.log_out(user)
     site.clock.sleep(1)
-    assert ask(site, "/login", user="bob", pool=POOL)[1] == {"desktop": "desktop-2"}
-    assert ask(site, "/login", user="eve", pool=POOL)[1] == {"desktop": "desktop-1"}
+    assert ask(site, "/login", user="eve", pool=POOL)[1] == {"desktop": "desktop-2"}
+    site.broker.seating.log_out("eve")
+    assert ask(site, "/login", user="eve", pool=POOL)[1] == {"desktop": "desktop-2"}
+    assert ask(site, "/login", user="bob", pool=POOL)[1] == {"desktop": "desktop-1"}
 
 
 @pytest.mark.parametrize(
