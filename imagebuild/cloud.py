@@ -188,8 +188,9 @@ class Cloud(Protocol):
     def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
         """A server of a pool, made to stay: POOL_KEY in its metadata and no owner, so no sweep of builds finds it.
 
-        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. A new one
-        comes back as it was asked for: its address is told by later looks.
+        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. With a port
+        nobody looks before, as a port takes one server; it takes a moment until Nova has plugged it in, so a process that goes on
+        for another first looks at a listing. A new one comes back as it was asked for: its address is told by later looks.
         """
         ...
 

@@ -60,8 +60,8 @@ class Desktops:
     def create(self, request: ServerRequest, *, pool: str) -> Server:
         """Find-or-create by pool, name and the request's metadata.
 
-        A port takes one server (Nova answers 409 to the next): with one, nobody needs to look before, but after a lost answer and
-        after that refusal. What comes back is what was asked for: who makes hundreds looks at all of them at once.
+        A port takes one server (Nova answers 409 to the next): with one it looks after a lost answer and after that refusal only.
+        What comes back is what was asked for: who makes hundreds looks at all of them at once.
         """
         marks = {POOL_KEY: pool}
         find = partial(self._servers.find_marked, request.name, {**request.metadata, **marks})

@@ -100,6 +100,9 @@ class Hands:
 
     def make_anew(self, progress: Progress) -> Server:
         """The server that takes the place of a deleted one, by its name and address; found when it was made already."""
+        marks = self._marks(progress)
+        if (made := self.lookout.named(progress.name, marks)) is not None:
+            return made
         version = self.version_of(self.target(progress))
         if version is None:
             raise NotFound(f"the image {self.target(progress)} is gone, or no version of ours")
@@ -114,7 +117,7 @@ class Hands:
             security_groups=(parts.group.id,),
         )
         request = desktop_request(self.definition, progress.name, parts, port=port)
-        marked = replace(request, metadata={**request.metadata, **self._marks(progress)})
+        marked = replace(request, metadata={**request.metadata, **marks})
         return self.cloud.create_desktop(marked, pool=self.definition.pool)
 
     def _marks(self, progress: Progress) -> dict[str, str]:

@@ -51,10 +51,13 @@ class Lookout:
         self._listed_to = ""
         """The latest change that a listing has shown. A look at one server may be later, and then others' changes come in between."""
         self._rechecked = False
+        self._named: dict[str, list[Server]] = {}
+        """By name, as the last listing showed them; made when somebody asks."""
 
     def look(self) -> View:
         """One turn's look. Raises CloudError; a broker that does not answer makes everybody busy."""
         self._rechecked = False
+        self._named = {}
         changed = self._list_servers()
         silence = self._ask_broker()
         self._join(changed)
@@ -87,6 +90,13 @@ class Lookout:
         if server_id in self._servers:
             self._servers[server_id] = server
         return server
+
+    def named(self, name: str, marks: Mapping[str, str]) -> Server | None:
+        """The server of that name with these in its metadata, by this turn's listing."""
+        if not self._named:
+            for one in self._servers.values():
+                self._named.setdefault(one.name, []).append(one)
+        return next((one for one in self._named.get(name, ()) if marks.items() <= one.metadata.items()), None)
 
     def noted(self, server_id: str, metadata: Mapping[str, str | None]) -> None:
         """We have changed this metadata ourselves: no listing of changes would tell."""
