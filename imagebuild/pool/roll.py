@@ -92,7 +92,7 @@ class Roll:
             view = self.hands.lookout.look()
         except CloudError as error:
             self._bear([error])
-            return False
+            return self._is_lost(self.now()) and self._conclude(self.now())
         if self.taken_up:
             self.fleet.believe_marks(view)
             self.taken_up = False

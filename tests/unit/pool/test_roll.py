@@ -7,7 +7,7 @@ import pytest
 
 from imagebuild.broker import Cap
 from imagebuild.cloud import ServerRequest
-from imagebuild.errors import BrokerUnreachable, Busy, Interrupted
+from imagebuild.errors import BrokerUnreachable, Busy, CloudUnreachable, Interrupted
 from imagebuild.pool.health import MATCHES, read_stamp
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
@@ -378,6 +378,31 @@ def test_a_broker_that_never_comes_back_is_left_with_a_word() -> None:
     again.take_up()
     assert again.run() is RollState.COMPLETED
     assert (site.held_back(), site.broker.pools[POOL].provisioning) == ([], True)
+
+
+def test_a_cloud_that_never_comes_back_is_left_with_a_word() -> None:
+    site = Site(6)
+    roll = site.start()
+    roll.turn()
+    site.cloud.faults.fail("servers", CloudUnreachable("503"), times=10_000)
+    with pytest.raises(Interrupted, match="still in hand: desktop-1") as caught:
+        roll.run()
+    assert caught.value.hint == "invoke pool.continue staff"
+    assert site.broker.pools[POOL].provisioning is True
+    site.cloud.faults._errors.clear()
+    again = site.resume()
+    again.take_up()
+    assert again.run() is RollState.COMPLETED
+    assert site.held_back() == []
+
+
+def test_a_cloud_that_is_away_from_the_first_turn_costs_nothing() -> None:
+    site = Site(6)
+    roll = site.start()
+    site.cloud.faults.fail("servers", CloudUnreachable("503"), times=10_000)
+    assert roll.run() is RollState.HALTED
+    assert set(site.phases(roll).values()) == {Phase.PENDING}
+    assert site.broker.reasons == []
 
 
 def test_a_pool_that_is_no_longer_ours_is_left_at_once() -> None:
