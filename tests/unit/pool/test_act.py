@@ -223,3 +223,25 @@ def test_marks_of_others_on_a_server_survive_a_rebuild() -> None:
     assert roll.run() is RollState.COMPLETED
     metadata = site.server("desktop-2").metadata
     assert (metadata["asset"], metadata["ticket"]) == ("4711", "17")
+
+
+def test_killed_right_after_a_desktop_was_held_back_that_takes_no_marks_it_still_comes_back() -> None:
+    site = Site(3, min_available=0)
+    site.cloud._set(site.server("desktop-3").id, status="ERROR", fault="disk", power_state=0)
+    roll = site.start()
+
+    inner = site.broker.set_available
+
+    def set_available(seat: Seat, *, available: bool, reason: str) -> None:
+        inner(seat, available=available, reason=reason)
+        if seat.name == "desktop-3":
+            raise Killed
+
+    site.broker.set_available = set_available  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        roll.run()
+    site.broker.set_available = inner  # type: ignore[method-assign]
+    assert site.held_back() == ["desktop-3"]
+    again = site.resume()
+    assert again.run() is RollState.COMPLETED
+    assert site.held_back() == []
