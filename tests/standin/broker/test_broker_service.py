@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from imagebuild.lab.broker import server as serving_over_tls
 from imagebuild.lab.broker.certificates import find_or_make
 from imagebuild.lab.broker.population import Habits, Population
 from imagebuild.lab.broker.portal_client import PortalClient, PortalRefused
-from imagebuild.lab.broker.service import ServiceSettings, read_settings, serving
+from imagebuild.lab.broker.service import Service, ServiceSettings, read_settings, serving
 from imagebuild.waiting import Deadline, wait_for
 
 NAMES = ("desktop-1", "desktop-2")
@@ -247,3 +248,13 @@ def test_a_certificate_is_made_anew_for_other_names_only(tmp_path: Path) -> None
     with pytest.raises(OSError, match="openssl"):
         find_or_make(tmp_path, "nonsense")
     assert made.ca.read_bytes() != first
+
+
+def test_the_settings_that_the_page_shows_are_settings(tmp_path: Path) -> None:
+    page = Path(imagebuild.__file__).parents[1] / "docs" / "stand-in-broker.md"
+    (tmp_path / "settings.json").write_text(page.read_text().split("```json\n")[1].split("```")[0])
+    settings = read_settings(tmp_path / "settings.json")
+    assert settings.cloud is not None
+    broker = Service(replace(settings, folder=tmp_path)).broker
+    number = next(number for number, pool in broker.state.pools.items() if pool["name"] == "staff")
+    assert broker.pools.problems(broker.state.pools[number], number) == []
