@@ -1,5 +1,6 @@
 """For all tests: unit and step tests touch nothing outside their process. Who must says so with the marker `effects`."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,8 +37,9 @@ sys.addaudithook(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of the tests that may have effects."""
+    """The marker of the tests that may have effects, and a Ctrl-C that works wherever the tests were started."""
     config.addinivalue_line("markers", "effects: a unit test that needs a socket or a process of this machine")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits a Ctrl-C that is off
 
 
 @pytest.fixture(autouse=True)
