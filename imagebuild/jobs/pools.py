@@ -20,6 +20,7 @@ from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.pool.roll_status import as_facts, as_lines, exit_code, next_commands, summary
 from imagebuild.pool.rollback import WayBack, find_way_back
+from imagebuild.pool.rules import free_desktops
 from imagebuild.pool.starting import find_roll, marked_by, recall, start
 from imagebuild.properties import WISH
 from imagebuild.report import Report
@@ -180,7 +181,8 @@ class _Teller:
         line = summary(work.log)
         if line != self._told:
             self._told = line
-            self._report.note(f"{view.now:%H:%M} {line}")
+            free, floor = free_desktops(work.fleet.desktops.values(), work.log.held), work.log.assignment.floor
+            self._report.note(f"{view.now:%H:%M} {line}; {free} free (floor {floor})")
 
 
 def _unfinished(desk: Desk) -> BuildFolder:

@@ -15,6 +15,7 @@ from imagebuild.pool.marks import ROLL_ID
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.roll_status import news
 from imagebuild.pool.starting import from_marks
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
@@ -84,7 +85,7 @@ class Fleet:
         for name in names:
             progress = self.log.held[name]
             try:
-                self.keep(begin(progress, self._turn_of(progress, view)), view.now)
+                self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
             except (CloudError, BrokerError) as error:
                 return [error]
         return []
@@ -101,23 +102,22 @@ class Fleet:
         """Leave one out for good."""
         desktop = self.desktops.get(progress.name)
         gone = "its server is gone, or no longer of this pool"
-        self.keep(progress.to(Phase.SKIPPED, now, reason=(desktop.excluded or "left out") if desktop else gone), now)
+        reason = (desktop.excluded or "left out") if desktop else gone
+        self.keep(progress.to(Phase.SKIPPED, now, reason=reason), progress, now)
 
-    def keep(self, progress: Progress, now: datetime) -> None:
-        """Write down how far it is, and say so."""
-        before = self.log.held[progress.name]
+    def keep(self, progress: Progress, before: Progress, now: datetime) -> None:
+        """Write down how far it is, and say what is new."""
         self.log.save(progress)
         self.moved_at = now
-        if before.phase is not progress.phase:
-            told = f": {progress.reason}" if progress.reason else ""
-            self.report.note(f"{progress.name} {progress.phase.value}{told}")
+        if (line := news(before, progress)) is not None:
+            self.report.note(line)
 
     def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:
         before = progress
         try:
             while before.phase.in_flight:
                 after = advance(before, self._turn_of(before, view))
-                self.keep(after, view.now)
+                self.keep(after, before, view.now)
                 if after.phase is before.phase or after.phase in _A_STEP:
                     break
                 before = after

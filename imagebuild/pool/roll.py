@@ -116,7 +116,8 @@ class Roll:
         """Begin nothing more; what works is finished, what was not touched is given back."""
         if self.ending is None:
             self.ending = state, reason
-            self.report.note(f"{state.value}: {reason}" if reason else state.value)
+            if reason:
+                self.report.note(f"{state.value}: {reason}")
 
     def interval(self) -> float:
         """Seconds until the next turn."""
@@ -227,10 +228,10 @@ class Roll:
 
     def _bake(self, now: datetime, stop: int) -> None:
         """The canary, or a checkpoint, is done: wait for a person's word, or for the time to pass."""
-        self.log.enter(RollState.BAKING, now, f"{self.done()} done")
+        self.log.enter(RollState.BAKING, now)
         since = self.log.state_since or now
         if not self.rules.auto_continue:
-            self.end(RollState.BAKING, f"{self.done()} done")
+            self.end(RollState.BAKING, "")
         elif now - since >= self.rules.bake_time:
             self.pass_stop(stop)
 

@@ -6,12 +6,26 @@ from datetime import datetime
 from typing import Any
 
 from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
 from imagebuild.pool.roll_journal import RollLog
 
 COMPLETED, WITH_REST, HALTED, ABORTED, WAITS = 0, 3, 4, 5, 6
 """Exit codes: done; done, but some were skipped or failed; halted; aborted; it waits for `invoke pool.continue`. 2: it may not begin."""
 
+_TOLD = (
+    Phase.DONE,
+    Phase.RETURNING,
+    Phase.CHECKING,
+    Phase.BOOTING,
+    Phase.ACTING,
+    Phase.DRAINED,
+    Phase.DRAINING,
+    Phase.PENDING,
+    Phase.SKIPPED,
+    Phase.FAILED,
+    Phase.QUARANTINED,
+)
 _REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
 
 
@@ -25,8 +39,27 @@ def exit_code(log: RollLog) -> int:
 def summary(log: RollLog) -> str:
     """One line: how many are how far."""
     counts = Counter(one.phase for one in log.held.values())
-    told = ", ".join(f"{counts[phase]} {phase.value}" for phase in reversed(Phase) if counts[phase])
+    told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _TOLD if counts[phase])
     return f"{log.state.value}: {told or 'no desktops'}"
+
+
+def news(before: Progress, after: Progress) -> str | None:
+    """What is worth a line of it, for who watches; None for the small steps."""
+    name, why = after.name, f": {after.reason}" if after.reason else ""
+    if after.phase is before.phase:
+        return None
+    if after.phase is Phase.DRAINING:
+        return f"{name} is taken in hand{' once more, somebody came' if before.phase is Phase.DRAINED else ''}"
+    if after.phase is Phase.DRAINED and after.acted:
+        return f"{name} is not well{why}; {'its old image is put back' if after.going_back else 'one more attempt'}"
+    if after.phase is Phase.ACTING:
+        return f"{name} is being {'rebuilt' if after.method == 'rebuild' else 'replaced'}"
+    if after.phase is Phase.CHECKING:
+        return f"{name} runs, and is looked at"
+    if after.phase is Phase.PENDING:
+        return f"{name} is given back for now{why}"
+    verb = "has" if after.phase is Phase.FAILED else "is"
+    return f"{name} {verb} {after.phase.value}{why}" if after.phase.finished else None
 
 
 def as_lines(log: RollLog, now: datetime) -> Iterator[str]:

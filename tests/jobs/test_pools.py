@@ -88,7 +88,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
 
     assert office.run_roll() == 6
     said = office.said()
-    assert "baking: 1 done, 3 pending (1 done)" in said
+    assert "baking: 1 done, 3 pending; 3 free (floor 1)" in said
     assert said.rstrip().endswith("next: invoke pool.continue staff\nnext: invoke pool.abort staff")
     assert claims(office.cloud, POOL) == []
 
@@ -134,7 +134,7 @@ def test_a_failing_image_halts_and_is_given_up(office: Office) -> None:
     office.cloud.silent_agents = lambda server: server.image_id == office.new.id
     assert office.run_roll() == 4
     said = office.said()
-    assert "halted: 1 failed, 3 pending (the canary desktop-1 failed" in said
+    assert "halted: 3 pending, 1 failed (the canary desktop-1 failed" in said
     assert pools.status(POOL, office.settings, office.say) == 4
     assert pools.abort(POOL, office.settings, office.say) == 5
     assert images_of(office, office.names) == {office.old.id}
