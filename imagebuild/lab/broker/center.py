@@ -92,7 +92,8 @@ class Center:
         same = self._state.named(machine.name)
         alone = next((one for one in same if one.machine is None), None)
         if alone is not None:
-            alone.machine, alone.mark, alone.running = machine.id, machine.mark, machine.running
+            alone.name, alone.machine, alone.mark = machine.name, machine.id, machine.mark
+            alone.running = machine.running
             return
         made = Desktop(self._state.new_id(), machine.name, machine.id, machine.mark, machine.running)
         made.out_of_service = self.settings.new_unavailable

@@ -175,7 +175,7 @@ def test_an_agent_that_nobody_knows_is_a_desktop_until_a_scan_finds_its_machine(
     assert site.names()[-1] == "DESKTOP-7"
     site.cloud.add("desktop-7")
     site.scan()
-    assert [one.machine for one in site.broker.state.named("desktop-7")] == ["server-3"]
+    assert [(one.machine, one.name) for one in site.broker.state.named("DESKTOP-7")] == [("server-3", "desktop-7")]
     assert site.broker.state.named("desktop-7")[0].agent
 
 
