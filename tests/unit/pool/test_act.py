@@ -8,7 +8,7 @@ import pytest
 
 from imagebuild.broker import Cap, Seat
 from imagebuild.cloud import Server
-from imagebuild.errors import CloudRefused, CloudUnreachable
+from imagebuild.errors import BrokerUnreachable, CloudRefused, CloudUnreachable
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll import Roll
 from tests.unit.pool.rolling import POOL, Killed, Site
@@ -114,9 +114,10 @@ def test_two_looks_of_the_brokers_own_are_needed_not_two_of_ours() -> None:
 
 
 def test_a_broker_without_a_hold_is_believed_only_while_its_word_is_fresh() -> None:
-    site = Site(2, min_available=0)
+    site = Site(6, min_available=0, max_unavailable=3, parallel_boots=1)
     site.broker.caps = NO_HOLD
     site.broker.count_every = 600.0
+    site.cloud.rebuild_seconds = lambda server: 1500.0  # the next one is empty long before there is room for its boot
     ages: list[float] = []
     inner = site.cloud.rebuild_server
 
@@ -127,8 +128,38 @@ def test_a_broker_without_a_hold_is_believed_only_while_its_word_is_fresh() -> N
 
     site.cloud.rebuild_server = rebuild  # type: ignore[method-assign,assignment]
     assert site.start().run() is RollState.COMPLETED
-    assert len(ages) == 2
+    assert len(ages) == 6
     assert max(ages) <= 60
+
+
+def test_who_locks_a_desktop_with_a_user_on_it_gets_it_back_at_once() -> None:
+    site = Site(3, min_available=0)
+    site.broker.log_in("desktop-2", "kim")
+    roll = site.start()
+    until(site, roll, Phase.DRAINING, "desktop-2")
+    site.cloud.lock(site.server("desktop-2").id, "forensics")
+    for _ in range(8):
+        roll.turn()
+        site.clock.sleep(60)
+    assert "desktop-2" not in site.held_back()
+    assert roll.run() is RollState.COMPLETED
+    assert roll.log.held["desktop-2"].phase is Phase.SKIPPED
+
+
+def test_nothing_is_begun_while_the_broker_is_silent() -> None:
+    site = Site(4, bake_time="0")
+    roll = site.start()
+    until(site, roll, Phase.DONE)
+    assert roll.flying == []
+    before = len(site.broker.reasons)
+    site.broker.faults.fail("seats", BrokerUnreachable("503"), times=20)
+    for _ in range(8):
+        roll.turn()
+        assert roll.flying == []
+        site.clock.sleep(60)
+    assert len(site.broker.reasons) == before
+    site.broker.faults._errors.clear()
+    assert roll.run() is RollState.COMPLETED
 
 
 @pytest.mark.parametrize("method", ["rebuild", "replace"])
