@@ -66,7 +66,7 @@ class Cloud(ThreadingHTTPServer):
         assert (user["name"], user["password"]) == ("robot", "secret-of-the-cloud")
         self.logins += 1
         places = [("compute", "/compute"), ("image", "/image/")]
-        catalog = [
+        catalog: list[dict[str, Any]] = [
             {
                 "type": kind,
                 "endpoints": [

@@ -36,11 +36,12 @@ class Office(Site):
             center=CenterSettings(scan_seconds=10, every_seconds=300),
         )
         self.agents = [self._said(name) for name in self.names]
-        self.cloud._broker = SimpleNamespace(  # type: ignore[assignment]  what happens to machines, told to the other broker
+        machines: Any = SimpleNamespace(  # what happens to machines, told to the other broker
             pools={POOL: SimpleNamespace(records=set(self.names))},
             destroyed=self.standin.machines.ended,
             booted=lambda name: self.agents.append(self._said(name)),
         )
+        self.cloud._broker = machines
         self.standin.center.begin_scan()
         self.clock.sleep(10)
         self.standin.go_on()
@@ -136,17 +137,16 @@ def test_nor_do_they_while_the_broker_makes_trouble() -> None:
     definition = site.standin.pools.tell(site.pool)["pool_definition"]
     site.send_strangers_home()
     switch = site.standin.troubles.switch
-    for hour, trouble in enumerate(
-        (
-            {"login_after_look": 2},
-            {"forget_logins": 1},
-            {"login_after_save": 1},
-            {"busy": 3},
-            {"stale_counts": True},
-            {"stale_counts": False, "lose_answers": 1},
-        )
-    ):
-        site.clock.at(2 * HOUR + hour * 300, functools.partial(switch, trouble))
+    troubles: tuple[dict[str, Any], ...] = (
+        {"login_after_look": 2},
+        {"forget_logins": 1},
+        {"login_after_save": 1},
+        {"busy": 3},
+        {"stale_counts": True},
+        {"stale_counts": False, "lose_answers": 1},
+    )
+    for number, trouble in enumerate(troubles):
+        site.clock.at(2 * HOUR + number * 300, functools.partial(switch, trouble))
     assert site.roll_it() is RollState.COMPLETED
     assert_nobody_noticed(site, definition)
     assert site.standin.troubles == Troubles()  # each has happened
@@ -158,7 +158,8 @@ def test_a_careless_hand_is_noticed() -> None:
     site.clock.sleep(4 * HOUR)
     site.standin.go_on()
     name = next(one.name for one in site.standin.state.desktops if one.session != "none")
-    site.cloud._broker = SimpleNamespace(destroyed=lambda name: None)  # type: ignore[assignment]  the cloud alone tells
+    nobody: Any = SimpleNamespace(destroyed=lambda name: None)
+    site.cloud._broker = nobody  # who looks at the cloud sees it all the same
     site.cloud.rebuild_server(site.server(name).id, site.new.id)
     site.standin.go_on()
     assert [one.place for one in site.standin.state.verdict.incidents] == [name]
