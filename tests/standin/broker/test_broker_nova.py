@@ -87,7 +87,7 @@ class Cloud(ThreadingHTTPServer):
         if path == "/compute/servers/detail":
             begin = [one["id"] for one in self.servers].index(asked["marker"]) + 1 if "marker" in asked else 0
             page = self.servers[begin : begin + 2]
-            more = {"servers_links": [{"rel": "next"}]} if begin + 2 < len(self.servers) else {}
+            more: dict[str, Any] = {"servers_links": [{"rel": "next"}]} if begin + 2 < len(self.servers) else {}
             return 200, {"servers": page, **more}
         assert path == "/image/v2/images"
         images = [one for one in self.images if asked.get("name") in (None, one["name"])]
