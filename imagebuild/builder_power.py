@@ -4,16 +4,19 @@ Stop-Builder says on the serial console how far it is. Nova has no console log o
 remembered at once; the word that it is told under is new each time.
 """
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from imagebuild.cloud import Cloud, Server
-from imagebuild.errors import StepFailed
+from imagebuild.errors import DeadlinePassed, GuestUnreachable, SessionLost, StepFailed
 from imagebuild.guest import told_on_console
 from imagebuild.step import Context
 from imagebuild.waiting import Deadline, wait_for
 
 _TRIES = 2
+_ANSWER_SECONDS = 30  # meanwhile nobody reads the console
 _STOPPING = frozenset({"stop", "reboot", "suspend", "pause", "shelve", "shelveOffload"})
 _STOPPING |= {"rebuild", "rescue", "delete", "migrate", "evacuate"}
 
@@ -33,7 +36,8 @@ def go_down(context: Context, *, serial_port: str, shutdown_seconds: int, deadli
                 word = f"down-{uuid4().hex[:12]}"
                 context.remember(down_asked=word)
                 parameters = {"name": word, "serial_port": serial_port, "shutdown_seconds": shutdown_seconds}
-                context.guest.start_as_system("Stop-Builder", parameters, job=word, deadline=deadline)
+                begun = partial(_is_on_its_way, context, word)
+                begin_last_act(context, "Stop-Builder", parameters, job=word, begun=begun, deadline=deadline)
             context.disconnect()
             watch = partial(_watch, context, word)
             wait_for(watch, "the builder to shut itself down", deadline=deadline, every=1)
@@ -43,6 +47,36 @@ def go_down(context: Context, *, serial_port: str, shutdown_seconds: int, deadli
     raise StepFailed(
         "the builder went off before it said so on its console", hint="a crash? is serial_port the console's?"
     )
+
+
+def begin_last_act(
+    context: Context,
+    script: str,
+    parameters: Mapping[str, Any],
+    *,
+    job: str,
+    begun: Callable[[], bool],
+    deadline: Deadline,
+) -> bool:
+    """Start a script as SYSTEM that ends with the machine off. True when the guest said so, False when only `begun` did.
+
+    The machine's end may come before the answer (a busy host, a short act): then nobody answers any more, and it is the console
+    and Nova that `begun` asks. The same job never runs twice in the guest, so it is asked again as long as nothing has begun.
+    """
+
+    def ask() -> bool | None:
+        limit = deadline.within(_ANSWER_SECONDS)
+        try:
+            context.guest.start_as_system(script, parameters, job=job, deadline=limit)
+        except (GuestUnreachable, SessionLost, DeadlinePassed):
+            if begun():
+                return False
+            if deadline.passed():
+                raise
+            return None
+        return True
+
+    return wait_for(ask, f"the guest to start {script}", deadline=deadline, every=1)
 
 
 def come_up(context: Context, deadline: Deadline) -> None:
@@ -92,6 +126,10 @@ def _told(context: Context, word: str) -> list[str]:
     """What Stop-Builder has said on the console under that word."""
     log = context.cloud.console_log(context.facts["server_id"])
     return [text.removeprefix(f"{word} ") for text in told_on_console(log) if word and text.startswith(f"{word} ")]
+
+
+def _is_on_its_way(context: Context, word: str) -> bool:
+    return _watch(context, word) is not None or bool(_told(context, word))
 
 
 def _watch(context: Context, word: str) -> Server | None:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from imagebuild import windows
 from imagebuild.answers import render_answer_file
-from imagebuild.builder_power import refuse_foreign_stops
+from imagebuild.builder_power import begin_last_act, refuse_foreign_stops
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, DeadlinePassed, GuestError, ImagebuildError, StepFailed
 from imagebuild.guest import told_on_console
@@ -51,7 +51,7 @@ class Generalize(Step):
         watch = _Watch(context)
         taken_up = watch.begun()
         if not taken_up:
-            self._begin(context, deadline)
+            taken_up = not self._begin(context, watch, deadline)
         try:
             server = wait_for(watch.look, "the builder to shut itself down", deadline=deadline, every=1)
         except DeadlinePassed as error:
@@ -59,14 +59,16 @@ class Generalize(Step):
         sealed = _proven(server, context, watch.phases, taken_up=taken_up)
         context.remember(sealed=sealed, off="shut itself down")
 
-    def _begin(self, context: Context, deadline: Deadline) -> None:
-        """Start the act, or find it started."""
+    def _begin(self, context: Context, watch: "_Watch", deadline: Deadline) -> bool:
+        """Start the act, or find it started. False when its begin was not answered, only seen: what it said meanwhile may be lost."""
         if not context.facts.get(_ASKED):
             for call in context.facts.get("before_generalize", []):
                 context.guest.run(call["script"], call["parameters"], deadline=deadline)
             context.remember(**{_ASKED: True})
-        context.guest.start_as_system("Start-Generalize", self._parameters(context), job=JOB, deadline=deadline)
+        parameters = self._parameters(context)
+        heard = begin_last_act(context, "Start-Generalize", parameters, job=JOB, begun=watch.begun, deadline=deadline)
         context.disconnect()  # an open shell of ours keeps the workplace in use, and it must go
+        return heard
 
     def _parameters(self, context: Context) -> dict[str, object]:
         traces: dict[str, object] = {"task_prefix": "imagebuild-"}

@@ -17,6 +17,7 @@ from imagebuild.errors import (
     DeadlinePassed,
     GuestUnreachable,
     ImagebuildError,
+    SessionLost,
     StepFailed,
 )
 from imagebuild.image_record import unpack
@@ -364,3 +365,21 @@ def test_run_again_when_it_is_done_it_does_nothing(ready: World) -> None:
     run_again(ready)
     assert only(ready) == first
     assert not {"snapshot", "start_server", "update_image", "delete"} & set(ready.cloud.faults.calls)
+
+
+def test_a_builder_that_is_off_before_it_could_answer_is_not_waited_for(ready: World) -> None:
+    """A busy host: Windows is off while the answer is still on its way. Nobody saw it go, so it is started and asked again."""
+    start = ready.guest.start_as_system
+
+    def slow(*words: Any, **more: Any) -> None:
+        ready.guest.start_as_system = start  # type: ignore[method-assign]
+        start(*words, **more)
+        ready.clock.sleep(60)
+        ready.guest.go_on()
+        raise SessionLost("no answer")
+
+    ready.guest.start_as_system = slow  # type: ignore[method-assign]
+    began = ready.clock.now()
+    Checkpoint().run(ready.context)
+    assert only(ready).name == NAME
+    assert ready.clock.now() - began < 300
