@@ -4,7 +4,7 @@ from pathlib import Path
 
 from invoke import Collection
 
-from imagebuild.front import building, builds, laboratory, operating, verifying, versions
+from imagebuild.front import building, builds, laboratory, operating, pool_making, pools, verifying, versions
 
 namespace = Collection(
     building.build,
@@ -21,6 +21,19 @@ namespace = Collection(
     laboratory.storm,
     images=Collection("images", versions.images, versions.show, versions.diff),
     builds=Collection("builds", builds.list_builds, builds.show, builds.resume, builds.undo, builds.unclaim),
+    pool=Collection(
+        "pool",
+        pool_making.network,
+        pool_making.create,
+        pool_making.adopt,
+        pools.plan,
+        pools.roll,
+        pools.go_on,
+        pools.status,
+        pools.pause,
+        pools.abort,
+        pools.rollback,
+    ),
     lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),
 )
 namespace.configure({"project": str(Path(__file__).resolve().parent)})

@@ -22,7 +22,7 @@ from imagebuild.properties import CLAIM_PURPOSE, CLAIM_ROLE, CLAIM_SEED, EXPIRES
 from imagebuild.report import Report
 from imagebuild.waiting import Deadline
 
-Purpose = Literal["build", "life"]
+Purpose = Literal["build", "life", "roll"]
 MARGIN = timedelta(minutes=15)
 _NAMESPACE = uuid.UUID("9b0d2a5e-6c1f-5a43-8f6e-2f1c7a6f4d10")
 _LONGEST_ROW = 2000

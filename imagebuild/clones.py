@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagebuild.broker import Broker, Registration
+from imagebuild.broker import Registrar, Registration
 from imagebuild.cloud import Cloud, Server
 from imagebuild.errors import BrokerError, CloudError, DeadlinePassed, GuestError, GuestRefused, ImagebuildError
 from imagebuild.guest import Guest, read_certificate, told_on_console
@@ -34,7 +34,7 @@ class Ways:
     connect: ConnectClone
     desktop_answers: Callable[[str], bool]
     report: Report
-    broker: Broker | None = None
+    broker: Registrar | None = None
     builder_certificate: str | None = None
 
 

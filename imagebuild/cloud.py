@@ -1,162 +1,56 @@
-"""What we ask of a cloud: frozen values and one Protocol. Adapters fulfil it; steps see nothing else of OpenStack.
+"""What we ask of a cloud: one Protocol. Adapters fulfil it; steps see nothing else of OpenStack. Its values are in cloud_values.py.
 
-Ownership: everything that is made carries the id of its owner (a build or a roll) in the cloud itself, so a leftover is
-found without our journal: servers and volumes in their metadata, security groups in their description, images in their
-properties, all under OWNER_KEY.
+Ownership: everything that is made for a build carries the build's id in the cloud itself, so a leftover is found without our
+journal: servers and volumes in their metadata, security groups in their description, images in their properties, all under
+OWNER_KEY. What is made to stay (a pool's desktops, ports and security group) carries POOL_KEY instead: `owned` never lists it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
-from imagebuild.secrets import Secret
+from imagebuild.cloud_values import (
+    OWNER_KEY,
+    POOL_KEY,
+    ROLE_KEY,
+    Action,
+    Disk,
+    Flavor,
+    Headroom,
+    Image,
+    Kind,
+    Network,
+    Owned,
+    Port,
+    Rule,
+    SecurityGroup,
+    Server,
+    ServerRequest,
+    Subnet,
+    Volume,
+)
 from imagebuild.waiting import Deadline
 
-OWNER_KEY = "imagebuild_owner"
-ROLE_KEY = "imagebuild_role"
-
-
-@dataclass(frozen=True)
-class Image:
-    """A Glance image. Sizes as Glance counts them: `size` in bytes, `min_disk` in GiB, `min_ram` in MiB."""
-
-    id: str
-    name: str
-    status: str
-    visibility: str = "private"
-    protected: bool = False
-    disk_format: str | None = None
-    container_format: str | None = None
-    size: int | None = None
-    min_disk: int = 0
-    min_ram: int = 0
-    hidden: bool = False
-    created_at: str = ""
-    checksum: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Flavor:
-    """A Nova flavor: cores, MiB of memory, GiB of root disk."""
-
-    id: str
-    name: str
-    vcpus: int
-    ram_mib: int
-    disk_gib: int
-
-
-@dataclass(frozen=True)
-class Network:
-    """A Neutron network with the address ranges of its subnets."""
-
-    id: str
-    name: str
-    cidrs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Headroom:
-    """What the project may still use; None = no limit (or the service does not tell)."""
-
-    instances: int | None
-    cores: int | None
-    ram_mib: int | None
-    volumes: int | None
-    gigabytes: int | None
-    security_groups: int | None
-
-
-@dataclass(frozen=True)
-class Server:
-    """A Nova server. `fault` is Nova's own message when status is ERROR; `image_id` is None for volume-backed ones."""
-
-    id: str
-    name: str
-    status: str
-    task_state: str | None = None
-    power_state: int | None = None
-    addresses: tuple[str, ...] = ()
-    fault: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    created_at: str = ""
-    image_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Action:
-    """One line of a server's history in Nova: who asked for what, when (ISO time)."""
-
-    name: str
-    begun_at: str
-    user_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A disk of a new server beside its root. `volume_id`: a ready volume; None: a blank one of `gib` made with the server."""
-
-    bus: str
-    volume_id: str | None = None
-    gib: int = 1
-    cdrom: bool = False
-
-
-@dataclass(frozen=True)
-class ServerRequest:
-    """A server to be made from an image: root disk on the hypervisor, bus by `root_bus`, config drive always on."""
-
-    name: str
-    image_id: str
-    flavor_id: str
-    network_id: str
-    root_bus: str | None = None
-    disks: tuple[Disk, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    user_data: str | None = None
-    admin_password: Secret | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    availability_zone: str | None = None
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A Cinder volume; `gib` is whole GiB."""
-
-    id: str
-    name: str
-    status: str
-    gib: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    created_at: str = ""
-    image_id: str | None = None
-    """The image that it was filled from."""
-
-
-@dataclass(frozen=True)
-class SecurityGroup:
-    """A Neutron security group."""
-
-    id: str
-    name: str
-    description: str
-
-
-@dataclass(frozen=True)
-class Owned:
-    """Everything in the cloud that carries an owner's id."""
-
-    servers: tuple[Server, ...] = ()
-    volumes: tuple[Volume, ...] = ()
-    security_groups: tuple[SecurityGroup, ...] = ()
-    images: tuple[Image, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.servers or self.volumes or self.security_groups or self.images)
-
-
-Kind = Literal["server", "volume", "security_group", "image"]
+__all__ = [
+    "Action",
+    "Cloud",
+    "Disk",
+    "Flavor",
+    "Headroom",
+    "Image",
+    "Kind",
+    "Network",
+    "OWNER_KEY",
+    "Owned",
+    "POOL_KEY",
+    "Port",
+    "ROLE_KEY",
+    "Rule",
+    "SecurityGroup",
+    "Server",
+    "ServerRequest",
+    "Subnet",
+    "Volume",
+]
 
 
 class Cloud(Protocol):
@@ -200,6 +94,73 @@ class Cloud(Protocol):
         """A group that lets TCP `ports` in from the address range `allow_from` (and everything out)."""
         ...
 
+    def create_network(self, name: str) -> Network:
+        """A network of the project, found by its name or made (without subnets)."""
+        ...
+
+    def subnets(self, network_id: str) -> Sequence[Subnet]:
+        """The network's subnets."""
+        ...
+
+    def create_subnet(
+        self,
+        name: str,
+        *,
+        network_id: str,
+        cidr: str,
+        gateway: str | None = None,
+        dns: Sequence[str] = (),
+        allocation: tuple[str, str] | None = None,
+    ) -> Subnet:
+        """A subnet with DHCP, found by network and range or made. Without `gateway` the range's first address is it.
+
+        `allocation`: the first and the last address that servers may get; without, all of the range but the gateway's.
+        """
+        ...
+
+    def set_subnet_dns(self, subnet_id: str, dns: Sequence[str]) -> Subnet:
+        """The name servers that DHCP tells, in this order and no others."""
+        ...
+
+    def find_security_group(self, name: str) -> SecurityGroup | None:
+        """The project's group of that name or id; CloudRefused when several share the name."""
+        ...
+
+    def create_pool_group(self, name: str, *, pool: str) -> SecurityGroup:
+        """A group made to stay, found by its name or made; a new one has Neutron's rules (everything out, nothing in)."""
+        ...
+
+    def rules(self, group_id: str) -> Sequence[Rule]:
+        """What the group lets through."""
+        ...
+
+    def add_rule(self, group_id: str, rule: Rule) -> None:
+        """Let this through, too; nothing happens when it is let through already."""
+        ...
+
+    def remove_rule(self, rule_id: str) -> None:
+        """No longer let it through."""
+        ...
+
+    def ports(self, *, server_id: str | None = None, pool: str | None = None) -> Sequence[Port]:
+        """The project's ports: of one server, of one pool (those made by create_port)."""
+        ...
+
+    def create_port(
+        self,
+        name: str,
+        *,
+        pool: str,
+        network_id: str,
+        address: str | None = None,
+        security_groups: Sequence[str] = (),
+    ) -> Port:
+        """A port made to stay, found by pool and name or made: what keeps a desktop's address when its server is replaced.
+
+        CloudRefused when the address is taken, or when the network is another project's (its owner alone chooses addresses).
+        """
+        ...
+
     def create_volume(self, name: str, *, owner: str, role: str, gib: int, image_id: str | None = None) -> Volume:
         """A volume, blank or filled from an image."""
         ...
@@ -214,6 +175,52 @@ class Cloud(Protocol):
 
     def server(self, server_id: str) -> Server | None:
         """The server as it is now, None when it is gone."""
+        ...
+
+    def servers(self, *, tags: Sequence[str] = (), changed_since: str = "") -> Sequence[Server]:
+        """All servers of the project that carry all of these tags, in as few calls as pages; not those on their way out.
+
+        `changed_since`, an `updated_at` of an earlier listing: only those that Nova changed then or later, and all that were
+        deleted in the project (status DELETED; their tags went with them). A change of metadata or tags may be none to Nova.
+        """
+        ...
+
+    def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
+        """A server of a pool, made to stay: POOL_KEY in its metadata and no owner, so no sweep of builds finds it.
+
+        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. With a port
+        nobody looks before, as a port takes one server; it takes a moment until Nova has plugged it in, so a process that goes on
+        for another first looks at a listing. A new one comes back as it was asked for: its address is told by later looks.
+        """
+        ...
+
+    def rebuild_server(
+        self,
+        server_id: str,
+        image_id: str,
+        *,
+        user_data: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        allow_root_volume_wipe: bool = False,
+    ) -> None:
+        """Replace the root disk by the image: from ACTIVE, SHUTOFF or ERROR, id, name, ports and addresses stay. DESTROYS THE ROOT DISK.
+
+        `metadata` replaces all of the server's, as Nova does (the only way to change it in ERROR); None keeps it, and user_data
+        likewise. CloudError for what Nova cannot rebuild (vTPM; a root volume, unless its wipe is allowed), CloudRefused
+        for a locked one or a wrong state. A lost answer is not followed by a second rebuild.
+        """
+        ...
+
+    def set_server_metadata(self, server_id: str, metadata: Mapping[str, str | None]) -> None:
+        """Set these keys and leave the others; None removes one. CloudRefused for a locked server, and one in BUILD or ERROR."""
+        ...
+
+    def tag_server(self, server_id: str, tag: str, *, present: bool = True) -> None:
+        """Give the server the tag (at most 60 characters, no comma or slash), or take it away. CloudRefused in BUILD and ERROR."""
+        ...
+
+    def delete_server(self, server_id: str) -> None:
+        """Ask for its end and come back at once; nothing happens when it is going or gone. CloudRefused for a locked one."""
         ...
 
     def actions(self, server_id: str) -> Sequence[Action]:

@@ -14,8 +14,12 @@
      |   +- ScriptBroken               no result line: the machinery failed
      +- StepFailed                 1   a step's own verdict, with what to look at
      +- VersionRefused             1   a version of an image is not in the state for what was asked, or is not ours
+     +- RollRefused                2   a roll of a pool may not begin: nothing was touched
      +- VerificationFailed         1   clones of an image are not what they must be
-     +- BrokerError                1   the connection broker does not answer, or not as expected
+     +- BrokerError                1   the connection broker answered with something we did not expect
+     |   +- BrokerUnreachable          no answer, or busy until the deadline
+     |   +- BrokerRefused              credentials, rights, or a request that it does not take
+     |   +- CapabilityMissing          this kind of broker has no way to do that
      +- DeadlinePassed             1   a wait came to its end
      +- Busy                       3   somebody else holds the build, the lab or the claim
      +- LabError                   1   the lab could not be brought up
@@ -108,12 +112,30 @@ class VersionRefused(ImagebuildError):
     """A version of an image cannot do what was asked: not verified, still current, or not one of ours. Nothing was touched."""
 
 
+class RollRefused(ImagebuildError):
+    """A roll of a pool may not begin as things are. `details`: a line a reason. Nothing was touched."""
+
+    exit_code = 2
+
+
 class VerificationFailed(ImagebuildError):
     """Clones of an image were looked at, and are not what they must be; or it could not be found out. `details`: a line a check."""
 
 
 class BrokerError(ImagebuildError):
     """The connection broker does not answer, or not as expected."""
+
+
+class BrokerUnreachable(BrokerError):
+    """No usable answer from the broker until the deadline. Later it may be well again."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker answered and said no, or did not keep what it was told: asking again will not help."""
+
+
+class CapabilityMissing(BrokerError):
+    """This broker has no way to do what was asked: wait, or ask a person; never force."""
 
 
 class DeadlinePassed(ImagebuildError):

@@ -1,13 +1,15 @@
 """Signals as exceptions: a CI server's cancel button cleans up what Ctrl-C cleans up, and a look that must end in time ends."""
 
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from imagebuild.errors import DeadlinePassed
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_PAUSES = b"\nit pauses: what is in hand is finished first; once more leaves at once\n"
 
 
 @contextmanager
@@ -16,6 +18,27 @@ def signals_as_interrupt() -> Iterator[None]:
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_as_pause() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C, SIGTERM or SIGHUP is only noted, and said; gives whether there was one. The second raises KeyboardInterrupt."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        with suppress(OSError):
+            os.write(2, _PAUSES)  # print() may be in the middle of a line of its own
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *_SIGNALS)}
+    try:
+        yield lambda: bool(asked)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -158,15 +158,17 @@ def test_names_say_something() -> None:
     assert [name for name, _, _ in parsed() if set(Path(name).with_suffix("").parts) & EMPTY_NAMES] == []
 
 
-def test_the_stand_in_needs_nothing_but_python() -> None:
-    """It runs in a guest where nothing else is installed."""
+@pytest.mark.parametrize("place", ["lab/guest/standin/", "lab/broker/"])
+def test_the_stand_ins_need_nothing_but_python(place: str) -> None:
+    """They run where nothing else is installed."""
+    own = f"imagebuild.{place.replace('/', '.')[:-1]}"
     foreign = [
         f"{name}: {module}"
         for name, _, tree in parsed()
-        if name.startswith("lab/guest/standin/")
+        if name.startswith(place)
         for node in ast.walk(tree)
         for module in imported(node)
-        if module.split(".")[0] not in sys.stdlib_module_names and not module.startswith("imagebuild.lab.guest.standin")
+        if module.split(".")[0] not in sys.stdlib_module_names and not module.startswith(own)
     ]
     assert not foreign, "\n".join(foreign)
 

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 TIMEOUTS = (10.0, 60.0)  # seconds to connect, seconds between two bytes of an answer
 PATIENCE_SECONDS = 90.0
 _PAGE = 500
-_SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 5.0
 _MOST_FAILURES = 4
 
 
@@ -44,10 +44,16 @@ class Service:
         self._patience = patience
 
     def get(
-        self, path: str, *, doing: str, params: Mapping[str, str] | None = None, expect: tuple[int, ...] = ()
+        self,
+        path: str,
+        *,
+        doing: str,
+        params: Mapping[str, str] | None = None,
+        expect: tuple[int, ...] = (),
+        microversion: str | None = None,
     ) -> Answer:
         """A GET, repeated while the service is busy. Statuses in `expect` come back as they are; other errors are raised."""
-        return self.call("GET", path, doing=doing, params=params, expect=expect, repeat=True)
+        return self.call("GET", path, doing=doing, params=params, expect=expect, microversion=microversion, repeat=True)
 
     def call(
         self,
@@ -59,15 +65,20 @@ class Service:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         expect: tuple[int, ...] = (),
+        microversion: str | None = None,
         repeat: bool = False,
     ) -> Answer:
         """Any call. `repeat`: doing it twice does no harm, so it is repeated while the service is busy.
+
+        `microversion`: another than the service's own, for this call; VersionMissing when the cloud does not have it.
 
         AnswerLost: nobody knows whether it was done. `doing` reads on from "could not".
         """
 
         def ask() -> Answer:
-            answer = self._ask(method, path, doing=doing, body=body, params=params, headers=headers)
+            answer = self._ask(
+                method, path, doing=doing, body=body, params=params, headers=headers, microversion=microversion
+            )
             if answer.status >= 400 and answer.status not in expect:
                 raise make_error(doing, answer)
             if answer.status < 400 and answer.is_cut():
@@ -79,13 +90,19 @@ class Service:
         return persist(ask, f"to {doing}", clock=self._clock, patience=self._patience) if repeat else ask()
 
     def list(
-        self, path: str, key: str, *, doing: str, params: Mapping[str, str] | None = None
+        self,
+        path: str,
+        key: str,
+        *,
+        doing: str,
+        params: Mapping[str, str] | None = None,
+        microversion: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Every item of a paged listing. Follows the marker, not the links: those may name a host that only the cloud knows."""
         asked = {"limit": str(_PAGE), **(params or {})}
         seen: set[str] = set()
         while True:
-            body = self.get(path, doing=doing, params=asked).json()
+            body = self.get(path, doing=doing, params=asked, microversion=microversion).json()
             page: Sequence[dict[str, Any]] = body.get(key) or ()
             fresh = [item for item in page if item["id"] not in seen]
             yield from fresh
@@ -103,6 +120,7 @@ class Service:
         body: object,
         params: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
+        microversion: str | None,
     ) -> Answer:
         sent: dict[str, Any] = {
             "params": dict(params or {}),
@@ -111,8 +129,8 @@ class Service:
         if body is not None:
             sent["data"] = json.dumps(body)
             sent["headers"].setdefault("Content-Type", "application/json")
-        if self._microversion:
-            sent["microversion"] = self._microversion
+        if microversion or self._microversion:
+            sent["microversion"] = microversion or self._microversion
         # log=False: keystoneauth would write request bodies, passwords included, to a log that somebody set to DEBUG.
         got = translate(
             lambda: self._find_adapter().request(
@@ -169,7 +187,7 @@ def find_or_create(
             return create()
         except AnswerLost as lost:
             if not lost.surely_not_done:
-                lost.retry_after = max(lost.retry_after, _SETTLE_SECONDS)
+                lost.retry_after = max(lost.retry_after, SETTLE_SECONDS)
             raise
 
     return persist(once, f"to create {what}", clock=clock)

@@ -11,10 +11,13 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.exceptions import DiscoveryFailure
 
 from imagebuild.adapters.openstack_api import TIMEOUTS, Service, persist, translate
+from imagebuild.adapters.openstack_desktops import Desktops
 from imagebuild.adapters.openstack_errors import ServiceMissing
 from imagebuild.adapters.openstack_images import Images
 from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_ownership import things_by_owner, uses_by_image
+from imagebuild.adapters.openstack_pool_networks import PoolNetworks
+from imagebuild.adapters.openstack_pools import PoolSide
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import read_headroom
 from imagebuild.adapters.openstack_volumes import Volumes
@@ -36,7 +39,7 @@ from imagebuild.errors import CloudError
 from imagebuild.waiting import Clock, Deadline, SystemClock
 
 
-class OpenStackCloud:
+class OpenStackCloud(PoolSide):
     """One project of one OpenStack, as imagebuild.cloud.Cloud. Made by connect_cloud."""
 
     def __init__(
@@ -48,8 +51,11 @@ class OpenStackCloud:
         images: Images,
         volumes: Volumes,
         networks: Networks,
+        desktops: Desktops,
+        pool_networks: PoolNetworks,
         verify: bool | str = True,
     ) -> None:
+        super().__init__(desktops, pool_networks)
         self._name = name
         self._project_id = project_id
         self._servers = servers
@@ -207,6 +213,7 @@ class OpenStackCloud:
             "volume": self._volumes.delete,
             "security_group": self._networks.delete_group,
             "image": self._images.delete,
+            "port": self._pool_networks.delete_port,
         }[kind]
         delete(thing_id, deadline=deadline)
 
@@ -237,14 +244,19 @@ def connect_cloud(
             kind, lambda: _adapter(config, session, kind, **versions), clock=clock, microversion=microversion
         )
 
-    servers = Servers(service("compute", microversion=MICROVERSION, version=(2,)), clock=clock)
+    nova = service("compute", microversion=MICROVERSION, version=(2,))
+    neutron = service("network", version=(2,))
+    servers = Servers(nova, clock=clock)
+    networks = Networks(neutron, project_id=project_id, clock=clock)
     return OpenStackCloud(
         name,
         project_id,
         servers=servers,
         images=Images(service("image", version=(2,)), project_id=project_id, clock=clock),
         volumes=Volumes(service("block-storage", version=(3,)), clock=clock),
-        networks=Networks(service("network", version=(2,)), project_id=project_id, clock=clock),
+        networks=networks,
+        desktops=Desktops(nova, servers, clock=clock),
+        pool_networks=PoolNetworks(neutron, networks, project_id=project_id, clock=clock),
         verify=config.get_requests_verify_args()[0],
     )
 

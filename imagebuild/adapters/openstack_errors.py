@@ -21,6 +21,10 @@ class ServiceMissing(CloudError):
     """The cloud's catalogue has no such service (a cloud without block storage is a cloud, too)."""
 
 
+class VersionMissing(CloudError):
+    """The service is older than the microversion that was asked for."""
+
+
 class AnswerLost(CloudUnreachable):
     """Nobody can tell whether the cloud did it. `retry_after`: seconds that the service asked us to wait, 0 when it did not say."""
 
@@ -110,6 +114,8 @@ def make_error(doing: str, answer: Answer) -> CloudError:
     if status >= 500:
         kind = ServiceFailed if status == 500 else CloudUnreachable
         return kind(message, hint=f"the operator finds the cause in the service's log{_by(request)}")
+    if status == 406:
+        return VersionMissing(message, hint="this cloud is older than that needs")
     if status == 404:
         return NotFound(message, hint="does it exist, and may this project see it?")
     if status == 401:

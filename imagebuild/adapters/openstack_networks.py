@@ -30,7 +30,12 @@ class Networks:
             return None
         network_id = found[0]["id"]
         subnets = self._neutron.list("/subnets", "subnets", doing=doing, params={"network_id": network_id})
-        return Network(id=network_id, name=found[0]["name"], cidrs=tuple(subnet["cidr"] for subnet in subnets))
+        return Network(
+            id=network_id,
+            name=found[0]["name"],
+            cidrs=tuple(subnet["cidr"] for subnet in subnets),
+            project_id=found[0].get("project_id") or "",
+        )
 
     def quota(self) -> dict[str, Any]:
         """Limit and use by resource; {} where the policy keeps it from ordinary users."""

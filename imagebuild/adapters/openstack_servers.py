@@ -1,7 +1,8 @@
 """Nova: servers, flavors, and how much of both the project may still have."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from imagebuild.adapters.openstack_api import Service, find_or_create
@@ -56,21 +57,31 @@ class Servers:
 
     def create(self, request: ServerRequest, *, owner: str, role: str) -> Server:
         """Find-or-create by owner, role and name."""
+        marks = {OWNER_KEY: owner, ROLE_KEY: role}
+        return self.create_marked(request, marks=marks, known_by=marks)
+
+    def create_marked(self, request: ServerRequest, *, marks: Mapping[str, str], known_by: Mapping[str, str]) -> Server:
+        """A server with `marks` in its metadata: the one of that name that has `known_by` in its own, or a new one."""
         doing = f"create the server '{request.name}'"
 
-        def find() -> Server | None:
-            ours = {OWNER_KEY: owner, ROLE_KEY: role}
-            return next((each for each in self.all(name=request.name) if ours.items() <= each.metadata.items()), None)
-
         def create() -> Server:
-            body = write_server(request, owner=owner, role=role)
-            made = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]
-            server = self.get(made["id"])
+            server = self.get(self.post(request, marks=marks))
             if server is None:
                 raise CloudError(f"could not {doing}: it was gone at once", hint="does somebody clean up this project?")
             return server
 
+        find = partial(self.find_marked, request.name, known_by)
         return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
+
+    def find_marked(self, name: str, known_by: Mapping[str, str]) -> Server | None:
+        """The server of that name with these in its metadata, None when there is none."""
+        return next((each for each in self.all(name=name) if known_by.items() <= each.metadata.items()), None)
+
+    def post(self, request: ServerRequest, *, marks: Mapping[str, str]) -> str:
+        """`POST /servers`; the new server's id is all that the answer tells."""
+        doing, body = f"create the server '{request.name}'", write_server(request, marks=marks)
+        made: str = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]["id"]
+        return made
 
     def actions(self, server_id: str) -> Sequence[Action]:
         """Oldest first; Nova lists the newest first."""
@@ -122,11 +133,19 @@ class Servers:
             raise CloudRefused(f"could not {doing}: it is {state}", hint="look at it with `openstack server show`")
 
     def act(
-        self, server_id: str, body: object, *, doing: str, expect: tuple[int, ...] = (), repeat: bool = False
+        self,
+        server_id: str,
+        body: object,
+        *,
+        doing: str,
+        expect: tuple[int, ...] = (),
+        microversion: str | None = None,
+        repeat: bool = False,
     ) -> Answer:
         """`POST /servers/ID/action`."""
+        path = f"/servers/{server_id}/action"
         return self._nova.call(
-            "POST", f"/servers/{server_id}/action", doing=doing, body=body, expect=expect, repeat=repeat
+            "POST", path, doing=doing, body=body, expect=expect, microversion=microversion, repeat=repeat
         )
 
     def delete(self, server_id: str, *, deadline: Deadline) -> None:

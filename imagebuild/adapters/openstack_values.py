@@ -7,7 +7,6 @@ from typing import Any
 
 from imagebuild.cloud import (
     OWNER_KEY,
-    ROLE_KEY,
     Action,
     Disk,
     Flavor,
@@ -60,6 +59,7 @@ def read_flavor(item: Json) -> Flavor:
 def read_server(item: Json) -> Server:
     """A Nova server; fixed addresses come before floating ones, IPv4 before IPv6."""
     ports = [port for ports in (item.get("addresses") or {}).values() for port in ports]
+    flavor = item.get("flavor") or {}
     ports.sort(key=lambda port: (port.get("OS-EXT-IPS:type") == "floating", port.get("version", 4)))
     return Server(
         id=item["id"],
@@ -72,6 +72,14 @@ def read_server(item: Json) -> Server:
         metadata=dict(item.get("metadata") or {}),
         created_at=item.get("created") or "",
         image_id=(item.get("image") or {}).get("id"),  # "" for a server that runs from a volume
+        tags=tuple(item.get("tags") or ()),
+        locked=bool(item.get("locked")),
+        locked_reason=item.get("locked_reason"),
+        launched_at=item.get("OS-SRV-USG:launched_at") or "",
+        updated_at=item.get("updated") or "",
+        flavor=flavor.get("original_name") or "",
+        flavor_specs=dict(flavor.get("extra_specs") or {}),
+        volume_ids=tuple(each["id"] for each in item.get("os-extended-volumes:volumes_attached") or ()),
     )
 
 
@@ -129,8 +137,8 @@ def read_owner(description: str) -> str | None:
     return found.group(1) if found else None
 
 
-def write_server(request: ServerRequest, *, owner: str, role: str) -> dict[str, Any]:
-    """The body of `POST /servers`.
+def write_server(request: ServerRequest, *, marks: Mapping[str, str]) -> dict[str, Any]:
+    """The body of `POST /servers`; `marks` come into the metadata, whatever the request has under their keys.
 
     The image is named twice, as imageRef and as the root's block device: Nova answers 400 "Mapping image to local is not
     supported" without the first, and only the second can carry a disk bus.
@@ -144,16 +152,20 @@ def write_server(request: ServerRequest, *, owner: str, role: str) -> dict[str, 
     }
     if request.root_bus:
         root["disk_bus"] = request.root_bus
+    if request.root_gib is not None:
+        root |= {"destination_type": "volume", "volume_size": request.root_gib}
     server: dict[str, Any] = {
         "name": request.name,
-        "imageRef": request.image_id,
+        "imageRef": request.image_id if request.root_gib is None else "",  # "" = the root is a volume
         "flavorRef": request.flavor_id,
-        "networks": [{"uuid": request.network_id}],
+        "networks": [{"port": request.port_id} if request.port_id else {"uuid": request.network_id}],
         "config_drive": True,
-        "metadata": {**request.metadata, OWNER_KEY: owner, ROLE_KEY: role},
+        "metadata": {**request.metadata, **marks},
         "block_device_mapping_v2": [root, *(_write_disk(disk) for disk in request.disks)],
     }
-    if request.security_groups:
+    if request.tags:
+        server["tags"] = list(request.tags)
+    if request.security_groups and not request.port_id:
         server["security_groups"] = [
             {"name": group} for group in request.security_groups
         ]  # Neutron takes ids here, too

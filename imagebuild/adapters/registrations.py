@@ -13,7 +13,7 @@ _IDENTITIES = ("identity", "sid_sha256")
 
 
 class HttpRegistrations:
-    """imagebuild.broker.Broker over one address; TLS is verified. The environment's proxies are not for brokers."""
+    """imagebuild.broker.Registrar over one address; TLS is verified. The environment's proxies are not for brokers."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -1,6 +1,7 @@
 """What all tasks share: where the project is, a report to speak through, and how an error is printed and becomes an exit code."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,24 @@ def _junit_written(report: Report, path: str, suite: str) -> AbstractContextMana
     from imagebuild.junit import junit_written  # the XML's modules are loaded for those who want it
 
     return junit_written(report, Path(path), suite=suite)
+
+
+def who_is_asked(*, json: bool) -> Callable[[str], bool]:
+    """Puts a deed to the person at the terminal; where nobody can answer, the answer is no."""
+    return _never if json or not sys.stdin.isatty() else _ask
+
+
+def _ask(deed: str) -> bool:
+    """Anything but a whole `yes` is no."""
+    try:
+        return input(f"{deed}? (yes/no) ").strip() == "yes"
+    except EOFError:
+        return False
+
+
+def _never(deed: str) -> bool:
+    del deed
+    return False
 
 
 def _lines(error: ImagebuildError) -> list[str]:

@@ -1,10 +1,8 @@
 """Tasks of an image's life: images, images.show, images.diff, promote, rollback, reject, prune."""
 
-import sys
-
 from invoke import Context, task
 
-from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told
+from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told, who_is_asked
 from imagebuild.jobs import version_changes, versions
 
 VERSION_HELP = "a version's name (win7-vdi-v3) or image id; a recipe's name means its current version"
@@ -97,19 +95,5 @@ def reject(
 def prune(c: Context, recipe: str, keep: int = 0, yes: bool = False, cloud: str = "", json: bool = False) -> None:
     """Delete old versions that nothing needs, after saying which and why the others stay."""
     with told(json=json) as report:
-        ask = _never if json or not sys.stdin.isatty() else _ask
+        ask = who_is_asked(json=json)
         version_changes.prune(recipe, settings_of(c, cloud), report, keep=keep or None, yes=yes, ask=ask)
-
-
-def _ask(deed: str) -> bool:
-    """Ask the person at the terminal; anything but a whole `yes` is no."""
-    try:
-        return input(f"{deed}? (yes/no) ").strip() == "yes"
-    except EOFError:
-        return False
-
-
-def _never(deed: str) -> bool:
-    """Nobody is there to be asked."""
-    del deed
-    return False

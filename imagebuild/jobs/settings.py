@@ -36,6 +36,11 @@ class Settings:
         return self.project / "recipes"
 
     @property
+    def pools(self) -> Path:
+        """The folder of pool files."""
+        return self.recipes / "pools"
+
+    @property
     def templates(self) -> Path:
         """The folder of answer files."""
         return self.project / "unattend"

@@ -3,20 +3,14 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 
-from imagebuild.build_folder import build_folders, new_build_folder
-from imagebuild.claim import hold
 from imagebuild.cloud import Cloud
 from imagebuild.errors import CloudRefused, RecipeError, VersionRefused
 from imagebuild.images import Version, find_version, list_versions, pick_waiting
 from imagebuild.images import reject as reject_version
-from imagebuild.interruption import signals_as_interrupt
+from imagebuild.jobs.changing import changing
 from imagebuild.jobs.settings import Settings
-from imagebuild.jobs.sweeping import is_dead_here
-from imagebuild.jobs.walking import host_facts
-from imagebuild.journal import Journal
 from imagebuild.promotion import Change, check_promotable, roll_back
 from imagebuild.promotion import promote as promote_version
 from imagebuild.properties import PROMOTED_AT
@@ -24,8 +18,6 @@ from imagebuild.pruning import DEFAULT_KEEP, Fate, decide
 from imagebuild.pruning import prune as prune_versions
 from imagebuild.recipe import find_recipe, load_recipe
 from imagebuild.report import Report, SilentReport
-
-_CLAIM_SECONDS = 900.0
 
 
 def promote(name: str, settings: Settings, report: Report, *, unverified: bool = False) -> Version:
@@ -147,35 +139,17 @@ def _keep_of(recipe: str, settings: Settings) -> int:
 
 @contextmanager
 def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: Report) -> Iterator[None]:
-    """Hold the recipe's claim. The folder is for its lock: of a run of this machine that was killed it is known at once that it is dead."""
-    with ExitStack() as stack:
-        stack.enter_context(signals_as_interrupt())
-        folder = new_build_folder(settings.builds, f"{verb}-{recipe}")
-        stack.callback(folder.remove)
-        journal = stack.enter_context(Journal(folder.journal))
-        what = {"kind": "change", "recipe": recipe, "project": cloud.project_id}
-        journal.write("build_begun", cloud=cloud.name, **what, **host_facts())
-        claim = hold(
-            cloud,
-            recipe,
-            purpose="life",
-            seed=lambda: _state_of(cloud, recipe),
-            owner=folder.id,
-            lifetime_seconds=_CLAIM_SECONDS,
-            is_dead=partial(is_dead_here, settings=settings),
-            report=report,
-        )
-        stack.enter_context(claim)
-        _forget_dead_runs(what, settings)
+    """Hold the recipe's claim for what is done to its versions."""
+    with changing(
+        verb,
+        recipe,
+        purpose="life",
+        seed=lambda: _state_of(cloud, recipe),
+        cloud=cloud,
+        settings=settings,
+        report=report,
+    ):
         yield
-
-
-def _forget_dead_runs(what: dict[str, str], settings: Settings) -> None:
-    """Remove the folders of runs that were killed: who holds the claim has taken theirs over, and they had nothing else."""
-    for folder in build_folders(settings.builds):
-        begun = next(iter(folder.entries()), None)
-        if begun and what.items() <= begun.facts.items() and not folder.is_alive():
-            folder.remove()
 
 
 def _state_of(cloud: Cloud, recipe: str) -> str:

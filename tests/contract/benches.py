@@ -194,6 +194,7 @@ def fake_cloud_bench() -> CloudBench:
     cloud = FakeCloud(clock)
     cloud.screen = Screen(1, 1, b"\0\0\0").png()
     image = cloud.add_image("win7-sp1-x64", hw_disk_bus="ide", os_type="windows")
+    cloud.add_image("vdi-media")
     flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
     network = cloud.add_network("vdi-network", "172.16.100.0/24")
     return CloudBench(cloud, clock, image, flavor, network, "contract")

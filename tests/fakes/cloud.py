@@ -14,7 +14,6 @@ from imagebuild.cloud import (
     Flavor,
     Headroom,
     Kind,
-    Network,
     Owned,
     SecurityGroup,
     Server,
@@ -23,32 +22,29 @@ from imagebuild.cloud import (
 )
 from imagebuild.errors import CloudError, CloudRefused
 from imagebuild.waiting import Deadline, wait_for
+from tests.fakes.cloud_desktops import DesktopCalls
 from tests.fakes.cloud_images import ImageCalls
-from tests.fakes.cloud_world import BOOT_SECONDS, STOP_SECONDS, Machine, owner_of
+from tests.fakes.cloud_networks import NetworkCalls
+from tests.fakes.cloud_world import BOOT_SECONDS, STOP_SECONDS, owner_of
 from tests.fakes.faults import call
 
 
-class FakeCloud(ImageCalls):
+class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
     """imagebuild.cloud.Cloud. A test fills it with add_..., breaks it with `faults` and the attributes, and plays the guests."""
 
     name = "fake"
-    project_id = "project-of-the-builder"
 
     @call
     def find_flavor(self, name: str) -> Flavor | None:
         return next((f for f in self._flavors.values() if name in (f.name, f.id)), None)
 
     @call
-    def find_network(self, name: str) -> Network | None:
-        return next((n for n in self._networks.values() if name in (n.name, n.id)), None)
-
-    @call
     def headroom(self) -> Headroom:
-        flavors = [machine.flavor for machine in self._machines.values()]
+        self.faults.also("headroom", 2)
         return Headroom(
-            instances=self.limits.instances - len(flavors),
-            cores=self.limits.cores - sum(flavor.vcpus for flavor in flavors),
-            ram_mib=self.limits.ram_mib - sum(flavor.ram_mib for flavor in flavors),
+            instances=self.limits.instances - self._used["instances"],
+            cores=self.limits.cores - self._used["cores"],
+            ram_mib=self.limits.ram_mib - self._used["ram_mib"],
             volumes=self.limits.volumes - len(self._volumes),
             gigabytes=self.limits.gigabytes - sum(volume.gib for volume in self._volumes.values()),
             security_groups=self.limits.security_groups - len(self._groups),
@@ -92,27 +88,7 @@ class FakeCloud(ImageCalls):
                 and tags.items() <= server.metadata.items()
             ):
                 return server
-        self._check_request(request)
-        flavor = self._flavors[request.flavor_id]
-        self._check_quota("instances", len(self._machines) + 1)
-        self._check_quota("cores", sum(m.flavor.vcpus for m in self._machines.values()) + flavor.vcpus)
-        self._check_quota("ram_mib", sum(m.flavor.ram_mib for m in self._machines.values()) + flavor.ram_mib)
-        server = Server(
-            id=str(uuid4()),
-            name=request.name,
-            status="BUILD",
-            task_state="scheduling",
-            power_state=0,
-            metadata={**request.metadata, **tags},
-            created_at=self._now(),
-            image_id=request.image_id,
-        )
-        volumes = [disk.volume_id or self._make_volume("", gib=disk.gib, metadata={}).id for disk in request.disks]
-        self._machines[server.id] = Machine(server, request, flavor, volumes)
-        self._act(server.id, "create", user_id=self.user_id)
-        fault, self.server_fault = self.server_fault, ""
-        self._after(BOOT_SECONDS, lambda: self._fail_boot(server.id, fault) if fault else self._boot(server.id))
-        return server
+        return self._make_server(request, {**request.metadata, **tags})
 
     @call
     def server(self, server_id: str) -> Server | None:
@@ -151,8 +127,10 @@ class FakeCloud(ImageCalls):
             return
         if server.status != "ACTIVE":
             raise CloudRefused(f"could not stop the server {server_id}: it is {server.status}")
+        self._check_unlocked(server)
         self._act(server_id, "stop", user_id=self.user_id)
         self._set(server_id, task_state="powering-off")
+        self.ends(server.name)
         self._after(STOP_SECONDS, lambda: self._set(server_id, status="SHUTOFF", power_state=4, task_state=None))
 
     @call
@@ -162,6 +140,7 @@ class FakeCloud(ImageCalls):
             return
         if server.status != "SHUTOFF":
             raise CloudRefused(f"could not start the server {server_id}: it is {server.status}")
+        self._check_unlocked(server)
         self._act(server_id, "start", user_id=self.user_id)
         self._set(server_id, task_state="powering-on")
         self._after(BOOT_SECONDS, lambda: self._boot(server_id))
@@ -191,12 +170,14 @@ class FakeCloud(ImageCalls):
             "volume": self._delete_volume,
             "security_group": self._delete_group,
             "image": self._delete_image,
+            "port": self._delete_port,
         }[kind]
         tables: Mapping[Kind, Mapping[str, object]] = {
             "server": self._machines,
             "volume": self._volumes,
             "security_group": self._groups,
             "image": self._images,
+            "port": self._plugs.ports,
         }
         things = tables[kind]
 

@@ -4,18 +4,13 @@ from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from imagebuild.cloud import OWNER_KEY, Image
-from imagebuild.errors import CloudRefused, CloudUnreachable
-from imagebuild.waiting import Clock
-from tests.fakes.cloud_world import SNAPSHOT_SECONDS, Limits, World
-from tests.fakes.faults import Faults, call
+from imagebuild.errors import CloudRefused
+from tests.fakes.cloud_world import SNAPSHOT_SECONDS, World
+from tests.fakes.faults import call
 
 
 class ImageCalls(World):
     """The half of imagebuild.cloud.Cloud that is about images."""
-
-    def __init__(self, clock: Clock, *, limits: Limits | None = None) -> None:
-        super().__init__(clock, limits=limits)
-        self.faults = Faults(lambda: CloudUnreachable("the connection broke before the answer came"))
 
     @call
     def find_image(self, name_or_id: str) -> Image | None:

@@ -1,87 +1,68 @@
 """The inside of the fake cloud: what there is, how it goes on when time passes, and what the services would refuse."""
 
-import itertools
+import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from uuid import uuid4
 
-from imagebuild.cloud import OWNER_KEY, Action, Flavor, Image, Network, SecurityGroup, Server, ServerRequest, Volume
+from imagebuild.cloud import (
+    OWNER_KEY,
+    Action,
+    Flavor,
+    Image,
+    Network,
+    SecurityGroup,
+    Server,
+    ServerRequest,
+    Subnet,
+    Volume,
+)
 from imagebuild.errors import CloudError, CloudRefused, NotFound
-from imagebuild.waiting import Clock
+from tests.fakes.cloud_state import (
+    BOOT_SECONDS,
+    DELETE_SECONDS,
+    SNAPSHOT_SECONDS,
+    STOP_SECONDS,
+    VOLUME_SECONDS,
+    Limits,
+    Machine,
+    State,
+)
 
-BOOT_SECONDS = 3.0
-STOP_SECONDS = 2.0
-DELETE_SECONDS = 1.5
-VOLUME_SECONDS = 1.0
-SNAPSHOT_SECONDS = 4.0
+__all__ = ["BOOT_SECONDS", "SNAPSHOT_SECONDS", "STOP_SECONDS", "Limits", "Machine", "World", "owner_of"]
 
 _OWNER = re.compile(rf"^{OWNER_KEY}=(\S+)")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The project's quota."""
-
-    instances: int = 10
-    cores: int = 20
-    ram_mib: int = 51200
-    volumes: int = 10
-    gigabytes: int = 1000
-    security_groups: int = 10
-
-
-@dataclass
-class Machine:
-    """A server with what Nova keeps about it beside the public value."""
-
-    server: Server
-    request: ServerRequest
-    flavor: Flavor
-    volumes: list[str]
-    console: str = ""
-    actions: tuple[Action, ...] = ()
-
-
-class World:
-    """All state of one cloud. Its clock is the test's; nothing happens but in go_on."""
-
-    user_id = "user-of-the-builder"
-
-    def __init__(self, clock: Clock, *, limits: Limits | None = None) -> None:
-        self.clock = clock
-        self.limits = limits or Limits()
-        self.server_fault = ""  # what Nova says of the next server, which goes to ERROR; "" = it boots
-        self.snapshot_fails = False  # Nova drops the next image when its upload fails
-        self.boots: Callable[[str], None] = lambda server_id: None  # called when a server becomes ACTIVE
-        self.may_deactivate = True  # before Wallaby only administrators could, by Glance's default policy
-        self.screen: bytes | None = (
-            None  # what a running server's console shows, a PNG; None = a cloud without consoles
-        )
-        self._flavors: dict[str, Flavor] = {}
-        self._networks: dict[str, Network] = {}
-        self._images: dict[str, Image] = {}
-        self._images_ever: set[str] = set()  # Glance keeps the ids of deleted images
-        self._foreign: set[str] = set()
-        self._volumes: dict[str, Volume] = {}
-        self._groups: dict[str, SecurityGroup] = {}
-        self._machines: dict[str, Machine] = {}
-        self._due: list[tuple[float, int, Callable[[], object]]] = []
-        self._order = itertools.count()
-        self._hosts = itertools.count(10)
+class World(State):
+    """The state of one cloud and what changes it."""
 
     # ---------------------------------------------------------------------------------------------- what a test arranges
 
-    def add_flavor(self, name: str, *, vcpus: int = 2, ram_mib: int = 2048, disk_gib: int = 40) -> Flavor:
-        """A flavor that exists."""
+    def add_flavor(
+        self,
+        name: str,
+        *,
+        vcpus: int = 2,
+        ram_mib: int = 2048,
+        disk_gib: int = 40,
+        specs: Mapping[str, str] | None = None,
+    ) -> Flavor:
+        """A flavor that exists; `specs` are its extra specs."""
         flavor = Flavor(id=str(uuid4()), name=name, vcpus=vcpus, ram_mib=ram_mib, disk_gib=disk_gib)
         self._flavors[flavor.id] = flavor
+        self._specs[flavor.id] = specs or {}
         return flavor
 
-    def add_network(self, name: str, *cidrs: str) -> Network:
-        """A network that exists."""
-        network = Network(id=str(uuid4()), name=name, cidrs=cidrs)
+    def add_network(self, name: str, *cidrs: str, project_id: str = "") -> Network:
+        """A network that exists; `project_id` is whose it is."""
+        network = Network(id=str(uuid4()), name=name, cidrs=cidrs, project_id=project_id)
         self._networks[network.id] = network
+        for cidr in cidrs:
+            first = str(ipaddress.ip_network(cidr).network_address + 1)
+            subnet = Subnet(str(uuid4()), f"{name}-subnet", network.id, cidr, gateway=first)
+            self._subnets[subnet.id] = subnet
         return network
 
     def add_image(self, name: str, *, foreign: bool = True, image: Image | None = None, **properties: str) -> Image:
@@ -121,24 +102,10 @@ class World:
 
     # ---------------------------------------------------------------------------------------------- how the world goes on
 
-    def go_on(self) -> None:
-        """Let happen what is due, in order."""
-        while self._due and min(self._due)[0] <= self.clock.now():
-            first = min(self._due)
-            self._due.remove(first)
-            first[2]()
-
-    def _after(self, seconds: float, event: Callable[[], object]) -> None:
-        self._due.append((self.clock.now() + seconds, next(self._order), event))
-
-    def _now(self) -> str:
-        hours, rest = divmod(int(self.clock.now()), 3600)
-        return f"2026-01-{1 + hours // 24:02d}T{hours % 24:02d}:{rest // 60:02d}:{rest % 60:02d}Z"
-
     def _set(self, server_id: str, **changes: object) -> None:
         machine = self._machines.get(server_id)
         if machine is not None and machine.server.task_state != "deleting":
-            machine.server = replace(machine.server, **changes)  # type: ignore[arg-type]
+            machine.server = replace(machine.server, updated_at=self._now(), **changes)  # type: ignore[arg-type]
 
     def _act(self, server_id: str, name: str, *, user_id: str | None) -> None:
         machine = self._machine(server_id)
@@ -148,8 +115,13 @@ class World:
         machine = self._machines.get(server_id)
         if machine is None or machine.server.task_state == "deleting":
             return
-        addresses = machine.server.addresses or (f"10.0.0.{next(self._hosts)}",)
-        self._set(server_id, status="ACTIVE", power_state=1, task_state=None, addresses=addresses)
+        if not self._plugs.of(server_id):
+            self._plugs.plug(self._plugs.make("", network_id=machine.request.network_id).id, server_id)
+        addresses = tuple(address for port in self._plugs.of(server_id) for address in port.addresses)
+        launched_at = machine.server.launched_at or self._now()
+        self._set(
+            server_id, status="ACTIVE", power_state=1, task_state=None, addresses=addresses, launched_at=launched_at
+        )
         for volume_id in machine.volumes:
             self._volumes[volume_id] = replace(self._volumes[volume_id], status="in-use")
         self.boots(server_id)
@@ -171,6 +143,11 @@ class World:
             self._images[image_id] = replace(self._images[image_id], **changes)  # type: ignore[arg-type]
             return self._images[image_id]
         raise NotFound(f"could not change the image {image_id}: 404")
+
+    def _use(self, flavor: Flavor, count: int) -> None:
+        """Count a server in (1) or out (-1)."""
+        for what, each in (("instances", 1), ("cores", flavor.vcpus), ("ram_mib", flavor.ram_mib)):
+            self._used[what] += count * each
 
     def _make_volume(self, name: str, *, gib: int, metadata: Mapping[str, str], image_id: str | None = None) -> Volume:
         self._check_quota("volumes", len(self._volumes) + 1)
@@ -239,14 +216,33 @@ class World:
         machine = self._machines[server_id]
         if machine.server.task_state == "deleting":
             return
-        machine.server = replace(machine.server, task_state="deleting")
+        self._check_unlocked(machine.server)
+        machine.server = replace(machine.server, task_state="deleting", updated_at=self._now())
+        self.ends(machine.server.name)
 
         def gone() -> None:
-            del self._machines[server_id]
+            self._forget_machine(server_id)
+            self._plugs.unplug(server_id)
             for volume_id in machine.volumes:  # every disk of a ServerRequest goes with its server
                 self._volumes.pop(volume_id, None)
 
         self._after(DELETE_SECONDS, gone)
+
+    def _forget_machine(self, server_id: str) -> None:
+        machine = self._machines.pop(server_id)
+        self._named[machine.server.name].remove(server_id)
+        self._deleted.append(
+            replace(machine.server, status="DELETED", task_state=None, tags=(), updated_at=self._now())
+        )
+        self._use(machine.flavor, -1)
+
+    def _check_unlocked(self, server: Server) -> None:
+        if server.locked:
+            raise CloudRefused(f"409 Instance {server.id} is locked", hint="somebody locked it")
+
+    def _delete_port(self, port_id: str) -> None:
+        if self._plugs.ports[port_id].server_id is None:
+            self._plugs.drop(port_id)
 
     def _delete_volume(self, volume_id: str) -> None:
         if self._volumes[volume_id].status in ("available", "error"):

@@ -1,7 +1,7 @@
 """Faults that a test injects into a fake: a call that fails before it did anything, or one whose answer is lost after it did."""
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -16,6 +16,8 @@ class Faults:
 
     def __init__(self, lost: Callable[[], ImagebuildError]) -> None:
         self.calls: list[str] = []
+        self.requests: Counter[str] = Counter()
+        """How many HTTP requests the calls would have been, by method: one each, and what a call adds with `also`."""
         self._lost = lost
         self._errors: dict[str, list[ImagebuildError]] = defaultdict(list)
         self._losses: dict[str, int] = defaultdict(int)
@@ -31,8 +33,13 @@ class Faults:
     def before(self, method: str) -> None:
         """Raise what is due before the work."""
         self.calls.append(method)
+        self.requests[method] += 1
         if self._errors[method]:
             raise self._errors[method].pop(0)
+
+    def also(self, method: str, requests: int) -> None:
+        """This call would have been so many requests more."""
+        self.requests[method] += requests
 
     def after(self, method: str) -> None:
         """Raise what is due after the work."""

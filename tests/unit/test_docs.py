@@ -187,5 +187,5 @@ def test_the_nagios_definitions_are_whole() -> None:
 def test_the_page_names_every_file_and_every_exit_code() -> None:
     page = (DOCS / "ci.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([^)]+)\)", page))
-    assert linked == {path.relative_to(DOCS).as_posix() for path in FILES} - {"ci.md"}
+    assert linked == {path.relative_to(DOCS).as_posix() for path in FILES if path.suffix != ".md"}
     assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == ["0", "1", "2", "3", "4", "130"]

@@ -14,6 +14,7 @@ from imagebuild.adapters.openstack_values import (
 from imagebuild.cloud import Disk, ServerRequest
 from imagebuild.secrets import Secret
 
+MARKS = {"imagebuild_owner": "o", "imagebuild_role": "r"}
 REQUEST = ServerRequest(name="b", image_id="i", flavor_id="f", network_id="n")
 
 
@@ -71,7 +72,7 @@ def test_the_owner_survives_a_security_groups_description() -> None:
 
 
 def test_the_root_disk_is_named_twice_and_has_its_bus() -> None:
-    body = write_server(ServerRequest("b", "i", "f", "n", root_bus="ide"), owner="o", role="r")["server"]
+    body = write_server(ServerRequest("b", "i", "f", "n", root_bus="ide"), marks=MARKS)["server"]
     assert body["imageRef"] == "i"
     assert body["block_device_mapping_v2"] == [
         {
@@ -84,14 +85,14 @@ def test_the_root_disk_is_named_twice_and_has_its_bus() -> None:
 
 
 def test_nothing_that_was_not_asked_for_is_sent() -> None:
-    body = write_server(REQUEST, owner="o", role="r")["server"]
+    body = write_server(REQUEST, marks=MARKS)["server"]
     assert not {"adminPass", "user_data", "security_groups", "availability_zone"} & body.keys()
     assert "disk_bus" not in body["block_device_mapping_v2"][0]
 
 
 def test_disks_beside_the_root() -> None:
     disks = (Disk("virtio", gib=2), Disk("virtio", volume_id="v1"), Disk("ide", volume_id="v2", cdrom=True))
-    body = write_server(ServerRequest("b", "i", "f", "n", disks=disks), owner="o", role="r")["server"]
+    body = write_server(ServerRequest("b", "i", "f", "n", disks=disks), marks=MARKS)["server"]
     blank, volume, cdrom = body["block_device_mapping_v2"][1:]
     assert (blank["source_type"], blank["volume_size"], blank["destination_type"]) == ("blank", 2, "volume")
     assert (volume["source_type"], volume["uuid"], volume["device_type"]) == ("volume", "v1", "disk")
@@ -101,7 +102,7 @@ def test_disks_beside_the_root() -> None:
 
 def test_user_data_and_password_are_in_the_body_and_nowhere_printed() -> None:
     request = ServerRequest("b", "i", "f", "n", user_data="#ps1\n한글", admin_password=Secret("pass-1234"))
-    body = write_server(request, owner="o", role="r")["server"]
+    body = write_server(request, marks=MARKS)["server"]
     assert base64.b64decode(body["user_data"]).decode() == "#ps1\n한글"
     assert body["adminPass"] == "pass-1234"
     assert "pass-1234" not in repr(request)
@@ -109,7 +110,7 @@ def test_user_data_and_password_are_in_the_body_and_nowhere_printed() -> None:
 
 def test_the_owner_cannot_be_overwritten_by_metadata_of_the_request() -> None:
     request = ServerRequest("b", "i", "f", "n", metadata={"imagebuild_owner": "else", "pool": "p"})
-    assert write_server(request, owner="o", role="r")["server"]["metadata"]["imagebuild_owner"] == "o"
+    assert write_server(request, marks=MARKS)["server"]["metadata"]["imagebuild_owner"] == "o"
 
 
 def test_a_patch_holds_only_what_differs() -> None:

@@ -1,0 +1,275 @@
+"""Rolls of pools: plan, roll, continue, status, pause, abort, rollback. Each gives the exit code that a CI server is to see."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from imagebuild.build_folder import BuildFolder, new_build_folder
+from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
+from imagebuild.images import Version, find_version
+from imagebuild.interruption import signals_as_pause
+from imagebuild.jobs.pool_desk import Desk, listening, open_desk, rolls_of, started_by
+from imagebuild.jobs.settings import Settings
+from imagebuild.journal import Journal
+from imagebuild.pool.assignment import assign
+from imagebuild.pool.lookout import View
+from imagebuild.pool.model import RollState
+from imagebuild.pool.roll import Roll
+from imagebuild.pool.roll_journal import RollLog, read_log
+from imagebuild.pool.roll_plan import RollPlan
+from imagebuild.pool.roll_status import as_facts, as_lines, exit_code, next_commands, summary
+from imagebuild.pool.rollback import WayBack, find_way_back
+from imagebuild.pool.rules import free_desktops
+from imagebuild.pool.starting import find_roll, marked_by, recall, start
+from imagebuild.properties import WISH
+from imagebuild.report import Report
+
+Ask = Callable[[str], bool]
+
+
+def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> RollPlan:
+    """Say what a roll would do to each desktop, and whether it may begin. Changes nothing; raises RollRefused when it may not."""
+    with open_desk(name, settings, report) as desk:
+        made = desk.plan(desk.survey(), _version(desk, to))
+        _show(made, report)
+        _check(made)
+        if made.moves:
+            report.say(f"next: invoke pool.roll {name}{f' --to {to}' if to else ''}")
+        return made
+
+
+def roll(name: str, settings: Settings, report: Report, *, to: str = "", canary: str = "", yes: bool, ask: Ask) -> int:
+    """Move the pool to a version (the recipe's current one without `to`). Shows the plan first, and begins when `yes` or `ask` says so."""
+    with open_desk(name, settings, report) as desk:
+        desk = _with_canary(desk, canary)
+        _refuse_unfinished(desk)
+        made = desk.plan(desk.survey(), _version(desk, to))
+        _show(made, report)
+        _check(made)
+        if not made.moves:
+            report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
+            return 0
+        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}")):
+            report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
+            return 0
+        return _begin(desk, made, back=False)
+
+
+def rollback(name: str, settings: Settings, report: Report, *, to: str = "", yes: bool, ask: Ask) -> int:
+    """Bring the desktops that a roll has moved back to what they had. Says first what users may lose; a roll that waits is given up."""
+    with open_desk(name, settings, report) as desk:
+        last = desk.last_roll()
+        if last is not None and last[0].is_alive():
+            raise Busy(f"{last[1].assignment.id} is at work", hint=f"pause it first: invoke pool.pause {name}")
+        made, way = _plan_back(desk, to, given_up=last[1].assignment.id if last else None)
+        _show(made, report)
+        _warn_of_loss(way, report)
+        _check(made)
+        words = f"take {len(made.moves)} desktops of {name} back to {made.to}; what is on their disks is lost"
+        if not (yes or ask(words)):
+            report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
+            return 0
+        if last is not None and not last[1].state.finished:
+            _work(desk, last[0], giving_up="a rollback was asked for")
+            made, _ = _plan_back(desk, to)
+            _check(made)
+        return _begin(desk, made, back=True)
+
+
+def _plan_back(desk: Desk, to: str, *, given_up: str | None = None) -> tuple[RollPlan, WayBack]:
+    """The plan of the way back; what the roll `given_up` has in hand does not refuse it, as that ends first."""
+    pool = desk.survey()
+    way = find_way_back(pool, to_image_id=find_version(desk.cloud, to).image.id if to else None)
+    return desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names, roll_id=given_up), way
+
+
+def go_on(name: str, settings: Settings, report: Report) -> int:
+    """Go on with the pool's unfinished roll: past its stop, after a pause, a halt or a kill -9; also on another machine."""
+    with open_desk(name, settings, report) as desk:
+        return _work(desk, _unfinished(desk))
+
+
+def abort(name: str, settings: Settings, report: Report) -> int:
+    """End the roll for good: what works is finished, what was not touched keeps its image. Where a process works, it is asked to."""
+    with open_desk(name, settings, report) as desk:
+        if _wish(desk, "abort"):
+            return 0
+        return _work(desk, _unfinished(desk), giving_up="somebody aborted it")
+
+
+def pause(name: str, settings: Settings, report: Report) -> None:
+    """Ask the process that rolls the pool, wherever it runs, to finish what is in hand and stop."""
+    with open_desk(name, settings, report) as desk:
+        if not _wish(desk, "pause"):
+            report.say(f"no process works on {name}; see: invoke pool.status {name}")
+
+
+def status(name: str, settings: Settings, report: Report) -> int:
+    """Tell how the pool stands and how its last roll is; only reads."""
+    with open_desk(name, settings, report) as desk:
+        pool = desk.survey()
+        images = ", ".join(f"{number} on {image}" for image, number in pool.by_image().items())
+        report.say(
+            f"{name}: {len(pool.desktops)} desktops, {pool.free} free; {images or 'none'}", images=pool.by_image()
+        )
+        for claim in desk.standing_claims():
+            report.say(f"  {claim}", owner=claim.owner)
+        last = desk.last_roll()
+        if last is None:
+            report.say("this machine has the journal of no roll of it")
+            return 0
+        _tell(last[1], report, desk.now())
+        return exit_code(last[1])
+
+
+# ---------------------------------------------------------------------------------------------- a roll at work
+
+
+def _begin(desk: Desk, made: RollPlan, *, back: bool) -> int:
+    folder = new_build_folder(rolls_of(desk.settings), desk.pool)
+    assignment = assign(
+        made,
+        desk.definition.roll,
+        roll_id=folder.id,
+        began_at=desk.now(),
+        started_by=started_by(),
+        back=back,
+    )
+    with Journal(folder.journal) as journal:
+        start(made, assignment, write=journal.write)
+    return _work(desk, folder, fresh=True)
+
+
+def _work(desk: Desk, folder: BuildFolder, *, fresh: bool = False, giving_up: str = "") -> int:
+    """Work on the roll of that folder until it ends, under the pool's claim."""
+    with Journal(folder.journal) as journal, desk.claimed(folder) as claim, signals_as_pause() as is_asked:
+        log = read_log(journal.entries(), write=journal.write)
+        if log is None:
+            raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
+        work = desk.roll(log, wishes=listening(desk, claim, is_asked), watch=_Teller(desk.report))
+        work.taken_up = not fresh
+        if giving_up:
+            work.end(RollState.ABORTED, giving_up)
+        elif not fresh:
+            work.take_up()
+        with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
+            _run(work)
+        _tell(log, desk.report, desk.now())
+        return exit_code(log)
+
+
+def _run(work: Roll) -> None:
+    """Until it ends. Who leaves at once, by a second Ctrl-C, is told what stands half done and what mends it."""
+    try:
+        work.run()
+    except KeyboardInterrupt as error:
+        names = ", ".join(one.name for one in work.flying)
+        words = f"left at once; still in hand: {names}" if names else "left at once; nothing was in hand"
+        hint = f"go on with it: invoke pool.continue {work.log.assignment.pool}"
+        raise Interrupted(words, hint=hint) from error
+
+
+class _Teller:
+    """A line whenever the numbers change: the live view of a roll."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told = ""
+
+    def __call__(self, work: Roll, view: View) -> None:
+        line = summary(work.log)
+        if line != self._told:
+            self._told = line
+            free, floor = free_desktops(work.fleet.desktops.values(), work.log.held), work.log.assignment.floor
+            self._report.note(f"{view.now:%H:%M} {line}; {free} free (floor {floor})")
+
+
+def _unfinished(desk: Desk) -> BuildFolder:
+    """The pool's unfinished roll: this machine's, or one that its servers tell of. Raises RollRefused, Busy."""
+    last = desk.last_roll()
+    if last is not None and last[0].is_alive():
+        raise Busy(f"{last[1].assignment.id} is at work", hint=f"look: invoke pool.status {desk.pool}")
+    if last is not None and not last[1].state.finished:
+        return last[0]
+    return _recalled(desk, finished=last[1].assignment.id if last else "")
+
+
+def _recalled(desk: Desk, *, finished: str) -> BuildFolder:
+    """A roll whose journal is elsewhere, or lost: taken up from what its servers say."""
+    pool = desk.survey()
+    found = find_roll(pool, finished=finished)
+    if found is None:
+        raise RollRefused(f"{desk.pool} has no unfinished roll", hint=f"begin one: invoke pool.roll {desk.pool}")
+    roll_id, note = found
+    only = marked_by(pool, roll_id) if note.back else None
+    made = desk.plan(pool, find_version(desk.cloud, note.to_image_id), roll_id=roll_id, only=only)
+    _check(made)
+    desk.report.warn(f"the journal of {roll_id} is not on this machine: it is taken up from what the servers say")
+    now, rules = desk.now(), desk.definition.roll
+    assignment = assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by(), back=note.back)
+    folder = BuildFolder(rolls_of(desk.settings) / roll_id)
+    with Journal(folder.journal) as journal:
+        recall(pool, made, assignment, note=note, write=journal.write)
+    return folder
+
+
+def _refuse_unfinished(desk: Desk) -> None:
+    last = desk.last_roll()
+    if last is not None and not last[1].state.finished:
+        words = f"{last[1].assignment.id} to {last[1].assignment.to} is {last[1].state.value}: a pool has one roll"
+        raise RollRefused(words, hint="; ".join(next_commands(last[1])))
+
+
+def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
+    """Tell the process that works on the pool what is wanted; False when none does."""
+    standing = desk.standing_claims()
+    last = desk.last_roll()
+    if last is not None and not last[0].is_alive():
+        standing = [one for one in standing if one.owner != last[0].id]
+    for claim in standing:
+        desk.cloud.update_image(claim.id, properties={WISH: wish})
+        desk.report.say(f"{claim.owner} ({claim.holder}) is asked to {wish}: it finishes what it has in hand")
+    return bool(standing)
+
+
+# ---------------------------------------------------------------------------------------------- what is said
+
+
+def _version(desk: Desk, to: str) -> Version:
+    return find_version(desk.cloud, to or desk.definition.recipe)
+
+
+def _with_canary(desk: Desk, canary: str) -> Desk:
+    if not canary:
+        return desk
+    names = tuple(name.strip() for name in canary.split(",") if name.strip())
+    if not names:
+        raise RecipeError("--canary names nothing", hint="--canary desktop-3, or desktop-3,desktop-7")
+    rules = desk.definition.roll.model_copy(update={"canary_names": names})
+    return replace(desk, definition=desk.definition.model_copy(update={"roll": rules}))
+
+
+def _show(made: RollPlan, report: Report) -> None:
+    lines = list(made.as_lines())
+    report.say("\n".join(lines), **made.as_json())
+
+
+def _check(made: RollPlan) -> None:
+    if made.refused:
+        reasons = [str(one) for one in made.findings if one.level == "refuse"]
+        raise RollRefused(
+            f"the roll of {made.pool} to {made.to} may not begin: {len(reasons)} reasons", details=reasons
+        )
+
+
+def _warn_of_loss(way: WayBack, report: Report) -> None:
+    report.warn(f"users had these {len(way.used)} desktops since; what they saved on them is lost:")
+    for line in way.used:
+        report.note(line)
+    if way.others:
+        report.warn(f"had yet another image before, and stay: {', '.join(way.others)}")
+
+
+def _tell(log: RollLog, report: Report, now: datetime) -> None:
+    report.say("\n".join(as_lines(log, now)), **as_facts(log))

@@ -1,0 +1,145 @@
+"""The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
+
+from dataclasses import replace
+
+from imagebuild.cloud import Server
+from imagebuild.errors import CloudError, CloudUnreachable
+from imagebuild.pool.drain import is_forced, unless_too_long
+from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.progress import Progress
+from imagebuild.pool.rules import occupied
+from imagebuild.pool.survey import ROLLABLE
+from imagebuild.pool.turn import Turn
+
+
+def act(progress: Progress, turn: Turn) -> Progress:
+    """Look once more at the server and at its user, and act at once: nobody who came in the meantime is cut off.
+
+    The broker is asked last. Raises CloudError, BrokerError: then nothing is known, and the next turn looks again.
+    """
+    desktop, lookout = turn.desktop, turn.hands.lookout
+    if desktop is None:
+        return turn.lose(progress)
+    if turn.silent or (occupied(desktop, turn.rules) and not is_forced(progress, turn)):
+        return _wait_again(progress, turn)
+    if not turn.boots:
+        return progress
+    server = lookout.fresh(progress.server_id)
+    if server is None:
+        return turn.lose(progress)
+    if (words := _why_not(server)) is not None:
+        return _not_now(progress, turn, words)
+    latest = lookout.recheck(desktop, held=progress.held)
+    if occupied(latest, turn.rules) and not is_forced(progress, turn):
+        return _wait_again(progress, turn)
+    if not progress.held and _is_old(latest, turn):
+        return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
+    acting = progress.to(
+        Phase.ACTING,
+        turn.now,
+        attempt=progress.attempt + 1,
+        accepted=False,
+        launched_before=desktop.launched_at,
+        act_since=turn.now,
+        stamp="",
+        old_server_id=server.id if progress.method == "replace" else "",
+    )
+    turn.save(acting)
+    if (refused := _destroy(acting, server, turn)) is not None:
+        return turn.fail(acting, refused)
+    return replace(acting, accepted=True, acted=True)
+
+
+def watch(progress: Progress, turn: Turn) -> Progress:
+    """See how far the cloud is with it."""
+    return _watch_replace(progress, turn) if progress.method == "replace" else _watch_rebuild(progress, turn)
+
+
+def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
+    if not progress.accepted:  # the answer was lost, or we were: what the server says of itself is the answer
+        server = turn.hands.lookout.fresh(progress.server_id)
+        if server is None:
+            return turn.lose(progress)
+        if not turn.hands.was_accepted(progress, server):
+            return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
+        return replace(progress, accepted=True, acted=True)
+    desktop = turn.desktop
+    if desktop is None:
+        return turn.lose(progress)
+    if desktop.status == "ERROR":
+        return turn.fail(progress, f"the rebuild failed: {desktop.fault or 'Nova says no more'}")
+    is_new = desktop.launched_at != progress.launched_before
+    if desktop.status in ("ACTIVE", "SHUTOFF") and desktop.task_state in (None, "powering-off") and is_new:
+        return progress.to(Phase.BOOTING, turn.now, boot_since=turn.now)
+    return _unless_too_long(progress, turn, f"Nova has not rebuilt it: {desktop.status}, task {desktop.task_state}")
+
+
+def _watch_replace(progress: Progress, turn: Turn) -> Progress:
+    """The old server goes, then one of the same name is made on the same port."""
+    cloud = turn.hands.cloud
+    old = cloud.server(progress.old_server_id)
+    if not progress.accepted:  # as above; a server that still stands has a user to be looked for once more
+        if old is not None and old.task_state != "deleting":
+            return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
+        return replace(progress, accepted=True, acted=True)
+    if old is not None:
+        return _unless_too_long(progress, turn, "Nova has not deleted it")
+    try:
+        made = turn.hands.make_anew(progress)
+    except CloudUnreachable:
+        raise
+    except CloudError as error:  # its address may be held for a moment longer than its server
+        return _unless_too_long(progress, turn, f"no new server could be made: {error}")
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, boot_since=turn.now)
+
+
+def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
+    """Ask the cloud for it; gives why the cloud did not take it."""
+    try:
+        if progress.method == "replace":
+            turn.hands.cloud.delete_server(server.id)
+        else:
+            turn.hands.rebuild(progress, server)
+    except CloudUnreachable:
+        raise
+    except CloudError as error:
+        return f"the cloud refused to {progress.method} it: {error}"
+    return None
+
+
+def _why_not(server: Server) -> str | None:
+    """What stands against acting on the server as it is this moment."""
+    if server.locked:
+        return f"somebody has locked it: {server.locked_reason or 'no reason is given'}"
+    if server.status not in ROLLABLE or server.task_state is not None:
+        return f"it is {server.status}, task {server.task_state}"
+    return None
+
+
+def _is_old(desktop: Desktop, turn: Turn) -> bool:
+    """Could somebody have come since the broker counted? Of a desktop that is not held back, its word must be younger than `settle`."""
+    seen = desktop.seat.observed_at if desktop.seat else None
+    return seen is not None and turn.now - seen > turn.rules.settle
+
+
+def _not_now(progress: Progress, turn: Turn, words: str) -> Progress:
+    if not progress.acted:
+        return turn.give_back(progress, Phase.PENDING, words)
+    if progress.waited(turn.now, turn.rules.act_timeout):
+        return turn.fail(replace(progress, attempt=turn.rules.retries + 1, going_back=True), words)
+    return progress
+
+
+def _wait_again(progress: Progress, turn: Turn) -> Progress:
+    """Somebody came: from the beginning. One that was acted on already has its own time to wait."""
+    since = turn.now if progress.acted else progress.drain_since
+    return progress.to(Phase.DRAINING, turn.now, drain_since=since, free_since=None, free_seen=None)
+
+
+def _unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
+    limit = turn.rules.act_timeout
+    if turn.desktop is not None and turn.desktop.volume_backed:
+        limit += turn.rules.reimage_per_gib * turn.hands.image_gib(progress)
+    if turn.now - (progress.act_since or progress.since) <= limit:
+        return progress
+    return turn.fail(progress, words)

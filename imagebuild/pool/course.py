@@ -1,0 +1,129 @@
+"""The way of one desktop through a roll: from one phase to the next, each turn asks once and never waits."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from imagebuild.broker import Cap
+from imagebuild.errors import BrokerRefused
+from imagebuild.pool.act import act, watch
+from imagebuild.pool.drain import drain
+from imagebuild.pool.health import read_inside, stale_records, what_is_missing
+from imagebuild.pool.model import Phase
+from imagebuild.pool.progress import Progress
+from imagebuild.pool.turn import ASK_AGAIN, Turn
+
+SHOWS_UP = timedelta(minutes=5)
+"""So long a new server may be missing from Nova's listing, and a desktop that was given back from the broker's."""
+
+
+def advance(progress: Progress, turn: Turn) -> Progress:
+    """Where the desktop is after this turn. Raises CloudError, BrokerError: it then stands as it was last saved, and is looked at again."""
+    return _WAYS[progress.phase](progress, turn)
+
+
+def _boot(progress: Progress, turn: Turn) -> Progress:
+    """Nova has done its part; wait for a machine that runs. One that was switched off is switched on to be looked at."""
+    desktop = turn.desktop
+    if desktop is None:
+        return turn.lose(progress) if progress.waited(turn.now, SHOWS_UP) else progress
+    if desktop.broken:
+        return turn.fail(progress, f"it is broken: {desktop.fault or desktop.status}")
+    if desktop.status == "SHUTOFF" and desktop.task_state is None:
+        turn.hands.cloud.start_server(desktop.id)
+    elif desktop.status == "ACTIVE" and desktop.task_state is None:
+        return progress.to(Phase.CHECKING, turn.now)
+    if turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
+        return turn.fail(progress, f"it does not start: it is {desktop.status}, task {desktop.task_state}")
+    return progress
+
+
+def _check(progress: Progress, turn: Turn) -> Progress:
+    """All must be there, and stay so for `min_ready`; then what is inside is read, and that is the last question."""
+    desktop = turn.desktop
+    if desktop is None:
+        return turn.lose(progress)
+    missing = what_is_missing(desktop, progress, witness=turn.witness)
+    if missing is not None:
+        if desktop.broken or turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
+            return turn.fail(progress, missing)
+        return replace(progress, ready_since=None, reason=missing)
+    if progress.ready_since is None:
+        progress = replace(progress, ready_since=turn.now)
+    if turn.now - (progress.ready_since or turn.now) < turn.rules.min_ready:
+        return progress
+    words, good = read_inside(desktop, progress, hands=turn.hands, witness=turn.witness)
+    if not good:
+        return turn.fail(progress, words)
+    for record in stale_records(desktop, progress, hands=turn.hands):
+        if desktop.seat is not None:
+            turn.hands.broker.forget(desktop.seat, record)
+    outcome = Phase.FAILED if progress.going_back else Phase.DONE
+    reason = progress.reason if progress.going_back else ""
+    return replace(turn.give_back(progress, outcome, reason), stamp=words)
+
+
+def _return(progress: Progress, turn: Turn) -> Progress:
+    """Offer it again and see that it is so; switched off again where it was. Only then does its server say that the roll is over."""
+    desktop = turn.desktop
+    outcome = progress.outcome or Phase.PENDING
+    if desktop is None:
+        return _let_go(progress, turn)
+    late = progress.waited(turn.now, SHOWS_UP)
+    if progress.was_off and progress.acted and desktop.status == "ACTIVE" and not late and not desktop.busy:
+        if desktop.task_state is None and not turn.hands.lookout.recheck(desktop, held=progress.held).busy:
+            turn.hands.cloud.stop_server(desktop.id)
+        return progress
+    if progress.held and not _is_offered(progress, turn):
+        return _offer(progress, turn)
+    ended = progress.to(outcome, turn.now, held=False)
+    if outcome is Phase.PENDING:
+        ended = replace(ended, outcome=None, asked_at=None, free_since=None, free_seen=None)
+    turn.hands.mark(ended)
+    return ended
+
+
+def _let_go(progress: Progress, turn: Turn) -> Progress:
+    """Its server is gone, or not the pool's any more: what we asked of the broker is taken back, and that is all."""
+    reason = turn.why_lost(progress)
+    if reason is None:
+        return progress
+    if progress.held and turn.seat is not None:
+        with suppress(BrokerRefused):
+            turn.hands.offer(turn.seat)
+    return progress.to(Phase.FAILED if progress.acted else Phase.SKIPPED, turn.now, reason=reason, held=False)
+
+
+def _is_offered(progress: Progress, turn: Turn) -> bool:
+    """Does the broker show it as offered, after we asked for it? A desktop that it has no record of cannot be offered by anybody."""
+    seat = turn.seat
+    if progress.asked_at is None or turn.silent:
+        return False
+    return seat.availability != "unavailable" if seat else progress.waited(turn.now, SHOWS_UP)
+
+
+def _offer(progress: Progress, turn: Turn) -> Progress:
+    seat = turn.seat
+    if seat is None or not turn.hands.can(Cap.AVAILABILITY):
+        return replace(progress, asked_at=progress.asked_at or turn.now)
+    if progress.asked_at is not None and turn.now - progress.asked_at < ASK_AGAIN:
+        return progress
+    try:
+        turn.hands.offer(seat)
+    except BrokerRefused as error:
+        if progress.waited(turn.now, turn.rules.boot_timeout):
+            words = f"the broker does not offer it again: {error}"
+            return progress.to(Phase.QUARANTINED, turn.now, reason=words)
+        return replace(progress, reason=str(error))
+    return replace(progress, asked_at=turn.now)
+
+
+_WAYS: Mapping[Phase, Callable[[Progress, Turn], Progress]] = {
+    Phase.DRAINING: drain,
+    Phase.DRAINED: act,
+    Phase.ACTING: watch,
+    Phase.BOOTING: _boot,
+    Phase.CHECKING: _check,
+    Phase.RETURNING: _return,
+}

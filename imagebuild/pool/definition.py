@@ -1,0 +1,252 @@
+"""A pool file: which desktops a pool has, how new ones are made, which broker hands them out, and by which rules it is rolled."""
+
+import re
+from datetime import timedelta
+from ipaddress import IPv4Network, ip_address, ip_network
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+
+from imagebuild.broker_settings import BrokerSettings, NoneSettings
+from imagebuild.pool.marks import pool_tag
+from imagebuild.pool.quantities import Duration, PoolShare, Share
+from imagebuild.pool.window import Window
+from imagebuild.recipe_header import RecipeName, Section, Word
+
+LONGEST_NAME = 15
+"""A NetBIOS name: Windows cuts longer ones, and a domain join under the cut name meets somebody else's account."""
+
+SMALL_POOL = 20
+"""Pools below this size end at their second failure; larger ones at 5 %."""
+
+Rank = Literal["broken", "free-off", "free", "longest-idle"]
+PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
+
+
+def _a_range(value: str) -> str:
+    return str(ip_network(value))  # as Neutron gives it back; raises ValueError with words for a person
+
+
+AddressRange = Annotated[str, AfterValidator(_a_range)]
+
+
+class Rules(Section):
+    """How a pool is rolled. Every default keeps the promise: no desktop with a user is touched, the floor of free ones is kept.
+
+    No settings are: that the canary goes first and its failure halts the roll, that unknown is busy, that only tagged servers are
+    members, and that going back is a person's word (`invoke pool.rollback`).
+    """
+
+    method: Literal["auto", "rebuild", "replace"] = Field(
+        default="auto", description="auto: rebuild, and replace where Nova refuses to (a vTPM) or would wipe a volume"
+    )
+    allow_root_volume_wipe: bool = Field(
+        default=False, description="true: rebuild volume-backed desktops, which overwrites their root volume in place"
+    )
+    canary: int = Field(default=1, ge=1, description="how many go first, alone; chosen among the free and healthy")
+    canary_names: tuple[Word, ...] = Field(default=(), description="these go first instead of chosen ones")
+    auto_continue: bool = Field(
+        default=False, description="true: go on by itself after bake_time; false: wait for `invoke pool.continue`"
+    )
+    bake_time: Duration = Field(default=timedelta(minutes=30), description="how long to wait then, with auto_continue")
+    checkpoints: tuple[PoolShare, ...] = Field(
+        default=(), description="stop after so many as after the canary: [10%, 50%]"
+    )
+    max_unavailable: PoolShare = Field(
+        default=Share(10, percent=True), description="in hand at once; a share is rounded down, but never to none"
+    )
+    min_available: int | None = Field(
+        default=None, ge=0, description="free, healthy desktops that stay; default: the broker's threshold, at least 1"
+    )
+    batch_pause: Duration = Field(
+        default=timedelta(seconds=30),
+        description="between the end of one desktop and the beginning of the next in its place",
+    )
+    parallel_boots: int = Field(default=3, ge=1, description="desktops that boot at once: agents storm their broker")
+    order: tuple[Rank, ...] = Field(
+        default=get_args(Rank), description="which go first: broken, free-off, free, longest-idle"
+    )
+    logoff_policy: Literal["wait", "notify-then-force"] = Field(
+        default="wait", description="notify-then-force: sessions end force_after the first notice, whoever is on it"
+    )
+    force_after: Duration | None = Field(default=None, description="needed with notify-then-force, never without")
+    drain_deadline: Duration = Field(
+        default=timedelta(hours=24), description="a desktop busy for longer is skipped and told, not forced"
+    )
+    notify_every: Duration = Field(default=timedelta(hours=4), description="0: once, when its drain begins")
+    notify_text: Word = Field(
+        default="This desktop gets a new version. Please save your work and log off within {minutes} minutes ({deadline}).",
+        description="{minutes} and {deadline} are filled in",
+    )
+    disconnected_is_busy: bool = Field(default=True, description="false: a disconnected session may be lost")
+    settle: Duration = Field(
+        default=timedelta(seconds=60), description="a free desktop is looked at again after it, right before the act"
+    )
+    max_failures: PoolShare | None = Field(
+        default=None, description="more than that halt the roll; default: 1 below 20 desktops, else 5%"
+    )
+    max_unhealthy: PoolShare = Field(
+        default=Share(20, percent=True), description="of the desktops done: more that fall ill later halt the roll"
+    )
+    act_timeout: Duration = Field(default=timedelta(minutes=30), description="for Nova's part, plus reimage_per_gib")
+    reimage_per_gib: Duration = Field(
+        default=timedelta(seconds=20), description="added for each GiB of a volume-backed root (Nova's own allowance)"
+    )
+    boot_timeout: Duration = Field(default=timedelta(minutes=30), description="for boot and checks")
+    min_ready: Duration = Field(default=timedelta(seconds=60), description="how long its checks must hold")
+    retries: int = Field(default=1, ge=0, description="further attempts at one desktop")
+    put_back: bool = Field(
+        default=True, description="a failed desktop gets its old image back; false: it is kept away from users as it is"
+    )
+    skip_matching: bool = Field(default=True, description="desktops that have the image and are healthy are left alone")
+    include_persistent: bool = Field(
+        default=False, description="true: also desktops marked vdi_persistent=yes; their users lose what is on them"
+    )
+    pause_broker_provisioning: bool = Field(
+        default=True, description="while a roll works, the broker makes and deletes no desktops by itself"
+    )
+    window: Window | None = Field(default=None, description="desktops are begun only then; one begun is finished")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Rules":
+        forces = self.logoff_policy == "notify-then-force"
+        if forces != (self.force_after is not None):
+            raise ValueError("force_after belongs to `logoff_policy: notify-then-force`: say both or neither")
+        if self.force_after is not None and self.force_after > self.drain_deadline:
+            raise ValueError("force_after is longer than drain_deadline: nothing would ever be forced")
+        if len(set(self.order)) != len(self.order):
+            raise ValueError("order names something twice")
+        if self.max_unavailable.number == 0:
+            raise ValueError("max_unavailable of 0: nothing could ever be rolled")
+        return self
+
+    @field_validator("notify_text")
+    @classmethod
+    def _text(cls, value: str) -> str:
+        try:
+            value.format(minutes=1, deadline="")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError("knows only {minutes} and {deadline}; a brace itself is written twice") from error
+        return value
+
+    def unavailable_limit(self, size: int) -> int:
+        """How many of a pool of `size` desktops may be in hand at once."""
+        return max(1, self.max_unavailable.of(size))
+
+    def free_floor(self, threshold: int | None) -> int:
+        """How many free, healthy desktops must stay; `threshold` is the broker's own wish, None when it tells none."""
+        return self.min_available if self.min_available is not None else max(1, threshold or 0)
+
+    def failure_budget(self, size: int) -> int:
+        """How many failed desktops a roll of `size` bears; one more halts it."""
+        if self.max_failures is not None:
+            return self.max_failures.of(size)
+        return 1 if size < SMALL_POOL else Share(5, percent=True).of(size)
+
+    def stops(self, size: int) -> tuple[int, ...]:
+        """After how many desktops done a roll of `size` stops: the canary, then the checkpoints, rising."""
+        marks = {min(self.canary_count, size)} | {share.of(size) for share in self.checkpoints}
+        return tuple(sorted(mark for mark in marks if self.canary_count <= mark < size))
+
+    @property
+    def canary_count(self) -> int:
+        """How many go first."""
+        return len(self.canary_names) or self.canary
+
+
+class Intranet(Section):
+    """What `invoke pool.network` makes or checks around the desktops: a network, its subnet, and one security group."""
+
+    subnet: AddressRange = Field(description="the desktops' addresses: 172.16.100.0/24")
+    gateway: str | None = Field(default=None, description="default: the first address of the subnet")
+    allocation: str | None = Field(
+        default=None,
+        pattern=r"^[0-9.]+ *- *[0-9.]+$",
+        description="FIRST-LAST that desktops get: keeps addresses free of machines that Neutron does not know",
+    )
+    dns: tuple[str, ...] = Field(min_length=1, description="the domain controllers: without them no domain is joined")
+    rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
+    agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
+    agent_port: int = Field(default=8080, ge=1, le=65535, description="where the broker reaches the agent")
+    reach: tuple[AddressRange, ...] = Field(
+        min_length=1, description="where desktops may go; nothing else: no internet"
+    )
+
+    @model_validator(mode="after")
+    def _inside(self) -> "Intranet":
+        network = ip_network(self.subnet)
+        if not isinstance(network, IPv4Network):
+            raise ValueError("subnet is a range of IPv4 addresses")
+        for text in filter(None, (self.gateway, *(self.first_and_last or ()))):
+            if ip_address(text) not in network:
+                raise ValueError(f"{text} is not an address of {self.subnet}")
+        for text in self.dns:
+            if not any(ip_address(text) in ip_network(one) for one in (*self.reach, self.subnet)):
+                raise ValueError(f"desktops could not ask {text}: `reach` does not have it")
+        return self
+
+    @property
+    def first_and_last(self) -> tuple[str, str] | None:
+        """The ends of `allocation`."""
+        if self.allocation is None:
+            return None
+        first, _, last = self.allocation.partition("-")
+        return first.strip(), last.strip()
+
+
+class PoolDefinition(Section):
+    """A pool: its members are the servers tagged `vdi-pool=NAME`, its image is the current version of a recipe."""
+
+    pool: PoolName = Field(description="as the file is called; the servers tagged `vdi-pool=NAME` are its desktops")
+    description: str = Field(default="", description="for people")
+    recipe: RecipeName = Field(description="the line of versions that its desktops are made from")
+    names: Annotated[str, AfterValidator(lambda value: value.replace("{SEQUENCE}", "{sequence}"))] = Field(
+        default="desktop-{sequence}", description="at most 15 characters with the largest number"
+    )
+    digits: int = Field(default=1, ge=1, le=9, description="with 3, the first is desktop-001")
+    first: int = Field(default=1, ge=0, description="the smallest number")
+    size: int = Field(default=1, ge=1, le=100_000, description="how many desktops `invoke pool.create` makes it have")
+    flavor: Word = Field(description="of new desktops")
+    root_volume_gib: int | None = Field(
+        default=None, ge=1, description="the root is a volume of that size; default: a disk of the hypervisor's"
+    )
+    network: Word = Field(description="a name or id; `invoke pool.network` makes it")
+    availability_zone: Word | None = Field(default=None, description="of new desktops; default: Nova's choice")
+    security_group: Word = Field(description="a name or id; `invoke pool.network` makes it")
+    ou: Word | None = Field(default=None, description="OU=...,DC=... of the computer accounts: noted on each server")
+    intranet: Intranet | None = Field(default=None, description="what `invoke pool.network` makes or checks")
+    broker: BrokerSettings = NoneSettings(kind="none")
+    max_session_age: Duration = Field(default=timedelta(minutes=15), description="older words on sessions warn a plan")
+    roll: Rules = Rules()
+
+    @model_validator(mode="after")
+    def _names(self) -> "PoolDefinition":
+        if self.names.count("{sequence}") != 1 or not re.fullmatch(
+            r"[A-Za-z0-9-]*\{sequence\}[A-Za-z0-9-]*", self.names
+        ):
+            raise ValueError("names is letters, digits and `-` around one {sequence}: desktop-{sequence}")
+        last = self.name_of(self.first + self.size - 1)
+        if len(last) > LONGEST_NAME:
+            raise ValueError(f"{last} has {len(last)} characters: Windows names have at most {LONGEST_NAME}")
+        if last.startswith("-") or last.endswith("-") or last.isdigit():
+            raise ValueError(
+                f"{last} is no name for a Windows machine: it is not only digits, and no `-` is at its ends"
+            )
+        return self
+
+    @property
+    def tag(self) -> str:
+        """The tag of its servers."""
+        return pool_tag(self.pool)
+
+    def name_of(self, number: int) -> str:
+        """The desktop with that number."""
+        return self.names.replace("{sequence}", str(number).zfill(self.digits))
+
+    def number_of(self, name: str) -> int | None:
+        """The number in a desktop's name, None when it is not one of this pool's names. Upper and lower case are the same."""
+        before, _, after = self.names.partition("{sequence}")
+        match = re.fullmatch(f"{re.escape(before)}([0-9]+){re.escape(after)}", name, re.IGNORECASE)
+        if match is None or self.name_of(int(match[1])).casefold() != name.casefold():
+            return None
+        return int(match[1])

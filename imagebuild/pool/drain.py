@@ -1,0 +1,134 @@
+"""Emptying a desktop: it is offered to nobody new, who is on it is told and waited for, and it is not taken while somebody may be there."""
+
+import math
+from dataclasses import replace
+
+from imagebuild.broker import Cap, Seat
+from imagebuild.pool.marks import ROLL_NOTE
+from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.progress import Note, Progress
+from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.rules import occupied
+from imagebuild.pool.turn import ASK_AGAIN, Turn
+
+
+def begin(progress: Progress, turn: Turn) -> Progress:
+    """Take it in hand. What an operator has made unavailable himself is not ours to make available again."""
+    desktop = turn.desktop
+    if desktop is None:
+        return turn.lose(progress)
+    seat, can_hold = desktop.seat, turn.hands.can(Cap.AVAILABILITY)
+    begun = progress.to(
+        Phase.DRAINING,
+        turn.now,
+        drain_since=progress.drain_since or turn.now,
+        held=can_hold and seat is not None and (seat.availability != "unavailable" or _held_by_a_roll(desktop)),
+        was_off=desktop.status == "SHUTOFF",
+        addresses=desktop.addresses,
+        known=seat is not None,
+        broker_id=seat.broker_id if seat else "",
+        reason="",
+        outcome=None,
+        asked_at=None,
+        free_since=None,
+        free_seen=None,
+    )
+    turn.save(begun)
+    turn.hands.mark(begun)
+    if begun.held and seat is not None:
+        turn.hands.hold_back(seat)
+        return replace(begun, asked_at=turn.now)
+    return begun
+
+
+def _held_by_a_roll(desktop: Desktop) -> bool:
+    """Has an earlier roll kept users from it, and left it so: quarantined?"""
+    note = Note.read(desktop.metadata.get(ROLL_NOTE, ""))
+    return note is not None and note.held
+
+
+def drain(progress: Progress, turn: Turn) -> Progress:
+    """Wait until the broker has shown it empty twice, `settle` apart, after it was seen to be held back."""
+    desktop = turn.desktop
+    if desktop is None:
+        return turn.lose(progress)
+    if desktop.excluded is not None and not progress.acted:
+        return turn.give_back(progress, Phase.PENDING, desktop.excluded)
+    if turn.silent:
+        return replace(progress, free_since=None)
+    if (asked := _hold(progress, desktop, turn)) is not None:
+        return asked
+    if occupied(desktop, turn.rules) and not is_forced(progress, turn):
+        return _wait_for_user(replace(progress, free_since=None, free_seen=None), desktop, turn)
+    seen = desktop.seat.observed_at if desktop.seat else None
+    if progress.free_since is None:
+        return replace(progress, free_since=turn.now, free_seen=seen)
+    looked_again = seen is None or progress.free_seen is None or seen > progress.free_seen
+    if turn.now - progress.free_since >= turn.rules.settle and (looked_again or not turn.rules.settle):
+        return progress.to(Phase.DRAINED, turn.now, reason="")
+    words = (
+        "it is free, and settles" if looked_again else "it was free when the broker last looked, and that is long ago"
+    )
+    return unless_too_long(progress, turn, words)
+
+
+def is_forced(progress: Progress, turn: Turn) -> bool:
+    """Has its user been told, and the time that he was given passed? Only where the pool's rules say so."""
+    rules, told = turn.rules, progress.noticed_at
+    if rules.force_after is None or told is None or rules.logoff_policy == "wait":
+        return False
+    return turn.now - told >= rules.force_after
+
+
+def _hold(progress: Progress, desktop: Desktop, turn: Turn) -> Progress | None:
+    """Ask until the broker shows it held back; None once that is so, or where it has no way to."""
+    seat = desktop.seat
+    if not progress.held or seat is None or seat.availability == "unavailable":
+        return None
+    if progress.asked_at is None or turn.now - progress.asked_at >= ASK_AGAIN:
+        turn.hands.hold_back(seat)
+        return replace(progress, asked_at=turn.now)
+    return unless_too_long(progress, turn, "the broker does not hold it back")
+
+
+def _wait_for_user(progress: Progress, desktop: Desktop, turn: Turn) -> Progress:
+    who = {"active": "somebody is on it", "disconnected": "a session is open on it"}
+    seat = desktop.seat
+    if seat is None:
+        words = "the broker does not know it"
+    elif seat.session in who:
+        words = who[seat.session]
+    else:
+        words = (
+            "it is somebody's"
+            if seat.assigned_user is not None
+            else "the broker does not know whether somebody is on it"
+        )
+    waiting = unless_too_long(progress, turn, words)
+    if waiting.phase is not Phase.DRAINING or seat is None:
+        return waiting
+    return _notify(waiting, seat, turn)
+
+
+def unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
+    """Report rather than force: who cannot be had within the deadline keeps the old image."""
+    since = progress.drain_since or progress.since
+    if turn.now - since <= turn.rules.drain_deadline:
+        return replace(progress, reason=words)
+    outcome = Phase.FAILED if progress.acted else Phase.SKIPPED
+    return turn.give_back(progress, outcome, f"{words}, for {duration_words(turn.rules.drain_deadline)}")
+
+
+def _notify(progress: Progress, seat: Seat, turn: Turn) -> Progress:
+    """Tell the user when the drain begins, and again and again."""
+    rules, last = turn.rules, progress.told_at
+    if seat.session != "active" or not turn.hands.can(Cap.MESSAGE):
+        return progress
+    if last is not None and (not rules.notify_every or turn.now - last < rules.notify_every):
+        return progress
+    limit = rules.force_after if rules.force_after is not None else rules.drain_deadline
+    until = (progress.noticed_at or turn.now) + limit
+    minutes = max(0, math.ceil((until - turn.now).total_seconds() / 60))
+    if not turn.hands.tell_user(seat, minutes=minutes, until=until):
+        return progress
+    return replace(progress, noticed_at=progress.noticed_at or turn.now, told_at=turn.now)

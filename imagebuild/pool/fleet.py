@@ -1,0 +1,141 @@
+"""All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from imagebuild.errors import BrokerError, CloudError, ImagebuildError
+from imagebuild.pool.course import advance
+from imagebuild.pool.definition import Rules
+from imagebuild.pool.drain import begin
+from imagebuild.pool.hands import Hands
+from imagebuild.pool.health import Witness
+from imagebuild.pool.lookout import View
+from imagebuild.pool.marks import ROLL_ID
+from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.progress import Progress
+from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.roll_status import news
+from imagebuild.pool.starting import from_marks
+from imagebuild.pool.turn import Turn
+from imagebuild.report import Report
+
+_A_STEP = (Phase.ACTING, Phase.BOOTING, Phase.DRAINED)
+"""Behind these the cloud has to be looked at anew."""
+
+
+@dataclass
+class Fleet:
+    """`desktops` is the pool by name as the last turn saw it; `moved_at` is when one of them last came further."""
+
+    log: RollLog
+    hands: Hands
+    witness: Witness
+    report: Report
+    desktops: dict[str, Desktop] = field(default_factory=dict)
+    moved_at: datetime | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """The pool's."""
+        return self.hands.definition.roll
+
+    @property
+    def flying(self) -> list[Progress]:
+        """The desktops in hand."""
+        return [one for one in self.log.held.values() if one.phase.in_flight]
+
+    @property
+    def pending(self) -> list[Progress]:
+        """Those that nothing was done to."""
+        return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
+
+    def meet(self, view: View) -> None:
+        """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
+        self.desktops = {one.name: one for one in view.by_id.values()}
+        for progress in self.log.held.values():
+            desktop = view.by_id.get(progress.server_id)
+            if desktop is not None:
+                self.desktops[progress.name] = desktop
+            else:
+                self.desktops.pop(progress.name, None)
+
+    def believe_marks(self, view: View) -> None:
+        """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
+        roll_id = self.log.assignment.id
+        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
+        for progress in list(self.log.held.values()):
+            if progress.name in marked:
+                self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
+
+    def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime) -> None:
+        """Let these untouched desktops go, for the reasons given. What the window's end interrupts has waited for its user nonetheless."""
+        for name, reason in leaving:
+            progress = self.log.held[name]
+            since = progress.drain_since if "window" in reason else None
+            changes = {"outcome": Phase.PENDING, "reason": reason, "asked_at": None, "drain_since": since}
+            self.log.save(progress.to(Phase.RETURNING, now, **changes))
+
+    def advance(self, view: View) -> list[ImagebuildError]:
+        """Let everyone in hand go as far as it gets in this turn; gives what kept some from it."""
+        return [error for progress in self.flying for error in self._advance(progress, view)]
+
+    def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
+        """Take these in hand; ends at the first that cannot be."""
+        for name in names:
+            progress = self.log.held[name]
+            try:
+                self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
+            except (CloudError, BrokerError) as error:
+                return [error]
+        return []
+
+    def see_what_was_asked(self, view: View) -> list[ImagebuildError]:
+        """What the broker was asked for in this turn it mostly shows at once: one question for all of them saves each a turn."""
+        asked = [one for one in self.flying if one.asked_at == view.now]
+        if not asked:
+            return []
+        again = self.hands.lookout.look_at_seats()
+        return [error for progress in asked for error in self._advance(progress, again)]
+
+    def skip(self, progress: Progress, now: datetime) -> None:
+        """Leave one out for good."""
+        desktop = self.desktops.get(progress.name)
+        gone = "its server is gone, or no longer of this pool"
+        reason = (desktop.excluded or "left out") if desktop else gone
+        self.keep(progress.to(Phase.SKIPPED, now, reason=reason), progress, now)
+
+    def keep(self, progress: Progress, before: Progress, now: datetime) -> None:
+        """Write down how far it is, and say what is new."""
+        self.log.save(progress)
+        self.moved_at = now
+        if (line := news(before, progress)) is not None:
+            self.report.note(line)
+
+    def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:
+        before = progress
+        try:
+            while before.phase.in_flight:
+                after = advance(before, self._turn_of(before, view))
+                self.keep(after, before, view.now)
+                if after.phase is before.phase or after.phase in _A_STEP:
+                    break
+                before = after
+            if after.phase is Phase.DRAINED and progress.phase is Phase.DRAINING:
+                return self._advance(after, view)
+        except (CloudError, BrokerError) as error:
+            return [error]
+        return []
+
+    def _turn_of(self, progress: Progress, view: View) -> Turn:
+        return Turn(
+            now=view.now,
+            desktop=view.find(progress.server_id),
+            seat=view.seats.get(progress.name.casefold()),
+            boots=self.log.working < self.rules.parallel_boots,
+            silent=bool(view.silence),
+            rules=self.rules,
+            hands=self.hands,
+            witness=self.witness,
+            save=self.log.save,
+        )

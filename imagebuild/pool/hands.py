@@ -1,0 +1,128 @@
+"""What a roll does to a desktop in the cloud and the broker, one effect a call. Who calls has written down what he is about to do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from imagebuild.broker import Broker, Cap, Seat
+from imagebuild.cloud import Cloud, Server
+from imagebuild.errors import BrokerRefused, CloudRefused, NotFound
+from imagebuild.images import Version
+from imagebuild.pool.assignment import Assignment, stamp_of
+from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.lookout import Lookout
+from imagebuild.pool.progress import Note, Progress, image_marks, marks_of
+from imagebuild.pool.provision import Parts, desktop_request, find_parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hands:
+    """The cloud and the broker for one roll. `version_of` finds an image's version; `provisioned`: the broker made desktops before.
+
+    Every call may raise CloudError or BrokerError, and is safe to repeat.
+    """
+
+    definition: PoolDefinition
+    assignment: Assignment
+    cloud: Cloud
+    broker: Broker
+    lookout: Lookout
+    version_of: Callable[[str], Version | None]
+    provisioned: Callable[[], bool] = lambda: False
+    _parts: dict[str, Parts] = field(default_factory=dict)
+
+    def can(self, cap: Cap) -> bool:
+        """Is the broker able to do that?"""
+        return cap in self.broker.capabilities()
+
+    def target(self, progress: Progress) -> str:
+        """The image that this desktop is to have: the new one, or its old one on the way back."""
+        back = progress.going_back and progress.from_image_id
+        return back or self.assignment.to_image_id
+
+    def stamp_of(self, progress: Progress) -> Mapping[str, str]:
+        """What a desktop of that image says of itself; {} where that is not known."""
+        version = self.version_of(self.target(progress))
+        return stamp_of(version.image) if version else {}
+
+    def image_gib(self, progress: Progress) -> int:
+        """How large that image is on a disk; 0 where that is not known."""
+        version = self.version_of(self.target(progress))
+        return version.image.min_disk if version else 0
+
+    def note(self, progress: Progress) -> Note:
+        """What its server is to say of it."""
+        return Note(
+            to_image_id=self.target(progress),
+            attempt=progress.attempt,
+            held=progress.held,
+            was_off=progress.was_off,
+            back=self.assignment.back,
+            going_back=progress.going_back,
+            provisioning=self.provisioned(),
+        )
+
+    def mark(self, progress: Progress) -> None:
+        """Let the server say how far the roll is with it. One in ERROR takes no marks (nova: metadata): passed over."""
+        marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
+        try:
+            self.cloud.set_server_metadata(progress.server_id, marks)
+        except (CloudRefused, NotFound):
+            return
+        self.lookout.noted(progress.server_id, marks)
+
+    def hold_back(self, seat: Seat) -> None:
+        """Offer it to nobody new."""
+        self.broker.set_available(seat, available=False, reason=f"{self.assignment.id} brings {self.assignment.to}")
+
+    def offer(self, seat: Seat) -> None:
+        """Offer it again."""
+        self.broker.set_available(seat, available=True, reason=f"{self.assignment.id} gives it back")
+
+    def tell_user(self, seat: Seat, *, minutes: int, until: datetime) -> bool:
+        """Ask its user to log off; False when nobody was there to read it."""
+        text = self.definition.roll.notify_text.format(minutes=minutes, deadline=f"{until:%Y-%m-%d %H:%M} UTC")
+        try:
+            self.broker.notify(seat, text, minutes=minutes)
+        except BrokerRefused:
+            return False
+        return True
+
+    def rebuild(self, progress: Progress, server: Server) -> None:
+        """DESTROYS THE ROOT DISK. The marks go with it in one call: what the server says afterwards proves that it was accepted."""
+        wipe = self.definition.roll.allow_root_volume_wipe and server.image_id is None
+        kept = {**server.metadata, **self._marks(progress)}
+        self.cloud.rebuild_server(server.id, self.target(progress), metadata=kept, allow_root_volume_wipe=wipe)
+
+    def was_accepted(self, progress: Progress, server: Server) -> bool:
+        """Has the cloud taken this very rebuild, whose answer we do not have?"""
+        return server.metadata.items() >= self._marks(progress).items()
+
+    def make_anew(self, progress: Progress) -> Server:
+        """The server that takes the place of a deleted one, by its name and address; found when it was made already."""
+        marks = self._marks(progress)
+        if (made := self.lookout.named(progress.name, marks)) is not None:
+            return made
+        version = self.version_of(self.target(progress))
+        if version is None:
+            raise NotFound(f"the image {self.target(progress)} is gone, or no version of ours")
+        if version.image.id not in self._parts:
+            self._parts[version.image.id] = find_parts(self.definition, self.cloud, version=version)
+        parts = self._parts[version.image.id]
+        port = self.cloud.create_port(
+            progress.name,
+            pool=self.definition.pool,
+            network_id=parts.network.id,
+            address=next(iter(progress.addresses), None),
+            security_groups=(parts.group.id,),
+        )
+        request = desktop_request(self.definition, progress.name, parts, port=port)
+        marked = replace(request, metadata={**request.metadata, **marks})
+        return self.cloud.create_desktop(marked, pool=self.definition.pool)
+
+    def _marks(self, progress: Progress) -> dict[str, str]:
+        version = self.version_of(self.target(progress))
+        marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
+        before = None if progress.going_back else progress.from_image_id
+        marks |= image_marks(self.target(progress), version.name if version else "", before=before)
+        return {key: value for key, value in marks.items() if value}

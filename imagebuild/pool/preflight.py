@@ -1,0 +1,159 @@
+"""What must be right before a roll begins. Each check looks at one thing of the situation and says ok, warn or refuse, and what to do."""
+
+from collections.abc import Callable, Iterator
+from zoneinfo import ZoneInfo
+
+from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
+from imagebuild.pool.model import Phase
+from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
+from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
+from imagebuild.pool.situation import Finding, Level, Situation, some_of
+
+
+def inspect(situation: Situation) -> tuple[Finding, ...]:
+    """Every check's finding, the image's first. Nothing is asked any more."""
+    checks: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
+        *IMAGE_CHECKS,
+        _members,
+        _left_out,
+        _methods,
+        _replacing,
+        _quota,
+        _other_roll,
+        *BROKER_CHECKS,
+        _window,
+        _canary,
+        _floor,
+    )
+    return tuple(finding for check in checks for finding in check(situation))
+
+
+def _members(situation: Situation) -> Iterator[Finding]:
+    survey, definition = situation.survey, situation.definition
+    if not survey.desktops:
+        todo = f"make them: invoke pool.create {definition.pool}; or take servers over: invoke pool.adopt {definition.pool}"
+        yield Finding("desktops", "refuse", f"no server is tagged {definition.tag}", todo)
+    elif not situation.moving:
+        yield Finding("desktops", "ok", f"all {len(survey.included)} have {situation.to.name}: there is nothing to do")
+    else:
+        yield Finding("desktops", "ok", f"{len(situation.moving)} of {len(survey.desktops)} are to be moved")
+
+
+def _left_out(situation: Situation) -> Iterator[Finding]:
+    """Those that a roll does not touch: a warning each kind, as whoever locked or misnamed one may have forgotten it."""
+    by_kind: dict[str, list[str]] = {}
+    for desktop, trouble in situation.survey.troubles:
+        if trouble.excludes:
+            by_kind.setdefault(trouble.kind, []).append(f"{desktop.name} ({trouble.words})")
+    for kind, told in by_kind.items():
+        yield Finding(f"left out: {kind}", "warn", some_of(told), "they keep their image")
+
+
+def _methods(situation: Situation) -> Iterator[Finding]:
+    stuck = [
+        f"{one.name}: {situation.choices[one.id].why}"
+        for one in situation.moving
+        if not situation.choices[one.id].method
+    ]
+    if stuck:
+        yield Finding("method", "refuse", f"{len(stuck)} can be moved in no way that the rules allow: {some_of(stuck)}")
+    counts = {
+        method: sum(situation.choices[one.id].method == method for one in situation.moving)
+        for method in ("rebuild", "replace")
+    }
+    told = ", ".join(f"{number} by {method}" for method, number in counts.items() if number)
+    if told and not stuck:
+        yield Finding("method", "ok", told)
+    gone = [one.name for one in situation.moving if one.image_id not in situation.survey.images and not one.broken]
+    if gone and situation.definition.roll.put_back:
+        words = f"the image of {some_of(gone)} is gone or unknown: one that fails cannot be put back, it stays away from users"
+        yield Finding("way back", "warn", words)
+
+
+def _replacing(situation: Situation) -> Iterator[Finding]:
+    """What would be found missing only when the old server is gone."""
+    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
+    if not replaced:
+        return
+    pool, network = situation.definition.pool, situation.network
+    if situation.group:
+        yield Finding("replace: security group", "refuse", situation.group, f"invoke pool.network {pool}")
+    bare = [one.name for one in replaced if one.id not in situation.own_ports]
+    if bare and network.project_id not in ("", situation.project_id):
+        words = f"{network.name} is another project's, so {some_of(bare)} would lose their addresses: their ports go with their servers"
+        yield Finding("replace: addresses", "refuse", words, "roll.method: rebuild; or let the network's owner roll")
+    volumes = [one.name for one in replaced if one.volume_backed]
+    if volumes and situation.definition.root_volume_gib is None:
+        words = f"the roots of {some_of(volumes)} are volumes, the new ones would be disks of the hypervisor's"
+        level: Level = "warn" if situation.flavor.disk_gib else "refuse"
+        yield Finding("replace: root disk", level, words, "say root_volume_gib in the pool's file")
+
+
+def _quota(situation: Situation) -> Iterator[Finding]:
+    """A server goes before its follower comes, so only a larger flavor needs more than is used already."""
+    flavor, room = situation.flavor, situation.headroom
+    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
+    olds = [old for one in replaced if (old := situation.flavors.get(one.flavor)) is not None]
+    needs = {
+        "cores": (sum(max(0, flavor.vcpus - old.vcpus) for old in olds), room.cores),
+        "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
+    }
+    told = [
+        f"{need} {what}, {left} are left" for what, (need, left) in needs.items() if left is not None and left < need
+    ]
+    if told:
+        words = f"the larger flavor {flavor.name} needs {'; '.join(told)}"
+        yield Finding("quota", "refuse", words, "raise the project's quota")
+
+
+def _other_roll(situation: Situation) -> Iterator[Finding]:
+    pool = situation.definition.pool
+    for claim in situation.claims:
+        if claim.purpose == "roll" and claim.owner != situation.roll_id and not claim.is_expired():
+            yield Finding("other roll", "refuse", str(claim), f"wait for it, or look: invoke pool.status {pool}")
+    unfinished: dict[str, list[str]] = {}
+    for desktop in situation.survey.desktops:
+        state, roll = desktop.metadata.get(ROLL_STATE, ""), desktop.metadata.get(ROLL_ID, "")
+        if (
+            desktop.broken
+        ):  # Nova takes no marks in ERROR: what stands there may be of a roll that has given the desktop up
+            continue
+        if state in [phase.value for phase in Phase if phase.in_flight] and roll != situation.roll_id:
+            unfinished.setdefault(roll, []).append(f"{desktop.name} {state}")
+    for roll, told in unfinished.items():
+        todo = f"go on with it: invoke pool.continue {pool}; or give it up: invoke pool.abort {pool}"
+        yield Finding("other roll", "refuse", f"{roll or 'a roll'} has not finished {some_of(told)}", todo)
+
+
+def _window(situation: Situation) -> Iterator[Finding]:
+    window = situation.definition.roll.window
+    if window is not None and situation.moving:
+        opens = window.opens_after(situation.now)
+        if opens == situation.now:
+            yield Finding("window", "ok", f"{window} is open")
+        else:
+            local = opens.astimezone(ZoneInfo(window.time_zone))
+            yield Finding("window", "warn", f"{window} is closed: nothing is begun before {local:%Y-%m-%d %H:%M}")
+
+
+def _canary(situation: Situation) -> Iterator[Finding]:
+    moving = {one.name.casefold(): one for one in situation.moving}
+    missing = [name for name in situation.definition.roll.canary_names if name.casefold() not in moving]
+    if missing:
+        yield Finding("canary", "refuse", f"not among the desktops to be moved: {some_of(missing)}", "name others")
+        return
+    named = [moving[name.casefold()] for name in situation.definition.roll.canary_names]
+    if moving and not any(one.offered for one in named or moving.values()):
+        yield Finding("canary", "warn", "nobody's desktop is free and healthy now: the roll begins by waiting for one")
+
+
+def _floor(situation: Situation) -> Iterator[Finding]:
+    free, floor, size = situation.survey.free, situation.floor, len(situation.survey.desktops)
+    if situation.moving and floor >= size:
+        words = f"{floor} free desktops must stay, and the pool has {size}: nothing could ever be begun"
+        yield Finding("floor", "refuse", words, "lower roll.min_available, or make more: invoke pool.create")
+    elif situation.moving and free <= floor:
+        words = f"{free} are free and {floor} must stay so: a free one is begun when users have logged off"
+        yield Finding("floor", "warn", words)
+    elif situation.moving:
+        yield Finding("floor", "ok", f"{free} are free, {floor} stay so")

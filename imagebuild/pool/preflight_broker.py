@@ -1,0 +1,104 @@
+"""Is the broker one to roll a pool with: well, able to say who is where, and not making desktops by itself meanwhile?"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from imagebuild.broker import Cap
+from imagebuild.pool.quantities import duration_words, lasting
+from imagebuild.pool.situation import Finding, Situation, some_of
+
+
+def _health(situation: Situation) -> Iterator[Finding]:
+    if situation.health is None:
+        yield Finding(
+            "broker", "refuse", f"it does not answer: {situation.silence}", "who is on which desktop is unknown"
+        )
+    elif not situation.health.ok:
+        yield Finding("broker", "refuse", f"it is not well: {'; '.join(situation.health.problems)}")
+    else:
+        yield Finding("broker", "ok", "it says that it is well")
+
+
+def _abilities(situation: Situation) -> Iterator[Finding]:
+    able, rules = situation.capabilities, situation.definition.roll
+    if Cap.SESSIONS not in able:
+        yield Finding(
+            "broker: sessions",
+            "warn",
+            "it tells assignments, no sessions: whoever has a desktop assigned counts as on it",
+        )
+    if Cap.AVAILABILITY not in able:
+        words = "it cannot hold a desktop back: a user may be given one that is about to be moved; only the look after"
+        yield Finding(
+            "broker: draining", "warn", f"{words} roll.settle ({duration_words(rules.settle)}) keeps them apart"
+        )
+    if Cap.MESSAGE not in able and rules.logoff_policy == "notify-then-force":
+        words = "it shows users no messages: sessions would end without a word"
+        yield Finding("broker: messages", "refuse", words, "set roll.logoff_policy: wait")
+    if situation.survey.included and all(one.busy for one in situation.survey.included):
+        words = "it says of no desktop that nobody is there: as it is, every one would be waited for"
+        yield Finding("broker: free desktops", "warn", words)
+
+
+def _provisioning(situation: Situation) -> Iterator[Finding]:
+    settings, able = situation.settings, situation.capabilities
+    if settings is None:
+        return
+    if settings.provisioning is None:
+        if Cap.PROVISIONING in able:
+            yield Finding("broker: provisioning", "refuse", "whether it makes desktops by itself cannot be read")
+        return
+    pausing = situation.definition.roll.pause_broker_provisioning and Cap.PROVISIONING in able
+    if settings.provisioning and not pausing:
+        deletes = ", and deletes" if settings.enforced else ""
+        words = f"it makes{deletes} desktops by itself while the roll works"
+        yield Finding(
+            "broker: provisioning", "refuse" if settings.enforced else "warn", words, "turn it off there for the roll"
+        )
+    elif settings.provisioning:
+        yield Finding("broker: provisioning", "ok", "it is on: it will be paused, and turned on again")
+    else:
+        yield Finding("broker: provisioning", "ok", "it is off, and stays so")
+
+
+def _records(situation: Situation) -> Iterator[Finding]:
+    survey = situation.survey
+    if survey.strays:
+        names = [seat.name for seat in survey.strays]
+        yield Finding(
+            "broker: records", "warn", f"{len(names)} belong to no server: {some_of(names)}", "remove them there"
+        )
+    for kind, words in (
+        ("no-seat", "servers that it does not know"),
+        ("duplicate-seat", "desktops that it has several times"),
+    ):
+        names = [desktop.name for desktop, trouble in survey.troubles if trouble.kind == kind]
+        if names:
+            yield Finding("broker: records", "warn", f"{len(names)} {words}: {some_of(names)}")
+
+
+def _session_age(situation: Situation) -> Iterator[Finding]:
+    """The age of what the broker says; its adapter already takes too old a `nobody` for somebody."""
+    times = [desktop.seat.observed_at for desktop in situation.survey.included if desktop.seat]
+    told = [time for time in times if time is not None]
+    limit = situation.definition.max_session_age
+    if len(told) < len(times):
+        words = f"of {len(times) - len(told)} desktops it does not say when it last looked"
+        yield Finding("broker: age of sessions", "warn", words)
+    if not told:
+        return
+    age = max(timedelta(0), situation.now - min(told))
+    words = f"the oldest is of {lasting(age)} ago"
+    if age <= limit:
+        yield Finding("broker: age of sessions", "ok", words)
+    else:
+        yield Finding("broker: age of sessions", "warn", words, f"it should be at most {duration_words(limit)}")
+
+
+CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
+    _health,
+    _abilities,
+    _provisioning,
+    _records,
+    _session_age,
+)

@@ -1,0 +1,148 @@
+"""How far a roll is with each desktop, as a value: written to the journal at every change, mirrored in short on the server itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
+from imagebuild.pool.model import Method, Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One desktop of a roll. Times are aware; those that have not come are None.
+
+    `going_back`: it failed, and is on its way to its old image. `outcome`: what it is to be once it is returned. `held`: we keep
+    users from it, so we give it back. `was_off`: it was switched off, and is so again at the end. `attempt` counts the acts
+    of one direction that the cloud accepted; `acted`: at least one of any direction, so its old disk is gone.
+    """
+
+    name: str
+    server_id: str
+    method: Method
+    from_image_id: str | None
+    phase: Phase = Phase.PENDING
+    since: datetime
+    reason: str = ""
+    outcome: Phase | None = None
+    held: bool = False
+    was_off: bool = False
+    addresses: tuple[str, ...] = ()
+    known: bool = True
+    """The broker had a record of it, `broker_id`, before it was touched."""
+    broker_id: str = ""
+    drain_since: datetime | None = None
+    asked_at: datetime | None = None
+    """When the broker was last asked to hold it back, or to offer it again."""
+    noticed_at: datetime | None = None
+    """When its user was first told."""
+    told_at: datetime | None = None
+    """When its user was last told."""
+    free_since: datetime | None = None
+    free_seen: datetime | None = None
+    """The broker's own time of the look that first found it free."""
+    attempt: int = 0
+    acted: bool = False
+    accepted: bool = False
+    going_back: bool = False
+    launched_before: datetime | None = None
+    old_server_id: str = ""
+    """With replace: the server that goes."""
+    act_since: datetime | None = None
+    boot_since: datetime | None = None
+    ready_since: datetime | None = None
+    stamp: str = ""
+    """What was read in the guest: `matches`, or why nothing was."""
+
+    @property
+    def failed(self) -> bool:
+        """Does it count as a failure, whatever becomes of it?"""
+        return self.going_back or self.phase in (Phase.FAILED, Phase.QUARANTINED) or self.outcome is Phase.FAILED
+
+    @property
+    def working(self) -> bool:
+        """Is it between the cloud's first work on it and its first healthy look: what `parallel_boots` counts?"""
+        return self.phase in (Phase.ACTING, Phase.BOOTING)
+
+    @property
+    def untouched(self) -> bool:
+        """Is it in hand, and could be given back as it is?"""
+        return self.phase in (Phase.DRAINING, Phase.DRAINED) and not self.acted
+
+    def to(self, phase: Phase, now: datetime, **changes: Any) -> "Progress":
+        """The same desktop in another phase."""
+        return replace(self, phase=phase, since=now, **changes)
+
+    def waited(self, now: datetime, limit: timedelta) -> bool:
+        """Has it been in its phase for longer than that?"""
+        return now - self.since > limit
+
+
+_TIMES = tuple(one.name for one in fields(Progress) if "datetime" in str(one.type))
+
+
+def as_facts(progress: Progress, before: Progress | None = None) -> dict[str, Any]:
+    """Plain values; of a desktop that was written `before`, its name and what is new only."""
+    facts: dict[str, Any] = {}
+    for one in fields(Progress):
+        value = getattr(progress, one.name)
+        if before is None or one.name == "name" or value != getattr(before, one.name):
+            facts[one.name] = value.isoformat() if isinstance(value, datetime) else value
+    return facts
+
+
+def from_facts(facts: Mapping[str, Any], before: Progress | None = None) -> Progress:
+    """The reverse. Raises KeyError, TypeError or ValueError for facts that are none."""
+    known = {one.name for one in fields(Progress)}
+    values = {name: value for name, value in facts.items() if name in known}
+    for name in _TIMES:
+        if values.get(name) is not None:
+            values[name] = datetime.fromisoformat(values[name])
+    for name in ("phase", "outcome"):
+        if values.get(name) is not None:
+            values[name] = Phase(values[name])
+    if "addresses" in values:
+        values["addresses"] = tuple(values["addresses"])
+    return replace(before, **values) if before else Progress(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What stands on a server beside the phase, for whoever goes on without our journal; at most 255 characters (nova: metadata)."""
+
+    to_image_id: str
+    attempt: int = 0
+    held: bool = False
+    was_off: bool = False
+    back: bool = False
+    going_back: bool = False
+    provisioning: bool = False
+    """The broker made desktops by itself before this roll, and is to do so again."""
+
+    def __str__(self) -> str:
+        flags = [name for name in _FLAGS if getattr(self, name)]
+        return " ".join((f"to={self.to_image_id}", f"attempt={self.attempt}", *flags))
+
+    @classmethod
+    def read(cls, text: str) -> "Note | None":
+        """What a server says, None when it says nothing of this kind."""
+        words = text.split()
+        said = dict(word.split("=", 1) for word in words if "=" in word)
+        if "to" not in said or not said.get("attempt", "").isdigit():
+            return None
+        flags = {name: name in words for name in _FLAGS}
+        return cls(to_image_id=said["to"], attempt=int(said["attempt"]), **flags)
+
+
+_FLAGS = ("held", "was_off", "back", "going_back", "provisioning")
+
+
+def marks_of(progress: Progress, *, roll_id: str, note: Note) -> dict[str, str | None]:
+    """What the server says of the roll while it has it in hand, and after."""
+    return {ROLL_ID: roll_id, ROLL_STATE: progress.phase.value, ROLL_NOTE: str(note)}
+
+
+def image_marks(image_id: str, version: str, *, before: str | None) -> dict[str, str | None]:
+    """What a server says of its image once it is made from it."""
+    return {IMAGE_ID: image_id, IMAGE_VERSION: version, PREVIOUS_IMAGE_ID: before}

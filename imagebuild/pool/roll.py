@@ -1,0 +1,275 @@
+"""The roll of a pool: one loop over all its desktops, no threads. Each turn looks once, lets every desktop in hand take its next step,
+and begins others as the rules allow.
+
+It ends completed, halted, paused, aborted or baking; whichever it is, nobody's desktop is left half done: what was begun is finished or put
+back, what was not touched goes back to its users, and the broker provisions as it did before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrupted
+from imagebuild.pool.definition import Rules
+from imagebuild.pool.fleet import Fleet
+from imagebuild.pool.hands import Hands
+from imagebuild.pool.health import Witness
+from imagebuild.pool.lookout import View
+from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.progress import Progress
+from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
+from imagebuild.pool.surroundings import Surroundings
+from imagebuild.pool.turn import ASK_AGAIN
+from imagebuild.report import Report
+from imagebuild.waiting import Clock, Deadline, pause
+
+Wish = Literal["pause", "abort"]
+
+BRISK, CALM = 15.0, 60.0
+"""Seconds between two turns: while a machine works, and while only users are waited for."""
+PATIENCE = timedelta(minutes=10)
+"""So long cloud or broker may fail before the roll halts."""
+LAST_PATIENCE = timedelta(hours=1)
+"""So long a roll that is ending waits for them to finish what is in hand."""
+_LONGEST = timedelta(days=60)
+
+
+@dataclass
+class Roll:
+    """One roll at work. `wishes` is asked every turn what a person wants; it raises Busy when the pool is no longer ours."""
+
+    log: RollLog
+    hands: Hands
+    witness: Witness
+    now: Callable[[], datetime]
+    clock: Clock
+    report: Report
+    wishes: Callable[[], Wish | None] = lambda: None
+    watch: Callable[["Roll", View], None] = lambda roll, view: None
+    """Called after every turn: for who shows how it goes."""
+    taken_up: bool = False
+    """An earlier process began it, here or elsewhere."""
+    ending: tuple[RollState, str] | None = None
+    _troubled_since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
+        self._around = Surroundings(self.log, self.hands, self.report)
+
+    @property
+    def rules(self) -> Rules:
+        """The pool's."""
+        return self.hands.definition.roll
+
+    @property
+    def flying(self) -> list[Progress]:
+        """The desktops in hand."""
+        return self.fleet.flying
+
+    def run(self) -> RollState:
+        """Work until it ends; gives how. Raises Busy, and Interrupted when services stay away with desktops in hand."""
+        deadline = Deadline.after(_LONGEST.total_seconds(), self.clock)
+        while not self.turn():
+            pause(self.interval(), deadline=deadline)
+        return self.log.state
+
+    def take_up(self) -> None:
+        """A person says go on: what is done is good enough to pass a stop, and what has failed was looked at."""
+        stop = self._next_stop()
+        if self.log.state is RollState.BAKING and stop is not None and self.done() >= stop:
+            self.log.note(passed=stop)
+        if self.log.state is RollState.HALTED:
+            self.log.note(forgiven=[one.name for one in self.log.held.values() if one.failed])
+
+    def turn(self) -> bool:
+        """One turn; True when the roll has ended."""
+        if (wish := self.wishes()) is not None and self.ending is None:
+            self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
+        troubles: list[ImagebuildError] = []
+        try:
+            view = self.hands.lookout.look()
+        except CloudError as error:
+            self._bear([error])
+            return self._is_lost(self.now()) and self._conclude(self.now())
+        if self.taken_up:
+            self.fleet.believe_marks(view)
+            self.taken_up = False
+        self.fleet.meet(view)
+        if self.ending is None:
+            troubles += self._look_around(view)
+        self.fleet.give_back(self._leaving(view.now), view.now)
+        troubles += self.fleet.advance(view)
+        if self.ending is None and not troubles:
+            troubles += self._begin(view)
+        troubles += self.fleet.see_what_was_asked(view)
+        if troubles:
+            self._bear(troubles)
+        elif not view.silence:
+            self._troubled_since = None
+        ended = self._conclude(view.now)
+        self.watch(self, view)
+        return ended
+
+    def end(self, state: RollState, reason: str) -> None:
+        """Begin nothing more; what works is finished, what was not touched is given back."""
+        if self.ending is None:
+            self.ending = state, reason
+            if reason:
+                self.report.note(f"{state.value}: {reason}")
+
+    def interval(self) -> float:
+        """Seconds until the next turn."""
+        now = self.now()
+        brisk = any(
+            one.phase is not Phase.DRAINING or one.free_since or now - one.since < ASK_AGAIN for one in self.flying
+        )
+        return BRISK if brisk or self.ending else CALM
+
+    def done(self) -> int:
+        """How many desktops have the image now, by this roll."""
+        return sum(one.phase is Phase.DONE for one in self.log.held.values())
+
+    # ------------------------------------------------------------------------------------------ the parts of a turn
+
+    def _look_around(self, view: View) -> list[ImagebuildError]:
+        """What is not about one desktop. Gives what kept us from looking."""
+        troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
+        try:
+            self._around.prepare()
+            if self.log.passed:
+                self._around.use_for_new_desktops()
+            wrong = self._around.what_is_wrong(view.now)
+        except (CloudError, BrokerError) as error:
+            return [*troubles, error]
+        log = self.log
+        halt = wrong or why_halt(
+            log.held,
+            self.fleet.desktops,
+            rules=self.rules,
+            size=log.assignment.size,
+            canaries=log.canaries,
+            forgiven=log.forgiven,
+        )
+        if halt:
+            self.end(RollState.HALTED, halt)
+        return troubles
+
+    def _leaving(self, now: datetime) -> list[tuple[str, str]]:
+        """Who is in hand, untouched, and goes back: everybody when the roll ends."""
+        if self.ending is not None:
+            return [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
+        pace = self._pace()
+        return list(to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now))
+
+    def _begin(self, view: View) -> list[ImagebuildError]:
+        if self._next_stop() == self.done():
+            return []
+        pace = self._pace()
+        chosen = choose(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
+        if chosen:
+            self.log.enter(RollState.CANARY if pace.canary else RollState.ROLLING, view.now)
+        if chosen and pace.canary:
+            self.log.note(canaries=[*self.log.canaries, *chosen])
+        return self.fleet.begin(chosen, view)
+
+    def _conclude(self, now: datetime) -> bool:
+        """Where the roll stands after this turn; True when it has ended."""
+        if self.flying and not self._is_lost(now):
+            return False
+        try:
+            if self.ending is None:
+                self._go_on(now)
+            if self.ending is None:
+                return False
+            self._around.restore()
+        except (CloudError, BrokerError) as error:
+            self._bear([error])
+            if self.ending is None or not self._is_lost(now):
+                return False
+            self.report.warn(f"the broker's provisioning is not restored: {error}")
+        state, reason = self.ending
+        self.log.enter(state, now, reason)
+        if self.flying:
+            names = ", ".join(one.name for one in self.flying)
+            raise Interrupted(
+                f"{reason}; still in hand: {names}", hint=f"invoke pool.continue {self.log.assignment.pool}"
+            )
+        return True
+
+    def _go_on(self, now: datetime) -> None:
+        """Nothing is in hand: is it all done, is it to be looked at, or what is it waiting for?"""
+        desktops = self.fleet.desktops
+        if not any((found := desktops.get(one.name)) and found.excluded is None for one in self.fleet.pending):
+            for one in self.fleet.pending:
+                self.fleet.skip(one, now)
+            self._complete()
+            return
+        for one in self.fleet.pending:
+            if one.name not in desktops:
+                self.fleet.skip(one, now)
+        stop = self._next_stop()
+        if stop is not None and self.done() >= stop:
+            self._bake(now, stop)
+            return
+        self.log.enter(RollState.CANARY if self._is_canary() else RollState.ROLLING, now)
+        window = self.rules.window
+        if self.fleet.moved_at is None or (window is not None and not window.is_open(now)):
+            self.fleet.moved_at = now
+        if now - self.fleet.moved_at > self.rules.drain_deadline:
+            self.end(RollState.HALTED, "nothing could be begun for so long: too few desktops are free")
+
+    def _complete(self) -> None:
+        if self.done():
+            self._around.use_for_new_desktops()
+        back = self.log.assignment.back
+        self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
+
+    def _bake(self, now: datetime, stop: int) -> None:
+        """The canary, or a checkpoint, is done: wait for a person's word, or for the time to pass."""
+        self.log.enter(RollState.BAKING, now)
+        since = self.log.state_since or now
+        if not self.rules.auto_continue:
+            self.end(RollState.BAKING, "")
+        elif now - since >= self.rules.bake_time:
+            self.pass_stop(stop)
+
+    def pass_stop(self, stop: int) -> None:
+        """What is done is good: go on. From the next turn the broker makes new desktops from the new image, too."""
+        self.log.note(passed=stop)
+        self.fleet.moved_at = None
+
+    # ------------------------------------------------------------------------------------------ smaller questions
+
+    def _pace(self) -> Pace:
+        stop, assignment = self._next_stop(), self.log.assignment
+        room = assignment.size if stop is None else stop - self.done() - len(self.flying)
+        return Pace(
+            limit=assignment.limit,
+            floor=assignment.floor,
+            boots=self.rules.parallel_boots,
+            room=room,
+            canary=self._is_canary(),
+        )
+
+    def _next_stop(self) -> int | None:
+        return next((stop for stop in self.log.assignment.stops if stop > self.log.passed), None)
+
+    def _is_canary(self) -> bool:
+        stops = self.log.assignment.stops
+        return bool(stops) and self.log.passed < stops[0]
+
+    def _bear(self, troubles: list[ImagebuildError]) -> None:
+        """Services fail now and then; for too long, and nothing more is begun."""
+        now = self.now()
+        if self._troubled_since is None:
+            self._troubled_since = now
+            self.report.warn(str(troubles[0]))
+        elif now - self._troubled_since > PATIENCE:
+            self.end(RollState.HALTED, f"for {now - self._troubled_since}: {troubles[0]}")
+
+    def _is_lost(self, now: datetime) -> bool:
+        """Ending, and what is needed to end well stays away."""
+        troubled = self._troubled_since
+        return self.ending is not None and troubled is not None and now - troubled > LAST_PATIENCE

@@ -1,0 +1,117 @@
+"""What a roll remembers: every change goes to its journal first, and from the journal all of it comes back after a kill -9."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from imagebuild.errors import ImagebuildError
+from imagebuild.journal import Entry
+from imagebuild.pool.assignment import Assignment
+from imagebuild.pool.model import RollState
+from imagebuild.pool.progress import Progress, as_facts, from_facts
+
+Write = Callable[..., None]
+
+
+def _nowhere(event: str, **facts: Any) -> None:
+    del event, facts
+
+
+@dataclass
+class RollLog:
+    """The state of one roll; `write` puts a line on the disk before it is believed.
+
+    `passed`: the last stop that was left behind, in desktops done. `canaries`: the names that went first; `forgiven`: those whose failure
+    somebody has seen and gone on. `provisioning`: True while the broker's own making of desktops is paused by us.
+    """
+
+    assignment: Assignment
+    held: dict[str, Progress] = field(default_factory=dict)
+    state: RollState = RollState.PLANNED
+    reason: str = ""
+    state_since: datetime | None = None
+    passed: int = 0
+    canaries: tuple[str, ...] = ()
+    forgiven: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    provisioning: bool | None = None
+    pool_image: str | None = None
+    """What the broker makes new desktops from, as we last saw or set it."""
+    write: Write = _nowhere
+    working: int = field(default=0, init=False)
+    """How many desktops Nova and their boot have at work now: counted along, it is asked for every desktop of every turn."""
+
+    def __post_init__(self) -> None:
+        self.working = sum(one.working for one in self.held.values())
+
+    def begin(self) -> None:
+        """The first line."""
+        desktops = [as_facts(one) for one in self.held.values()]
+        self.write(
+            "roll_begun", assignment=self.assignment.as_facts(), desktops=desktops, left_out=[*map(list, self.left_out)]
+        )
+
+    def save(self, progress: Progress) -> None:
+        """A desktop has come further, or is about to."""
+        before = self.held.get(progress.name)
+        if before != progress:
+            self.write("desktop", **as_facts(progress, before))
+            self._put(progress)
+
+    def _put(self, progress: Progress) -> None:
+        before = self.held.get(progress.name)
+        self.working += progress.working - (before is not None and before.working)
+        self.held[progress.name] = progress
+
+    def enter(self, state: RollState, now: datetime, reason: str = "") -> None:
+        """The roll itself has come further."""
+        if (state, reason) != (self.state, self.reason):
+            self.write("state", state=state.value, reason=reason, now=now.isoformat())
+            self.state, self.reason, self.state_since = state, reason, now
+
+    def note(self, **facts: Any) -> None:
+        """Change any of passed, canaries, forgiven, provisioning, pool_image."""
+        self.write("noted", **facts)
+        self._take(facts)
+
+    def apply(self, entry: Entry) -> None:
+        """One line of an older run."""
+        facts = entry.facts
+        if entry.event == "desktop":
+            self._put(from_facts(facts, self.held.get(facts["name"])))
+        elif entry.event == "state":
+            self.state, self.reason = RollState(facts["state"]), facts["reason"]
+            self.state_since = datetime.fromisoformat(facts["now"])
+        elif entry.event == "noted":
+            self._take(facts)
+
+    def _take(self, facts: Mapping[str, Any]) -> None:
+        for name, value in facts.items():
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
+
+
+def read_log(entries: Iterable[Entry], *, write: Write = _nowhere) -> RollLog | None:
+    """The roll that a journal tells of, None when it never began. Raises ImagebuildError for lines that fit no roll."""
+    log: RollLog | None = None
+    for entry in entries:
+        try:
+            if entry.event == "roll_begun":
+                log = _read_begin(entry.facts, write)
+            elif log is not None:
+                log.apply(entry)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImagebuildError(
+                f"the roll's journal has a line that cannot be read: {entry.event}: {error}"
+            ) from error
+    return log
+
+
+def _read_begin(facts: Mapping[str, Any], write: Write) -> RollLog:
+    desktops: Sequence[Mapping[str, Any]] = facts["desktops"]
+    return RollLog(
+        assignment=Assignment.from_facts(facts["assignment"]),
+        held={one["name"]: from_facts(one) for one in desktops},
+        left_out=tuple((name, reason) for name, reason in facts["left_out"]),
+        write=write,
+    )

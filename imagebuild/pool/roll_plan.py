@@ -1,0 +1,192 @@
+"""What a roll would do, as a value: to which image, which desktops in which way, which are left out and why, and whether it may begin."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from imagebuild.broker import Broker
+from imagebuild.cloud import Cloud
+from imagebuild.images import Version
+from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.differences import HardwareChange, hardware_changes
+from imagebuild.pool.model import Desktop, Method
+from imagebuild.pool.preflight import inspect
+from imagebuild.pool.quantities import lasting
+from imagebuild.pool.situation import Finding, Situation, assess, matches
+from imagebuild.pool.survey import Survey
+
+USUAL_TIME = timedelta(minutes=20)
+"""For one desktop from its drain to its return, as long as nobody has measured: what Azure Virtual Desktop tells for a session host."""
+
+REJOIN = (
+    "each desktop joins its domain again under its old name: since KB5020276 that fails (error 0xaac) unless the joining account made the "
+    "computer account, or a domain administrator did, or the policy allows its owner; the canary shows it"
+)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One desktop that is to be moved."""
+
+    server_id: str
+    name: str
+    method: Method
+    why: str
+    from_image_id: str | None
+    from_image: str
+    busy: bool
+
+    def __str__(self) -> str:
+        state = "waits for its user" if self.busy else "free"
+        why = f"  ({self.why})" if self.why else ""
+        return f"{self.name:15s}  {self.method}  DESTROYS ROOT DISK  from {self.from_image}  {state}{why}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long the moving alone takes, when every desktop takes `each`; waiting for users comes on top."""
+
+    batch: int
+    batches: int
+    each: timedelta = USUAL_TIME
+
+    @property
+    def total(self) -> timedelta:
+        """All batches one after the other."""
+        return self.batches * self.each
+
+    def __str__(self) -> str:
+        return (
+            f"{self.batches} batches of at most {self.batch}: about {lasting(self.total)} if each takes "
+            f"{lasting(self.each)}; waiting for users, and between canary and the rest, comes on top"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollPlan:
+    """A roll before it begins. `checksum` is the image's as it was seen now; `floor` and `limit` are whole desktops."""
+
+    pool: str
+    to: str
+    to_image_id: str
+    checksum: str | None
+    made_at: datetime
+    moves: tuple[Move, ...]
+    matching: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    """Names with the reason."""
+    findings: tuple[Finding, ...]
+    changes: tuple[HardwareChange, ...]
+    size: int
+    floor: int
+    limit: int
+    estimate: Estimate
+
+    @property
+    def refused(self) -> bool:
+        """May it not begin?"""
+        return any(finding.level == "refuse" for finding in self.findings)
+
+    def as_lines(self) -> Iterator[str]:
+        """For a person."""
+        yield f"{self.pool}: {len(self.moves)} of {self.size} desktops to {self.to} ({self.to_image_id})"
+        yield from (f"  {move}" for move in self.moves)
+        yield from (f"  {name:15s}  is left as it is: {reason}" for name, reason in self.left_out)
+        if self.matching:
+            yield f"  {len(self.matching)} have it already"
+        for before in dict.fromkeys(change.before for change in self.changes):
+            yield f"  hardware, {before} -> {self.to}:"
+            yield from (f"    {change}" for change in self.changes if change.before == before)
+        yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
+        if self.moves:
+            yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
+            yield f"  domain: {REJOIN}"
+        yield from (f"  {finding}" for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, times in ISO form and lengths in seconds."""
+        plain = asdict(self) | {"made_at": self.made_at.isoformat(), "refused": self.refused}
+        estimate = {"batch": self.estimate.batch, "batches": self.estimate.batches}
+        return plain | {"estimate": estimate | {"seconds": self.estimate.total.total_seconds()}}
+
+
+def plan_roll(
+    definition: PoolDefinition,
+    survey: Survey,
+    *,
+    to: Version,
+    cloud: Cloud,
+    broker: Broker,
+    now: datetime,
+    only: frozenset[str] | None = None,
+    roll_id: str | None = None,
+    back: bool = False,
+) -> RollPlan:
+    """The plan, with its preflight. Reads only; raises NotFound, CloudError.
+
+    `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had.
+    """
+    situation = assess(
+        definition, survey, to=to, cloud=cloud, broker=broker, now=now, only=only, roll_id=roll_id, back=back
+    )
+    return compose(situation)
+
+
+def compose(situation: Situation) -> RollPlan:
+    """The plan of a situation; no calls."""
+    survey, to, rules = situation.survey, situation.to, situation.definition.roll
+    moves = tuple(move for desktop in situation.moving if (move := _move(situation, desktop)))
+    before = {move.from_image_id for move in moves} - {to.image.id}
+    olds = [image for image_id, image in survey.images.items() if image_id in before]
+    size = len(survey.desktops)
+    return RollPlan(
+        pool=survey.pool,
+        to=to.name,
+        to_image_id=to.image.id,
+        checksum=to.image.checksum,
+        made_at=situation.now,
+        moves=moves,
+        matching=tuple(one.name for one in survey.included if matches(one, to) and one.id not in situation.choices),
+        left_out=tuple(_left_out(situation)),
+        findings=inspect(situation),
+        changes=hardware_changes(olds, to.image),
+        size=size,
+        floor=situation.floor,
+        limit=rules.unavailable_limit(size),
+        estimate=_estimate(situation, len(moves)),
+    )
+
+
+def _move(situation: Situation, desktop: Desktop) -> Move | None:
+    choice = situation.choices[desktop.id]
+    if choice.method is None:
+        return None
+    return Move(
+        server_id=desktop.id,
+        name=desktop.name,
+        method=choice.method,
+        why=choice.why,
+        from_image_id=desktop.image_id,
+        from_image=situation.survey.image_name(desktop.image_id),
+        busy=desktop.busy,
+    )
+
+
+def _left_out(situation: Situation) -> Iterator[tuple[str, str]]:
+    for desktop in situation.survey.desktops:
+        choice = situation.choices.get(desktop.id)
+        if desktop.excluded is not None:
+            yield desktop.name, desktop.excluded
+        elif choice is not None and choice.method is None:
+            yield desktop.name, choice.why
+
+
+def _estimate(situation: Situation, moves: int) -> Estimate:
+    """The canary by itself, then batches: what the limit, the floor and the boots at once let through."""
+    rules, size = situation.definition.roll, len(situation.survey.desktops)
+    spare = max(1, situation.survey.free - situation.floor)
+    batch = min(rules.unavailable_limit(size), rules.parallel_boots, spare)
+    first = min(rules.canary_count, moves)
+    return Estimate(batch, math.ceil(first / batch) + math.ceil((moves - first) / batch))

@@ -1,0 +1,113 @@
+"""How a roll stands, for a person and for a program: from what it remembers, without a call."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.roll_journal import RollLog
+
+COMPLETED, WITH_REST, HALTED, ABORTED, WAITS = 0, 3, 4, 5, 6
+"""Exit codes: done; done, but some were skipped or failed; halted; aborted; it waits for `invoke pool.continue`. 2: it may not begin."""
+
+_TOLD = (
+    Phase.DONE,
+    Phase.RETURNING,
+    Phase.CHECKING,
+    Phase.BOOTING,
+    Phase.ACTING,
+    Phase.DRAINED,
+    Phase.DRAINING,
+    Phase.PENDING,
+    Phase.SKIPPED,
+    Phase.FAILED,
+    Phase.QUARANTINED,
+)
+_REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
+
+
+def exit_code(log: RollLog) -> int:
+    """What a CI server is told."""
+    if log.state in (RollState.COMPLETED, RollState.ROLLED_BACK):
+        return WITH_REST if any(one.phase in _REST for one in log.held.values()) else COMPLETED
+    return {RollState.HALTED: HALTED, RollState.ABORTED: ABORTED}.get(log.state, WAITS)
+
+
+def summary(log: RollLog) -> str:
+    """One line: how many are how far."""
+    counts = Counter(one.phase for one in log.held.values())
+    told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _TOLD if counts[phase])
+    return f"{log.state.value}: {told or 'no desktops'}"
+
+
+def news(before: Progress, after: Progress) -> str | None:
+    """What is worth a line of it, for who watches; None for the small steps."""
+    name, why = after.name, f": {after.reason}" if after.reason else ""
+    if after.phase is before.phase:
+        return None
+    if after.phase is Phase.DRAINING:
+        return f"{name} is taken in hand{' once more, somebody came' if before.phase is Phase.DRAINED else ''}"
+    if after.phase is Phase.DRAINED and after.acted:
+        return f"{name} is not well{why}; {'its old image is put back' if after.going_back else 'one more attempt'}"
+    if after.phase is Phase.ACTING:
+        return f"{name} is being {'rebuilt' if after.method == 'rebuild' else 'replaced'}"
+    if after.phase is Phase.CHECKING:
+        return f"{name} runs, and is looked at"
+    if after.phase is Phase.PENDING:
+        return f"{name} is given back for now{why}"
+    verb = "has" if after.phase is Phase.FAILED else "is"
+    return f"{name} {verb} {after.phase.value}{why}" if after.phase.finished else None
+
+
+def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
+    """The whole: what it is, how far, who is in hand or was left behind and why, what comes next."""
+    assignment = log.assignment
+    verb = "goes back to" if assignment.back else "goes to"
+    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
+    yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
+    yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
+    yield f"  at most {assignment.limit} in hand at once, {assignment.floor} free ones stay"
+    for one in log.held.values():
+        if one.phase.in_flight or one.phase in _REST:
+            back = ", on its way to its old image" if one.going_back and one.phase.in_flight else ""
+            since = duration_words((now - one.since) // 1_000_000 * 1_000_000)
+            yield f"  {one.name:15s} {one.phase.value:11s} {since:>6s}  {one.reason}{back}"
+    yield from (f"  {name:15s} left out            {reason}" for name, reason in log.left_out)
+    if log.provisioning:
+        yield "  the broker's own provisioning is paused by this roll"
+    yield from (f"next: {command}" for command in next_commands(log))
+
+
+def next_commands(log: RollLog) -> tuple[str, ...]:
+    """What a person can do now."""
+    pool, state = log.assignment.pool, log.state
+    if state in (RollState.COMPLETED, RollState.ABORTED):
+        done = any(one.phase is Phase.DONE for one in log.held.values())
+        return (f"invoke pool.rollback {pool}   (to go back)",) if done else ()
+    if state is RollState.ROLLED_BACK:
+        return ()
+    if state is RollState.HALTED:
+        return (
+            f"invoke pool.rollback {pool}",
+            f"invoke pool.continue {pool}   (when you know why)",
+            f"invoke pool.abort {pool}",
+        )
+    return (f"invoke pool.continue {pool}", f"invoke pool.abort {pool}")
+
+
+def as_facts(log: RollLog) -> dict[str, Any]:
+    """The same for a program."""
+    desktops = {
+        one.name: {"phase": one.phase.value, "reason": one.reason, "since": one.since.isoformat(), "stamp": one.stamp}
+        for one in log.held.values()
+    }
+    told = {"roll": log.assignment.id, "pool": log.assignment.pool, "to": log.assignment.to, "state": log.state.value}
+    return told | {
+        "reason": log.reason,
+        "desktops": desktops,
+        "left_out": dict(log.left_out),
+        "exit_code": exit_code(log),
+    }

@@ -1,0 +1,53 @@
+"""The way back: a roll to the image that desktops had before, over those that a roll has moved; and whose work it would cost."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC
+
+from imagebuild.errors import RollRefused
+from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_STATE
+from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.survey import Survey
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """`names` go back to `image_id`. `used`: what may be lost on each, a line a desktop; `others`: those that had yet another image."""
+
+    image_id: str
+    names: frozenset[str]
+    used: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+def find_way_back(survey: Survey, *, roll_id: str | None = None, to_image_id: str | None = None) -> WayBack:
+    """The desktops that a roll (the last one of each, or `roll_id`) has moved, and the image that most of them had before.
+
+    What is on a desktop's own disk goes: users have had these desktops since, and a broker does not tell who was on one in the meantime.
+    Raises RollRefused when there is nothing to go back from.
+    """
+    moved = [one for one in survey.desktops if _is_moved(one, roll_id)]
+    before = Counter(one.metadata[PREVIOUS_IMAGE_ID] for one in moved)
+    if to_image_id is None and before:
+        to_image_id = before.most_common(1)[0][0]
+    going = [one for one in moved if one.metadata[PREVIOUS_IMAGE_ID] == to_image_id]
+    if to_image_id is None or not going:
+        raise RollRefused(
+            f"no desktop of {survey.pool} tells that a roll has moved it",
+            hint=f"a roll forward does the same: invoke pool.roll {survey.pool} --to VERSION",
+        )
+    others = tuple(one.name for one in moved if one not in going)
+    return WayBack(to_image_id, frozenset(one.name for one in going), tuple(map(_use_of, going)), others)
+
+
+def _is_moved(desktop: Desktop, roll_id: str | None) -> bool:
+    metadata = desktop.metadata
+    ours = roll_id is None or metadata.get(ROLL_ID) == roll_id
+    return ours and metadata.get(ROLL_STATE) == Phase.DONE and bool(metadata.get(PREVIOUS_IMAGE_ID))
+
+
+def _use_of(desktop: Desktop) -> str:
+    since = f"{desktop.launched_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if desktop.launched_at else "nobody knows when"
+    if desktop.busy:
+        return f"{desktop.name}: somebody is, or may be, on it now; in use since {since}"
+    return f"{desktop.name}: free now; users could have it since {since}"

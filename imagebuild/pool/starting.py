@@ -1,0 +1,110 @@
+"""How a roll comes to be: from a plan, or, where its journal is not at hand, from what its servers say of it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from imagebuild.pool.assignment import Assignment
+from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
+from imagebuild.pool.model import Desktop, Method, Phase
+from imagebuild.pool.progress import Note, Progress
+from imagebuild.pool.roll_journal import RollLog, Write
+from imagebuild.pool.roll_plan import Move, RollPlan
+from imagebuild.pool.survey import Survey
+
+_BEFORE_THE_ACT = (Phase.PENDING, Phase.DRAINING, Phase.DRAINED)
+
+
+def progress_of(move: Move, now: datetime) -> Progress:
+    """A desktop of a plan before anything is done to it."""
+    return Progress(
+        name=move.name, server_id=move.server_id, method=move.method, from_image_id=move.from_image_id, since=now
+    )
+
+
+def start(plan: RollPlan, assignment: Assignment, *, write: Write) -> RollLog:
+    """The roll that a plan becomes; its first line is written."""
+    held = {move.name: progress_of(move, assignment.began_at) for move in plan.moves}
+    log = RollLog(assignment, held, left_out=plan.left_out, write=write)
+    log.begin()
+    return log
+
+
+def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
+    """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`.
+
+    One that has desktops in hand; else the last one, where desktops are left that do not have its image.
+    """
+    by_roll: dict[str, list[Desktop]] = {}
+    for desktop in survey.desktops:
+        if (roll_id := desktop.metadata.get(ROLL_ID, "")) not in ("", finished):
+            by_roll.setdefault(roll_id, []).append(desktop)
+    told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _forward_note(desktops))}
+    for roll_id, note in told.items():
+        if any((phase := _phase(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]):
+            return roll_id, note
+    if not told:
+        return None
+    last = max(told, key=lambda roll_id: roll_id.rsplit("-", 3)[1:])  # its time is in its id
+    left = any(one.image_id != told[last].to_image_id for one in survey.included)
+    return (last, told[last]) if left else None
+
+
+def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
+    """The desktops that this roll has had in hand."""
+    return frozenset(one.name for one in survey.desktops if one.metadata.get(ROLL_ID) == roll_id)
+
+
+def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write) -> RollLog:
+    """The roll as its servers tell it, where its journal is not at hand: what is planned anew, and what it had done already."""
+    now = assignment.began_at
+    held = {move.name: progress_of(move, now) for move in plan.moves}
+    for desktop in survey.desktops:
+        if desktop.metadata.get(ROLL_ID) == assignment.id:
+            method: Method = "replace" if desktop.vtpm else "rebuild"
+            blank = Progress(name=desktop.name, server_id=desktop.id, method=method, from_image_id=None, since=now)
+            before = held.get(desktop.name, blank)
+            held[desktop.name] = from_marks(desktop, before, roll_id=assignment.id, now=now)
+    log = RollLog(assignment, held, left_out=plan.left_out, write=write)
+    done = sum(one.phase is Phase.DONE for one in held.values())
+    log.begin()
+    log.note(passed=max((stop for stop in assignment.stops if stop <= done), default=0))
+    log.note(provisioning=note.provisioning or None)
+    return log
+
+
+def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetime) -> Progress:
+    """The desktop as its server says, where that is further than what we know: cloud and broker are trusted over the journal."""
+    phase, note = _phase(desktop), _note(desktop)
+    if desktop.metadata.get(ROLL_ID) != roll_id or phase is None or note is None:
+        return before
+    told = replace(before, server_id=desktop.id, attempt=note.attempt, held=note.held, was_off=note.was_off)
+    told = replace(told, going_back=note.going_back)
+    if phase is Phase.DRAINING and before.phase is Phase.PENDING:
+        return told.to(
+            Phase.DRAINING, now, drain_since=now, known=desktop.seat is not None, addresses=desktop.addresses
+        )
+    if phase is Phase.ACTING and before.phase in _BEFORE_THE_ACT:
+        old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
+        accepted = {"accepted": True, "acted": True, "act_since": now, "from_image_id": old}
+        return told.to(Phase.ACTING, now, known=desktop.seat is not None, **accepted)
+    if phase.finished and not before.phase.finished:
+        old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
+        return told.to(phase, now, held=False, from_image_id=old, reason=before.reason or "as its server says")
+    return before
+
+
+def _forward_note(desktops: Iterable[Desktop]) -> Note | None:
+    """What a roll is about; a desktop on its way to its old image does not tell."""
+    notes = (_note(one) for one in desktops)
+    return next((note for note in notes if note is not None and not note.going_back), None)
+
+
+def _note(desktop: Desktop) -> Note | None:
+    return Note.read(desktop.metadata.get(ROLL_NOTE, ""))
+
+
+def _phase(desktop: Desktop) -> Phase | None:
+    """How far a roll was with it, by the server's own word."""
+    told = desktop.metadata.get(ROLL_STATE, "")
+    return Phase(told) if told in list(Phase) else None

@@ -1,0 +1,79 @@
+"""What a roll changes and watches beside the desktops: the broker's provisioning, its image for new desktops, and the image itself."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from imagebuild.broker import Cap
+from imagebuild.errors import BrokerRefused
+from imagebuild.pool.hands import Hands
+from imagebuild.pool.roll_journal import RollLog
+from imagebuild.report import Report
+
+LOOK_EVERY = timedelta(minutes=5)
+
+
+@dataclass
+class Surroundings:
+    """Written down before it is changed, restored at every end of a run. Calls may raise CloudError or BrokerError."""
+
+    log: RollLog
+    hands: Hands
+    report: Report
+    _prepared: bool = False
+    _refused: bool = False
+    _looked_at: datetime | None = None
+
+    def prepare(self) -> None:
+        """Pause the broker's own making of desktops, once a run; and let it look for the new image meanwhile."""
+        if self._prepared:
+            return
+        broker, pool = self.hands.broker, self.log.assignment.pool
+        settings = broker.settings(pool)
+        self.log.note(pool_image=settings.image_name)
+        pauses = self.hands.definition.roll.pause_broker_provisioning and self.hands.can(Cap.PROVISIONING)
+        if pauses and settings.provisioning:
+            self.log.note(provisioning=True)
+            broker.set_provisioning(pool, on=False)
+        if self.hands.can(Cap.SCAN):
+            broker.refresh(wait=False)
+        self._prepared = True
+
+    def restore(self) -> None:
+        """Let the broker make desktops again, if it did before."""
+        if self.log.provisioning:
+            self.hands.broker.set_provisioning(self.log.assignment.pool, on=True)
+            self.log.note(provisioning=None)
+
+    def use_for_new_desktops(self) -> None:
+        """Let the broker make new desktops from the image: only now that some have proven it."""
+        assignment = self.log.assignment
+        if self._refused or not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
+            return
+        try:
+            self.hands.broker.set_pool_image(assignment.pool, assignment.to)
+        except BrokerRefused as error:
+            self._refused = True
+            self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}")
+            return
+        self.log.note(pool_image=assignment.to)
+
+    def what_is_wrong(self, now: datetime) -> str | None:
+        """Has somebody changed the image, or the broker's settings, behind our back? Looked at now and then."""
+        if self._looked_at is not None and now - self._looked_at < LOOK_EVERY:
+            return None
+        self._looked_at = now
+        assignment, broker = self.log.assignment, self.hands.broker
+        image = self.hands.cloud.image(assignment.to_image_id)
+        if image is None or image.status != "active":
+            return f"the image {assignment.to} is {image.status if image else 'gone'}"
+        if assignment.checksum and image.checksum != assignment.checksum:
+            return f"the image {assignment.to} is another one: its checksum has changed"
+        health = broker.health()
+        if not health.ok:
+            return f"the broker is not well: {'; '.join(health.problems)}"
+        settings = broker.settings(assignment.pool)
+        if self.log.provisioning and settings.provisioning:
+            return "somebody has turned the broker's provisioning on"
+        if settings.image_name not in (self.log.pool_image, assignment.to):
+            return f"somebody has set the broker's image for new desktops to {settings.image_name}"
+        return None

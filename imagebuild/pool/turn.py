@@ -1,0 +1,74 @@
+"""What one turn of a roll gives to one desktop: what is seen of it, and who acts. And what becomes of one that fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from imagebuild.broker import Seat
+from imagebuild.pool.definition import Rules
+from imagebuild.pool.hands import Hands
+from imagebuild.pool.health import Witness
+from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.progress import Progress
+
+ASK_AGAIN = timedelta(minutes=1)
+"""So long a request to the broker may take to show, before it is made again."""
+
+ABSENCE = timedelta(hours=1)
+"""So long a server that is there may be missing from Nova's list, before it is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """`desktop` is None when its server is gone, or no longer of this pool; `seat` is what the broker has under its name all the same.
+
+    `boots`: there is room for one more that boots; `save` writes to the journal.
+    """
+
+    now: datetime
+    desktop: Desktop | None
+    seat: Seat | None
+    boots: bool
+    silent: bool
+    """The broker did not answer: nothing is begun on its word."""
+    rules: Rules
+    hands: Hands
+    witness: Witness
+    save: Callable[[Progress], None]
+
+    def give_back(self, progress: Progress, outcome: Phase, reason: str) -> Progress:
+        """On its way to users again, as it is."""
+        return progress.to(Phase.RETURNING, self.now, outcome=outcome, reason=reason, asked_at=None)
+
+    def fail(self, progress: Progress, reason: str) -> Progress:
+        """It went wrong: try again, else put the old image back, else keep users from it. What was not touched is given back."""
+        if not progress.acted:
+            return self.give_back(progress, Phase.FAILED, reason)
+        again = progress.to(Phase.DRAINED, self.now, reason=reason, ready_since=None, boot_since=None, accepted=False)
+        if progress.attempt <= self.rules.retries:
+            return again
+        old = progress.from_image_id
+        if self.rules.put_back and not progress.going_back and old and self.hands.version_of(old) is not None:
+            return replace(again, going_back=True, attempt=0)
+        lost = progress.to(Phase.QUARANTINED, self.now, reason=reason)
+        self.save(lost)
+        self.hands.mark(lost)
+        return lost
+
+    def lose(self, progress: Progress) -> Progress:
+        """Nova's list does not have it: wait, or leave it out; what was destroyed already has failed."""
+        reason = self.why_lost(progress)
+        if reason is None:
+            return progress
+        if progress.acted:
+            return progress.to(Phase.FAILED, self.now, reason=reason)
+        return self.give_back(progress, Phase.SKIPPED, reason)
+
+    def why_lost(self, progress: Progress) -> str | None:
+        """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""
+        server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
+        if server is None:
+            return "its server is gone: somebody deleted it"
+        if server.status != "UNKNOWN" and tag not in server.tags:
+            return f"it is no longer tagged {tag}"
+        return "Nova lists it no more, though it is there" if progress.waited(self.now, ABSENCE) else None

@@ -1,0 +1,1 @@
+"""Pools of desktops, without sockets and without waiting."""

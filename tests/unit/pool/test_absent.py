@@ -1,0 +1,49 @@
+"""Servers that Nova's list leaves out: a part of the cloud that is down is no reason to give its desktops up."""
+
+from dataclasses import replace
+
+from imagebuild.pool.lookout import WHOLE_EVERY
+from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.turn import ABSENCE
+from tests.unit.pool.rolling import Site
+
+DOWN = "desktop-5"
+
+
+def test_a_desktop_whose_cell_comes_back_is_moved_like_the_others() -> None:
+    site = Site(10, min_ready="20m")
+    roll = site.start()
+    while roll.log.held[DOWN].phase is not Phase.CHECKING:
+        assert not roll.turn()
+        site.clock.sleep(15)
+    site.cloud.unlisted = {DOWN}
+    site.clock.at(2 * WHOLE_EVERY.total_seconds(), site.cloud.unlisted.clear)
+    assert roll.run() is RollState.COMPLETED
+    assert set(site.phases(roll).values()) == {Phase.DONE}
+    assert site.broker.cut == []
+
+
+def test_one_that_stays_away_is_told_as_that() -> None:
+    site = Site(10, min_ready="20m")
+    roll = site.start()
+    while roll.log.held[DOWN].phase is not Phase.CHECKING:
+        assert not roll.turn()
+        site.clock.sleep(15)
+    since = site.clock.now()
+    site.cloud.unlisted = {DOWN}
+    roll.run()
+    lost = roll.log.held[DOWN]
+    assert (lost.phase, lost.reason) == (Phase.FAILED, "Nova lists it no more, though it is there")
+    assert site.clock.now() - since > ABSENCE.total_seconds()
+
+
+def test_one_that_somebody_took_out_of_the_pool_is_told_as_that() -> None:
+    site = Site(10, min_ready="20m")
+    roll = site.start()
+    while roll.log.held[DOWN].phase is not Phase.CHECKING:
+        assert not roll.turn()
+        site.clock.sleep(15)
+    machine = site.cloud._machines[site.server(DOWN).id]
+    machine.server = replace(machine.server, tags=())
+    roll.run()
+    assert roll.log.held[DOWN].reason == "it is no longer tagged vdi-pool=staff"
