@@ -15,6 +15,7 @@ from imagebuild.broker import Cap, PoolSettings, Registration, Seat
 from imagebuild.broker_settings import Question
 from imagebuild.errors import BrokerError, BrokerRefused, BrokerUnreachable, CapabilityMissing
 from imagebuild.secrets import Secret
+from imagebuild.waiting import Deadline, wait_for
 
 pytestmark = pytest.mark.effects
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -179,11 +180,15 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_has_started(tmp_path
         + ("time.sleep(600)")
     )
     begun = time.monotonic()
-    with pytest.raises(BrokerUnreachable, match=r"did not end in 1 s"):
-        broker_of(tmp_path, seconds=1, seats=body).seats("staff")
+    with pytest.raises(BrokerUnreachable, match=r"did not end in 3 s"):
+        broker_of(tmp_path, seconds=3, seats=body).seats("staff")
     assert time.monotonic() - begun < 20
-    child = int((tmp_path / "child").read_text())
-    assert not (Path("/proc") / str(child)).exists() or "zombie" in (Path("/proc") / str(child) / "status").read_text()
+    status = Path("/proc") / (tmp_path / "child").read_text() / "status"
+
+    def is_over() -> bool | None:  # a kill takes its moment, and who reaps an orphan may leave a zombie
+        return True if not status.exists() or "zombie" in status.read_text() else None
+
+    assert wait_for(is_over, "the child's end", deadline=Deadline.after(10), every=0.05)
 
 
 def test_no_secret_of_ours_comes_back_in_an_error(tmp_path: Path) -> None:
