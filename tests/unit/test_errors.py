@@ -22,6 +22,7 @@ def test_the_drawn_exit_codes_are_the_real_ones() -> None:
     assert {name: code for name, code in codes.items() if code != 1} == {
         "RecipeError": 2,
         "Busy": 3,
+        "RollRefused": 2,
         "Interrupted": 130,
     }
     assert errors.UNCHANGED not in {0, *codes.values()}, "a script must be able to tell it from every failure"
