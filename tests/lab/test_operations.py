@@ -212,8 +212,10 @@ def test_the_cron_file_of_the_docs_runs_in_a_real_cron(cron: Path, operator: Ope
     )
     *lines, code = said.splitlines()
     assert code in ("0", "4"), said
-    if code == "0":  # its minute came before the images were built
+    if code == "0":  # its minute came before both images were current: a candidate is due for its last act
         assert lines[0].split() == ["RECIPE", "RESULT", "IMAGE", "TOOK", "WHY"]
-        assert all(line.split()[1:3] == ["would", "build"] for line in lines[1:])
+        results = [tuple(line.split()[1:3]) for line in lines[1:]]
+        assert ("would", "build") in results
+        assert set(results) <= {("would", "build"), ("not", "due")}
     else:
         assert lines == [], "cron mails nothing when there was nothing to do"
