@@ -2,14 +2,26 @@
 
 from ipaddress import ip_network
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from imagebuild.answers import AnswerSettings
 
 Bus = Literal["ide", "sata", "virtio", "scsi"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+
+
+def _a_time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is no IANA time zone: write it like Asia/Seoul or UTC") from error
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_a_time_zone)]
 
 
 class Section(BaseModel):

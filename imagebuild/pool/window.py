@@ -3,11 +3,11 @@
 import re
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
-from imagebuild.recipe_header import Section
+from imagebuild.recipe_header import Section, TimeZone
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -20,17 +20,8 @@ class Window(Section):
         pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
         description="22:00-05:00: over midnight, where the end is the earlier",
     )
-    time_zone: str = Field(description="an IANA name: Asia/Seoul, Europe/Berlin, UTC")
+    time_zone: TimeZone = Field(description="an IANA name: Asia/Seoul, Europe/Berlin, UTC")
     days: tuple[Day, ...] = Field(default=DAYS, min_length=1, description="on which it begins: mon-fri, or a list")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _time_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is no IANA time zone: write it like Asia/Seoul or UTC") from error
-        return value
 
     @field_validator("hours")
     @classmethod

@@ -26,6 +26,7 @@ from imagebuild.waiting import SystemClock
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.guest import FakeGuest
+from tests.fakes.kill import Killed
 from tests.steps.conftest import CERTIFICATE, answer
 from tests.unit.examples import PROJECT
 
@@ -49,10 +50,6 @@ ANSWERS = {
     "Test-Generalize": answer("Test-Generalize", "a machine at rest is ready"),
     "Set-ImageStamp": answer("Set-ImageStamp", "written, read back"),
 }
-
-
-class Killed(BaseException):
-    """kill -9, as far as a test can play it: nothing of ours gets to do anything any more."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ from imagebuild.report import ConsoleReport, JsonReport, Report
 from imagebuild.waiting import SystemClock
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
-from tests.unit.kill import kill_after
+from tests.fakes.kill import kill_after
 from tests.unit.versions import add_version
 
 POOL = """\

@@ -19,6 +19,7 @@ from imagebuild.pool.model import Phase
 from imagebuild.properties import WISH
 from imagebuild.report import ConsoleReport
 from imagebuild.waiting import Deadline
+from tests.fakes.kill import Killed
 from tests.unit.pool.rolling import POOL, Site, images_of
 
 
@@ -143,8 +144,6 @@ def test_a_failing_image_halts_and_is_given_up(office: Office) -> None:
 
 
 def test_named_canaries_go_first_also_after_a_kill(office: Office) -> None:
-    class Killed(BaseException):
-        pass
 
     def kill(server_id: str, image_id: str, **more: object) -> None:
         raise Killed

@@ -26,15 +26,12 @@ from imagebuild.properties import BUILD, CHECKPOINT, EXPIRES_AT, FACTS, RECIPE, 
 from imagebuild.steps.checkpoint import Checkpoint
 from tests.fakes import cloud_images
 from tests.fakes.faults import Faults
+from tests.fakes.kill import Killed
 from tests.steps.conftest import World, make_standing
 
 DIGEST = "ab12" * 16
 NAME = "small-checkpoint-ab12ab12ab12"
 DRIVERS = {"media": "virtio-win-0.1.173", "versions": {"viostor": "62.91"}}
-
-
-class Killed(BaseException):
-    """kill -9, as far as a test can play it."""
 
 
 def prepare(world: World, *, says: tuple[str, ...] = ("releasing", "shutdown"), off: bool = True) -> World:

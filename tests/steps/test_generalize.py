@@ -8,6 +8,7 @@ import pytest
 from imagebuild.errors import CloudUnreachable, DeadlinePassed, GuestUnreachable, ScriptFailed, SessionLost, StepFailed
 from imagebuild.secrets import hide
 from imagebuild.steps.generalize import Generalize
+from tests.fakes.kill import Killed
 from tests.steps.conftest import CERTIFICATE, World, answer
 from tests.unit.examples import TEMPLATES
 
@@ -256,10 +257,6 @@ def test_nobody_waits_longer_than_the_deadline(ready: World) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- cut off
-
-
-class Killed(BaseException):
-    """kill -9, as far as a test can play it."""
 
 
 def cut_off_in(world: World, phase: str) -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from imagebuild.errors import DeadlinePassed, SessionLost, StepFailed
 from imagebuild.steps.updates import Updates
+from tests.fakes.kill import Killed
 from tests.steps.conftest import World, answer, answers
 from tests.unit.examples import header
 
@@ -228,10 +229,6 @@ def test_a_second_run_takes_up_the_rounds_of_the_first(ready: World) -> None:
     Updates().run(ready.context)
     assert len(ready.guest.parameters_of("Install-Updates")) == 3
     assert ready.facts["updates"]["installed"] == ["KB5000001 update 1"]
-
-
-class Killed(BaseException):
-    """kill -9, as far as a test can play it."""
 
 
 @pytest.mark.parametrize("cut", ["in a restart", "in a round"])

@@ -48,14 +48,11 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.cloud_world import Limits
 from tests.fakes.guest import FakeGuest
+from tests.fakes.kill import Killed
 from tests.steps.conftest import answer
 from tests.unit.examples import PROJECT
 
 OURS = "win7-vdi-20260101-000000-abcd"
-
-
-class Killed(BaseException):
-    """kill -9, as far as a test can play it."""
 
 
 @dataclass

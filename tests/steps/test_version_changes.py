@@ -14,9 +14,9 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.jobs.sweeping import sweep
 from imagebuild.properties import PREVIOUS, PROMOTED_AT, REASON, VERIFIED
 from tests.fakes.cloud import FakeCloud
+from tests.fakes.kill import kill_after
 from tests.steps.conftest import Told
 from tests.unit.examples import RECIPE
-from tests.unit.kill import kill_after
 from tests.unit.versions import a_cloud, add_claim, add_desktop_snapshot, add_version
 
 

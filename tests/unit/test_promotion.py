@@ -21,8 +21,8 @@ from imagebuild.properties import (
 from imagebuild.report import SilentReport
 from imagebuild.waiting import Deadline
 from tests.fakes.cloud import FakeCloud
+from tests.fakes.kill import kill_after
 from tests.steps.conftest import Told
-from tests.unit.kill import kill_after
 from tests.unit.versions import a_cloud, add_version
 
 QUIET = SilentReport()

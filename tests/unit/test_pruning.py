@@ -11,8 +11,8 @@ from imagebuild.properties import PREVIOUS, PROMOTED_AT, SUPERSEDED_AT
 from imagebuild.pruning import decide, prune
 from imagebuild.report import SilentReport
 from tests.fakes.cloud import FakeCloud
+from tests.fakes.kill import kill_after
 from tests.steps.conftest import Told
-from tests.unit.kill import kill_after
 from tests.unit.versions import a_cloud, add_claim, add_desktop_snapshot, add_version
 
 QUIET = SilentReport()

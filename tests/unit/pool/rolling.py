@@ -28,6 +28,7 @@ from tests.fakes.broker import EPOCH, FakeBroker
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.cloud_world import Limits
+from tests.fakes.kill import Killed
 from tests.unit.versions import add_version
 
 POOL = "staff"
@@ -53,10 +54,6 @@ class SimulatedClock(FakeClock):
             super().sleep(max(0.0, when - self.now()))
             action()
         super().sleep(max(0.0, end - self.now()))
-
-
-class Killed(BaseException):
-    """The process is gone: nothing catches this."""
 
 
 class PoolCloud(FakeCloud):
