@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from imagebuild.adapters.openstack_cloud import OpenStackCloud
 from imagebuild.cloud import OWNER_KEY, POOL_KEY, Image, Port, Rule, SecurityGroup, Server
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed, NotFound
 from tests.contract.benches import CloudBench, fake_cloud_bench
@@ -41,12 +40,8 @@ def tag_of(bench: CloudBench) -> str:
 
 def lock(bench: CloudBench, server_id: str, *, on: bool) -> None:
     """As an operator would."""
-    if isinstance(bench.cloud, FakeCloud):
-        bench.cloud.lock(server_id, "looked at") if on else bench.cloud.unlock(server_id)
-        return
-    assert isinstance(bench.cloud, OpenStackCloud)
-    action = {"lock": {"locked_reason": "looked at"}} if on else {"unlock": None}
-    bench.cloud._servers.act(server_id, action, doing="lock", microversion="2.73")
+    assert isinstance(bench.cloud, FakeCloud)
+    bench.cloud.lock(server_id, "looked at") if on else bench.cloud.unlock(server_id)
 
 
 def now(bench: CloudBench, server_id: str) -> Server:
