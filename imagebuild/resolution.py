@@ -1,6 +1,6 @@
 """What a recipe's names mean in this cloud today: ids of image, flavor, network and media, and whether there is room. Only reads."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -64,10 +64,10 @@ class Resolution:
         }
 
 
-def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True) -> Resolution:
+def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True, seen: Sequence[Image] | None = None) -> Resolution:
     """Look everything up. Raises RecipeError with every problem at once: names that do not exist, sizes that do not fit, no room.
 
-    `room`: whether quota is needed; a build that is resumed has had its own.
+    `room`: whether quota is needed; a build that is resumed has had its own. `seen`: the project's images, by who has just looked.
     """
     problems: list[str] = []
     header = recipe.header
@@ -95,7 +95,8 @@ def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True) -> Resolution:
         hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"
         raise RecipeError(words, hint=hint, details=problems)
     root_bus = header.builder.root_bus or source.properties.get("hw_disk_bus") or "ide"
-    return Resolution(source, flavor, network, tuple(media), next_version(cloud, recipe.name), root_bus)
+    version = next_version(cloud, recipe.name, among=seen)
+    return Resolution(source, flavor, network, tuple(media), version, root_bus)
 
 
 def _source(source: Source, cloud: Cloud, problems: list[str]) -> Image | None:

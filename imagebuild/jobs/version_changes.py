@@ -2,15 +2,15 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from imagebuild.build_folder import build_folders, new_build_folder
 from imagebuild.claim import hold
-from imagebuild.cloud import Cloud
+from imagebuild.cloud import Cloud, Image
 from imagebuild.errors import CloudRefused, RecipeError, VersionRefused
-from imagebuild.images import Version, find_version, list_versions, pick_waiting
+from imagebuild.images import Version, find_version, list_versions, pick_waiting, versions_among
 from imagebuild.images import reject as reject_version
 from imagebuild.interruption import signals_as_interrupt
 from imagebuild.jobs.settings import Settings
@@ -159,7 +159,7 @@ def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: 
             cloud,
             recipe,
             purpose="life",
-            seed=lambda: _state_of(cloud, recipe),
+            seed=lambda images: _state_of(images, recipe),
             owner=folder.id,
             lifetime_seconds=_CLAIM_SECONDS,
             is_dead=partial(is_dead_here, settings=settings),
@@ -178,7 +178,8 @@ def _forget_dead_runs(what: dict[str, str], settings: Settings) -> None:
             folder.remove()
 
 
-def _state_of(cloud: Cloud, recipe: str) -> str:
+def _state_of(images: Sequence[Image], recipe: str) -> str:
     """A short word for the state of a recipe's versions: another one after every change that is made under this claim."""
-    told = [(one.image.id, one.state, one.image.properties.get(PROMOTED_AT)) for one in list_versions(cloud, recipe)]
+    versions = versions_among(images, recipe)
+    told = [(one.image.id, one.state, one.image.properties.get(PROMOTED_AT)) for one in versions]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
