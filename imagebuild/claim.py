@@ -12,7 +12,7 @@ import platform
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -29,7 +29,7 @@ Seed = Callable[[Sequence[Image]], str]
 _NAMESPACE = uuid.UUID("9b0d2a5e-6c1f-5a43-8f6e-2f1c7a6f4d10")
 _LONGEST_ROW = 2000
 _DELETE_SECONDS = 60
-_CLOSE, _SPARE = timedelta(minutes=1), timedelta(hours=1)
+_CLOSE, _SPARE = timedelta(minutes=1), timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Claim:
     def is_expired(self) -> bool:
         """True when its end has passed by more than what clocks may differ by."""
         return datetime.now(UTC) > self.expires_at + MARGIN
+
+    def lasts(self, seconds: float) -> bool:
+        """True when it is good for about that long from now."""
+        return self.expires_at >= _until(seconds) - _CLOSE
 
     def __str__(self) -> str:
         return (
@@ -117,17 +121,17 @@ def take(
 
 def renew(cloud: Cloud, claim: Claim, lifetime_seconds: float) -> Claim:
     """The claim, good for that long from now. Raises Busy when it is no longer ours: then nothing may be changed any more."""
+    until = _until(lifetime_seconds)
     try:
-        image = cloud.image(claim.id)
-        if image is None or image.properties.get(OWNER_KEY) != claim.owner:
-            raise _lost(cloud, claim)
-        until = _until(lifetime_seconds)
-        if _ends_right(_read(image), until):  # a look costs less than a change
-            return _read(image)
-        cloud.update_image(claim.id, properties={EXPIRES_AT: until.isoformat()})
+        if _ends_right(claim, until):  # a look costs less than a change
+            image = cloud.image(claim.id)
+        else:  # nobody else ever gets this id: what can be changed under it is ours
+            image = cloud.update_image(claim.id, properties={EXPIRES_AT: until.isoformat()})
     except NotFound as error:
         raise _lost(cloud, claim) from error
-    return replace(claim, expires_at=until)
+    if image is None or image.properties.get(OWNER_KEY) != claim.owner:
+        raise _lost(cloud, claim)
+    return _read(image)
 
 
 def release(cloud: Cloud, claim: Claim) -> None:

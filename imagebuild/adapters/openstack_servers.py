@@ -8,7 +8,7 @@ from imagebuild.adapters.openstack_api import Service, find_or_create
 from imagebuild.adapters.openstack_errors import Answer
 from imagebuild.adapters.openstack_values import read_action, read_flavor, read_server, write_server
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Action, Flavor, Server, ServerRequest
-from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.errors import CloudRefused
 from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, wait_for
 
@@ -65,10 +65,8 @@ class Servers:
         def create() -> Server:
             body = write_server(request, owner=owner, role=role)
             made = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]
-            server = self.get(made["id"])
-            if server is None:
-                raise CloudError(f"could not {doing}: it was gone at once", hint="does somebody clean up this project?")
-            return server
+            # Nova tells little more than the id; what it is, who waits for it will see.
+            return Server(id=made["id"], name=request.name, status="BUILD", metadata=body["server"]["metadata"])
 
         return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
 
@@ -129,6 +127,12 @@ class Servers:
             "POST", f"/servers/{server_id}/action", doing=doing, body=body, expect=expect, repeat=repeat
         )
 
+    def begin_delete(self, server_id: str) -> bool:
+        """Ask for it and come back at once. False when it is gone already."""
+        doing = f"delete the server {server_id}"
+        answer = self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
+        return answer.status != 404
+
     def delete(self, server_id: str, *, deadline: Deadline) -> None:
         """Delete and wait. Asked again when Nova dropped the first request (a host that was away, a service restart)."""
 
@@ -137,9 +141,11 @@ class Servers:
             if server is None:
                 return True
             if server.task_state != "deleting":
-                doing = f"delete the server {server_id}"
-                self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
+                self.begin_delete(server_id)
             return None
+
+        if not self.begin_delete(server_id):
+            return
 
         hint = "`openstack server show` tells what holds it; the operator can reset its state"
         wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.2, slowest=4.0, hint=hint)

@@ -149,7 +149,7 @@ def _claim(
         purpose="build",
         seed=lambda images: str(next_version(cloud, recipe.name, among=images)),
         owner=owner,
-        lifetime_seconds=CLAIM_SECONDS,
+        lifetime_seconds=plan.steps[0].step.deadline_minutes * 60 + CLAIM_SECONDS,
         is_dead=lambda other: is_dead_here(other, settings),
         report=report,
         seen=seen,
