@@ -90,7 +90,8 @@ class Service:
             fresh = [item for item in page if item["id"] not in seen]
             yield from fresh
             seen.update(item["id"] for item in fresh)
-            if not fresh or not (body.get(f"{key}_links") or body.get("next")):
+            links = body.get(f"{key}_links") or ()  # Neutron links to the page before as well, on a first page, too
+            if not fresh or not (any(link.get("rel") == "next" for link in links) or body.get("next")):
                 return
             asked["marker"] = page[-1]["id"]
 

@@ -200,6 +200,10 @@ class OpenStackCloud:
             owner=owner,
         )
 
+    def begin_delete(self, server_id: str) -> None:
+        """Nova's DELETE without the wait."""
+        self._servers.begin_delete(server_id)
+
     def delete(self, kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
         """Delete one thing and wait until it is gone."""
         delete: Callable[..., None] = {

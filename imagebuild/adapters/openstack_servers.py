@@ -127,11 +127,10 @@ class Servers:
             "POST", f"/servers/{server_id}/action", doing=doing, body=body, expect=expect, repeat=repeat
         )
 
-    def begin_delete(self, server_id: str) -> bool:
-        """Ask for it and come back at once. False when it is gone already."""
+    def begin_delete(self, server_id: str) -> None:
+        """Ask for it and come back at once; what is gone already is no error."""
         doing = f"delete the server {server_id}"
-        answer = self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
-        return answer.status != 404
+        self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
 
     def delete(self, server_id: str, *, deadline: Deadline) -> None:
         """Delete and wait. Asked again when Nova dropped the first request (a host that was away, a service restart)."""
@@ -144,8 +143,5 @@ class Servers:
                 self.begin_delete(server_id)
             return None
 
-        if not self.begin_delete(server_id):
-            return
-
         hint = "`openstack server show` tells what holds it; the operator can reset its state"
-        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.2, slowest=4.0, hint=hint)
+        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.1, slowest=4.0, hint=hint)

@@ -9,7 +9,7 @@ from imagebuild.errors import StepFailed
 from imagebuild.recipe_header import NOBODY
 from imagebuild.resolution import EXTRA_DISK_GIB
 from imagebuild.step import Context, Minutes, Step
-from imagebuild.waiting import Deadline, wait_for
+from imagebuild.waiting import Deadline, wait_for, wait_for_cloud
 
 WINRM_PORT = 5986
 
@@ -58,9 +58,7 @@ class BootBuilder(Step):
         )
         context.remember(server_id=server.id)
         context.report.note(f"server {server.id}")
-        wait_for(
-            lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=0.25, slowest=0.5
-        )
+        wait_for_cloud(lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline)
 
 
 def _groups(context: Context) -> tuple[str, ...]:
