@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from keystoneauth1 import exceptions as keystone
-from openstack import exceptions as sdk
 
 from imagebuild.adapters.openstack_errors import Answer, AnswerLost, ServiceFailed, ServiceMissing, make_error
+from imagebuild.adapters.openstack_sdk import exceptions as sdk
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed
 from imagebuild.secrets import hide
 from imagebuild.waiting import Clock, Deadline, wait_for

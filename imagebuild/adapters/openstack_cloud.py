@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import openstack.config
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.exceptions import DiscoveryFailure
 
@@ -15,6 +14,7 @@ from imagebuild.adapters.openstack_errors import ServiceMissing
 from imagebuild.adapters.openstack_images import Images
 from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_ownership import things_by_owner, uses_by_image
+from imagebuild.adapters.openstack_sdk import OpenStackConfig
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import read_headroom
 from imagebuild.adapters.openstack_volumes import Volumes
@@ -227,7 +227,7 @@ def connect_cloud(
         logging.getLogger(library).addHandler(logging.NullHandler())
     doing = f"use the cloud '{name}'"
     files = None if config_files is None else [str(path) for path in config_files]
-    read = openstack.config.OpenStackConfig(config_files=files, app_name="imagebuild").get_one
+    read = OpenStackConfig(config_files=files, app_name="imagebuild").get_one
     config = translate(lambda: read(name), doing, service="identity")
     session = translate(config.get_session, doing, service="identity")
     session.timeout = session.timeout or TIMEOUTS  # for tokens and discovery; requests takes the pair as it is
