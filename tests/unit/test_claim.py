@@ -1,6 +1,7 @@
 """The claim: one holder at a time, whoever looks, whatever was cut off, and an old holder that learns in time that it is none any more."""
 
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from imagebuild import claim as claims_module
 from imagebuild.claim import Claim, Seed, break_claim, claims, hold, release, renew, take
 from imagebuild.cleaning import leftovers
-from imagebuild.cloud import OWNER_KEY, ROLE_KEY
+from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import Busy, CloudError, CloudUnreachable
 from imagebuild.properties import EXPIRES_AT, STATE, VERSION
 from tests.fakes.clock import FakeClock
@@ -29,6 +30,7 @@ def claim_for(
     *,
     seed: Seed = lambda images: "1",
     lifetime: float = 600,
+    seen: Sequence[Image] | None = None,
     dead: tuple[str, ...] = (),
     told: Told | None = None,
 ) -> Claim:
@@ -41,6 +43,7 @@ def claim_for(
         lifetime_seconds=lifetime,
         is_dead=lambda other: other in dead,
         report=told or Told(),
+        seen=seen,
     )
 
 
@@ -132,6 +135,39 @@ def test_a_state_that_moved_while_the_claim_was_taken_is_claimed_anew(cloud: Fak
     made = claim_for(cloud, "b1", seed=lambda images: next(seeds))
     assert made.seed == "2"
     assert claims(cloud) == [made]
+
+
+def test_two_looks_are_enough_and_one_where_the_caller_has_just_looked(cloud: FakeCloud) -> None:
+    claim_for(cloud, "b1")
+    assert cloud.faults.calls == ["images", "reserve_image", "images"]
+    seen = cloud.images()
+    cloud.faults.calls.clear()
+    claim_for(cloud, "b1", seen=seen)
+    assert cloud.faults.calls == ["images"], "it stands already"
+
+
+def test_what_the_caller_saw_may_be_out_of_date(cloud: FakeCloud) -> None:
+    """Somebody came in between: under another state's ids, or under the same."""
+    for seed in ("1", "2"):
+        seen = cloud.images()
+        first = claim_for(cloud, "b1")
+        with pytest.raises(Busy):
+            claim_for(cloud, "b2", seed=lambda images, seed=seed: seed, seen=seen)  # type: ignore[misc]
+        assert claims(cloud) == [first]
+        release(cloud, first)
+
+
+def test_a_claim_that_is_broken_while_it_is_taken_is_none(cloud: FakeCloud) -> None:
+    reserve = cloud.reserve_image
+
+    def broken(image_id: str, name: str, *, properties: dict[str, str]) -> object:
+        made = reserve(image_id, name, properties=properties)
+        break_claim(cloud, "small")
+        return made
+
+    cloud.reserve_image = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(Busy, match="b1 has lost its claim"):
+        claim_for(cloud, "b1")
 
 
 def test_a_state_that_never_stands_still_is_given_up(cloud: FakeCloud) -> None:
