@@ -49,10 +49,6 @@ class Claim:
         """True when its end has passed by more than what clocks may differ by."""
         return datetime.now(UTC) > self.expires_at + MARGIN
 
-    def lasts(self, seconds: float) -> bool:
-        """True when it is good for about that long from now."""
-        return self.expires_at >= _until(seconds) - _CLOSE
-
     def __str__(self) -> str:
         return (
             f"{self.recipe} ({self.purpose}) is claimed by {self.owner} ({self.holder}) "
@@ -89,7 +85,7 @@ def take(
 
     `seed` gives the state that is going to be changed (for a build: the next version's number) from all of the project's images.
     It is asked again once the claim is ours, because the state may have moved while the former holder finished. `seen`: the
-    images, by who has just looked; a look that is out of date costs no more than another round. `is_dead` says of an owner
+    images, by who has just looked; one out of date costs another round, or a Busy about a claim that has just ended. `is_dead` says of an owner
     that it was a build of this machine and no process works on it any more; its claim, like an expired one, is taken over and told.
     """
     around = partial(_look_around, cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)

@@ -104,7 +104,6 @@ class Step(BaseModel):
     """The root of all steps. Fields are its parameters in the recipe; `deadline_minutes` bounds everything that it waits for.
 
     `needs` and `gives` are facts; after a step that gives one of `spoiled_by` this one cannot be done any more.
-    What a step `publishes` others see beside this build: the claim is looked at right before it, however short ago that was done.
     `incidental` names the parameters that make no other image. A step that is done `anew` makes what belongs to one build
     and not to its image (server, session): a build that starts from a checkpoint does not skip it, nor take over its facts. A
     `repeatable` one may stand more than once in a recipe.
@@ -118,7 +117,6 @@ class Step(BaseModel):
     gives: ClassVar[frozenset[str]] = frozenset()
     spoiled_by: ClassVar[frozenset[str]] = frozenset()
     incidental: ClassVar[frozenset[str]] = frozenset()
-    publishes: ClassVar[bool] = False
     anew: ClassVar[bool] = False
     repeatable: ClassVar[bool] = False
 

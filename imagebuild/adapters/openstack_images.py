@@ -65,8 +65,7 @@ class Images:
         doing = f"make the image '{name}' of the server {server_id}"
 
         def find() -> Image | None:
-            ours = {OWNER_KEY: owner, "owner": self._project_id, "name": name}  # Nova makes none that is hidden
-            return next((one for one in self._list(ours) if (one.name, _owner(one)) == (name, owner)), None)
+            return next((image for image in self.all({OWNER_KEY: owner}) if image.name == name), None)
 
         def create() -> Image:
             told = {**properties, OWNER_KEY: owner}
@@ -139,10 +138,6 @@ class Images:
             return None if answer.status == 409 else True
 
         wait_for(probe, f"the image {image_id} to be gone", deadline=deadline, every=0.2, slowest=4.0)
-
-
-def _owner(image: Image) -> str | None:
-    return image.properties.get(OWNER_KEY)
 
 
 def _is_id(text: str) -> bool:

@@ -40,7 +40,8 @@ def _without_services() -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         sys.modules.pop(_SERVICES, None)
-        vars(sys.modules["openstack"]).pop("connection", None)
+        if package := sys.modules.get("openstack"):
+            vars(package).pop("connection", None)
 
 
 with _without_services():

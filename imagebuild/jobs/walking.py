@@ -1,7 +1,6 @@
 """What a new build and a resumed one have in common: the way through the plan under the claim, and how it ends."""
 
 import getpass
-import math
 import os
 import platform
 import time
@@ -22,8 +21,6 @@ from imagebuild.step import Context
 
 CLAIM_SECONDS = 1800.0
 """A claim's life beyond the deadline of the step that runs: enough for an undo, and for what happens between two steps."""
-_LOOK_SECONDS = 10.0
-"""So long a look at the claim will do for steps that make nothing but what is their build's own."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +82,13 @@ class _Guard:
         self._claim = claim
         self._context = context
         self._attendant = attendant
-        self._looked = -math.inf  # a resumed build may have waited for its Windows since it has the claim
 
     def before(self, planned: PlannedStep) -> None:
         """Before a step, and before the pause in front of it. Raises Busy when the claim is no longer ours."""
-        seconds = planned.step.deadline_minutes * 60
         if self._attendant.waits_before(planned):
             self._renew(PATIENCE_SECONDS)
             self._attendant.wait(planned)
-            self._renew(seconds)
-        elif planned.step.publishes or not self._is_known(seconds):
-            self._renew(seconds)
-
-    def _is_known(self, seconds: float) -> bool:
-        """Whether the claim was ours a moment ago, and is good for so long and an undo."""
-        lately = self._context.clock.now() - self._looked <= _LOOK_SECONDS
-        return lately and self._claim.lasts(seconds + CLAIM_SECONDS)
+        self._renew(planned.step.deadline_minutes * 60)
 
     def again(self, failure: Failure) -> bool:
         """Whether a failed step is tried again. The question is asked in any case; before another try the claim is looked at."""
@@ -112,7 +100,6 @@ class _Guard:
     def _renew(self, seconds: float) -> None:
         """Good for that long and some more."""
         self._claim = renew(self._context.cloud, self._claim, seconds + CLAIM_SECONDS)
-        self._looked = self._context.clock.now()
 
     def give_back(self) -> None:
         """Let others have it; one that cannot be given back ends by itself."""

@@ -30,7 +30,6 @@ class Checkpoint(Step):
     # Later Cloudbase-Init waits for a clone's first boot: it would give the next builder neither password nor user data.
     spoiled_by = frozenset({"cloudbase_init", "off"})
     repeatable = True
-    publishes = True
     incidental = frozenset({"keep", "max_age_days", "shutdown_seconds", "serial_port"})
 
     deadline_minutes: Minutes = 120

@@ -53,7 +53,6 @@ class Register(Step):
     title = "register the image"
     needs = frozenset({"image_id"})
     gives = frozenset({"image_name", "image_version"})
-    publishes = True
 
     deadline_minutes: Minutes = 10
 

@@ -181,10 +181,10 @@ def test_an_image_in_use_is_asked_for_again() -> None:
 
 
 def test_a_snapshot_carries_its_owner_and_comes_back_with_its_id() -> None:
-    wire = Wire(Response(200, {"images": []}), Response(202, {"image_id": "i1"}))
+    wire = Wire(Response(200, {"images": []}), Response(200, {"images": []}), Response(202, {"image_id": "i1"}))
     made = images(wire).snapshot(servers(wire), "s1", name="n", owner="o", properties={"k": "v"})
     assert (made.id, made.status) == ("i1", "queued")
-    assert wire.sent[1].body == {"createImage": {"name": "n", "metadata": {"k": "v", "imagebuild_owner": "o"}}}
+    assert wire.sent[2].body == {"createImage": {"name": "n", "metadata": {"k": "v", "imagebuild_owner": "o"}}}
 
 
 def volume(status: str) -> Response:
