@@ -85,8 +85,9 @@ def take(
 
     `seed` gives the state that is going to be changed (for a build: the next version's number) from all of the project's images.
     It is asked again once the claim is ours, because the state may have moved while the former holder finished. `seen`: the
-    images, by who has just looked; one out of date costs another round, or a Busy about a claim that has just ended. `is_dead` says of an owner
-    that it was a build of this machine and no process works on it any more; its claim, like an expired one, is taken over and told.
+    images, by who has just looked; one out of date costs another round, or a Busy about a claim that has just ended.
+    `is_dead` says of an owner that it was a build of this machine and no process works on it any more; its claim, like an expired
+    one, is taken over and told.
     """
     around = partial(_look_around, cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
     images = cloud.images() if seen is None else seen
