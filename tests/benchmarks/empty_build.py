@@ -91,7 +91,8 @@ class Bench:
                 self.cloud.delete("image", image.id, deadline=Deadline.after(60))
 
     def _time(self, tool: str, *command: str) -> None:
-        environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(self.folder / "clouds.yaml")}
+        settings = {"OS_CLIENT_CONFIG_FILE": str(self.folder / "clouds.yaml"), "PYTHONPATH": str(PROJECT)}
+        environment = {**os.environ, **settings}
         began = time.monotonic()
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS
