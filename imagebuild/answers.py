@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, select_autoescape
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imagebuild.answer_rules import find_answer_errors, find_configuration_errors
@@ -190,10 +189,12 @@ def _escape_option(value: object) -> str:
 
 
 def _render(folder: Path, name: str, values: Mapping[str, object]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        undefined=StrictUndefined,
-        autoescape=select_autoescape(enabled_extensions=("xml.j2",)),
+    import jinja2  # here: every command reads settings, few render them
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(enabled_extensions=("xml.j2",)),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -201,11 +202,11 @@ def _render(folder: Path, name: str, values: Mapping[str, object]) -> str:
     environment.filters["option"] = _escape_option
     try:
         return environment.get_template(name).render(values)
-    except TemplateNotFound as error:
+    except jinja2.TemplateNotFound as error:
         raise RecipeError(
             f"the template {error.name} is not in {folder}", hint="restore it, or name the folder that holds it"
         ) from error
-    except TemplateError as error:
+    except jinja2.TemplateError as error:
         raise RecipeError(
             f"the template {name} cannot be rendered: {error}", hint=f"look at {folder / name}"
         ) from error

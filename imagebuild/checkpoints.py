@@ -38,7 +38,9 @@ def find_start(plan: Plan, cloud: Cloud, *, tell: Callable[[str], None] | None =
 
     `tell` is given a sentence for every checkpoint of this plan that is passed over, with the reason.
     """
-    places = {planned.digest: planned for planned in plan.steps}
+    places = {planned.digest: planned for planned in plan.steps if "checkpoint" in planned.step.gives}
+    if not places:
+        return None
     found = [image for image in list_checkpoints(cloud, plan.recipe.name) if image.properties[CHECKPOINT] in places]
     found.sort(key=lambda image: (places[image.properties[CHECKPOINT]].number, image.created_at), reverse=True)
     for image in found:

@@ -10,10 +10,11 @@ import getpass
 import os
 import platform
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
@@ -24,10 +25,11 @@ from imagebuild.waiting import Deadline
 
 Purpose = Literal["build", "life", "roll"]
 MARGIN = timedelta(minutes=15)
+Seed = Callable[[Sequence[Image]], str]
 _NAMESPACE = uuid.UUID("9b0d2a5e-6c1f-5a43-8f6e-2f1c7a6f4d10")
 _LONGEST_ROW = 2000
 _DELETE_SECONDS = 60
-_CLOSE, _SPARE = timedelta(minutes=1), timedelta(hours=1)
+_CLOSE, _SPARE = timedelta(minutes=1), timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,11 @@ def claims(cloud: Cloud, recipe: str | None = None, *, purpose: Purpose | None =
     wanted = {ROLE_KEY: CLAIM_ROLE}
     wanted |= {RECIPE: recipe} if recipe else {}
     wanted |= {CLAIM_PURPOSE: purpose} if purpose else {}
-    found = [_read(image) for image in cloud.images(properties=wanted)]
+    return _claims_among(cloud.images(properties=wanted), wanted)
+
+
+def _claims_among(images: Iterable[Image], wanted: Mapping[str, str]) -> list[Claim]:
+    found = [_read(image) for image in images if wanted.items() <= image.properties.items()]
     return sorted(found, key=lambda claim: (claim.recipe, claim.since))
 
 
@@ -68,21 +74,26 @@ def take(
     recipe: str,
     *,
     purpose: Purpose,
-    seed: Callable[[], str],
+    seed: Seed,
     owner: str,
     lifetime_seconds: float,
     is_dead: Callable[[str], bool],
     report: Report,
+    seen: Sequence[Image] | None = None,
 ) -> Claim:
     """Claim the recipe for that owner, or find that owner's claim again. Raises Busy (who, until when, what to do) when another has it.
 
-    `seed` gives the state that is going to be changed (for a build: the next version's number). It is looked at again once the
-    claim is ours, because it may have moved while the former holder finished. `is_dead` says of an owner that it was a
-    build of this machine and no process works on it any more; its claim, like an expired one, is taken over and told.
+    `seed` gives the state that is going to be changed (for a build: the next version's number) from all of the project's images.
+    It is asked again once the claim is ours, because the state may have moved while the former holder finished. `seen`: the
+    images, by who has just looked; one out of date costs another round, or a Busy about a claim that has just ended.
+    `is_dead` says of an owner that it was a build of this machine and no process works on it any more; its claim, like an expired
+    one, is taken over and told.
     """
+    around = partial(_look_around, cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
+    images = cloud.images() if seen is None else seen
     for _ in range(5):
-        wanted = seed()
-        claim = _look_around(cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
+        wanted = seed(images)
+        claim = around(images)
         if claim and claim.seed != wanted:
             release(cloud, claim)
             claim = None
@@ -93,27 +104,31 @@ def take(
         with ExitStack() as otherwise:
             otherwise.callback(_release_anyhow, cloud, claim, report)
             # Somebody who saw another seed has another row of ids: whoever comes second sees the first one here.
-            _look_around(cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
-            if seed() == wanted:
-                claim = renew(cloud, claim, lifetime_seconds)
+            images = cloud.images()
+            standing = around(images)
+            if seed(images) == wanted:
+                if standing is None:
+                    raise _lost(cloud, claim)
+                if not _ends_right(standing, _until(lifetime_seconds)):
+                    standing = renew(cloud, standing, lifetime_seconds)
                 otherwise.pop_all()
-                return claim
+                return standing
     raise Busy(f"the versions of {recipe} change faster than they can be claimed", hint="run it again")
 
 
 def renew(cloud: Cloud, claim: Claim, lifetime_seconds: float) -> Claim:
     """The claim, good for that long from now. Raises Busy when it is no longer ours: then nothing may be changed any more."""
+    until = _until(lifetime_seconds)
     try:
-        image = cloud.image(claim.id)
-        if image is None or image.properties.get(OWNER_KEY) != claim.owner:
-            raise _lost(cloud, claim)
-        until = _until(lifetime_seconds)
-        if until - _CLOSE <= _read(image).expires_at <= until + _SPARE:  # a look costs less than a change
-            return _read(image)
-        cloud.update_image(claim.id, properties={EXPIRES_AT: until.isoformat()})
+        if _ends_right(claim, until):  # a look costs less than a change
+            image = cloud.image(claim.id)
+        else:  # nobody else ever gets this id: what can be changed under it is ours
+            image = cloud.update_image(claim.id, properties={EXPIRES_AT: until.isoformat()})
     except NotFound as error:
         raise _lost(cloud, claim) from error
-    return replace(claim, expires_at=until)
+    if image is None or image.properties.get(OWNER_KEY) != claim.owner:
+        raise _lost(cloud, claim)
+    return _read(image)
 
 
 def release(cloud: Cloud, claim: Claim) -> None:
@@ -127,7 +142,7 @@ def hold(
     recipe: str,
     *,
     purpose: Purpose,
-    seed: Callable[[], str],
+    seed: Seed,
     owner: str,
     lifetime_seconds: float,
     is_dead: Callable[[str], bool] = lambda owner: False,
@@ -167,11 +182,18 @@ def _properties(recipe: str, purpose: Purpose, *, seed: str) -> dict[str, str]:
 
 
 def _look_around(
-    cloud: Cloud, recipe: str, *, purpose: Purpose, owner: str, is_dead: Callable[[str], bool], report: Report
+    cloud: Cloud,
+    recipe: str,
+    images: Sequence[Image],
+    *,
+    purpose: Purpose,
+    owner: str,
+    is_dead: Callable[[str], bool],
+    report: Report,
 ) -> Claim | None:
-    """The owner's own claim, if it stands. Raises Busy when another's is live; dead ones are removed."""
+    """The owner's own claim, if it stands among these images. Raises Busy when another's is live; dead ones are removed."""
     own = None
-    for claim in claims(cloud, recipe, purpose=purpose):
+    for claim in _claims_among(images, {ROLE_KEY: CLAIM_ROLE, RECIPE: recipe, CLAIM_PURPOSE: purpose}):
         if claim.owner == owner:
             own = claim
         else:
@@ -225,6 +247,10 @@ def _lost(cloud: Cloud, claim: Claim) -> Busy:
         hint="nothing more is changed; see who builds it now: invoke builds",
         details=others,
     )
+
+
+def _ends_right(claim: Claim, until: datetime) -> bool:
+    return until - _CLOSE <= claim.expires_at <= until + _SPARE
 
 
 def _until(lifetime_seconds: float) -> datetime:

@@ -289,6 +289,10 @@ class Cloud(Protocol):
         """Everything of ours in this project, by owner id; only that owner's when one is given. Finished images are not in it."""
         ...
 
+    def begin_delete(self, server_id: str) -> None:
+        """Ask for a server's deletion and come back at once: `delete` waits until it is gone. No error when it is gone already."""
+        ...
+
     def delete(self, kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
         """Delete one thing and wait until it is gone; nothing happens when it is gone already. A protected image raises CloudRefused."""
         ...

@@ -12,6 +12,7 @@ from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
 from imagebuild.errors import CloudRefused, NotFound, VersionRefused
 from imagebuild.properties import (
     CHECKPOINT,
+    CLAIM_ROLE,
     HOLDER,
     PROMOTED_AT,
     REASON,
@@ -47,7 +48,12 @@ def list_versions(cloud: Cloud, recipe: str | None = None) -> list[Version]:
     superseded. An image of ours whose state is none of ours reads as a candidate: nothing uses it until it is promoted.
     """
     wanted = {RECIPE: recipe} if recipe else None
-    images = cloud.images(properties=wanted)
+    return versions_among(cloud.images(properties=wanted), recipe)
+
+
+def versions_among(images: Sequence[Image], recipe: str | None = None) -> list[Version]:
+    """The same from a look that was taken already."""
+    images = [image for image in images if recipe in (None, image.properties.get(RECIPE))]
     found = [_read(image, _told_state(image)) for image in images if is_ours(image)]
     there = {one.name for one in found}
     building = [_read(image, "building") for image in images if is_being_built(image)]
@@ -139,12 +145,13 @@ def look_again(cloud: Cloud, version: Version) -> Image:
     return image
 
 
-def next_version(cloud: Cloud, recipe: str) -> int:
+def next_version(cloud: Cloud, recipe: str, *, among: Sequence[Image] | None = None) -> int:
     """The number of the recipe's next version: higher than any that an image of it has, and free as a name, whoever's images those are.
 
-    Claims do not count: they stand for the very number that is asked for.
+    Claims do not count: they stand for the very number that is asked for. `among`: all of the project's images, by who has just seen them.
     """
-    images = [image for image in cloud.images() if image.properties.get(ROLE_KEY) != "claim"]
+    images = cloud.images() if among is None else among
+    images = [image for image in images if image.properties.get(ROLE_KEY) != CLAIM_ROLE]
     taken = {image.name for image in images}
     number = 1 + max((version_of(i) for i in images if i.properties.get(RECIPE) == recipe), default=0)
     while f"{recipe}-v{number}" in taken or _is_anybodys(cloud, f"{recipe}-v{number}"):
@@ -168,7 +175,7 @@ def is_ours(image: Image) -> bool:
 def is_being_built(image: Image) -> bool:
     """Is this the claim of a build that is under way?"""
     properties = image.properties
-    claimed = properties.get(ROLE_KEY) == "claim" and properties.get(STATE) == "building"
+    claimed = properties.get(ROLE_KEY) == CLAIM_ROLE and properties.get(STATE) == "building"
     return claimed and RECIPE in properties and version_of(image) > 0
 
 

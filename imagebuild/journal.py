@@ -89,6 +89,16 @@ def read_journal(path: Path) -> tuple[Entry, ...]:
     return tuple(entry for line in content.splitlines(keepends=True) if (entry := _read_line(line)))
 
 
+def read_last(path: Path) -> str:
+    """The event of a journal's last line, without a look at the rest; empty when there is none, or when it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return ""
+    entry = _read_line(content[content.rfind(b"\n", 0, -1) + 1 :])
+    return entry.event if entry else ""
+
+
 def is_owned(path: Path) -> bool:
     """True while a living process holds this journal. Only asks: an asker that took the lock for a moment could refuse it to its owner."""
     try:

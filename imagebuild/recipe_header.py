@@ -10,6 +10,7 @@ from imagebuild.answers import AnswerSettings
 
 Bus = Literal["ide", "sata", "virtio", "scsi"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+NOBODY = "nobody"
 RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
 
 
@@ -62,7 +63,8 @@ class Builder(Section):
         default="Administrator", description="whose password Cloudbase-Init sets from the config drive"
     )
     allow_from: str = Field(
-        default="auto", description="CIDR that WinRM is let in from; auto: the address this machine uses"
+        default="auto",
+        description="CIDR that WinRM is let in from; auto: the address this machine uses; nobody: no step talks to it",
     )
     availability_zone: Word | None = None
     metadata: dict[str, str] = Field(default_factory=dict, description="more Nova metadata for the builder")
@@ -74,7 +76,7 @@ class Builder(Section):
     @field_validator("allow_from")
     @classmethod
     def _allow_from(cls, value: str) -> str:
-        if value != "auto":
+        if value not in ("auto", NOBODY):
             ip_network(value)  # raises ValueError with words for a person
         return value
 

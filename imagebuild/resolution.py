@@ -1,6 +1,6 @@
 """What a recipe's names mean in this cloud today: ids of image, flavor, network and media, and whether there is room. Only reads."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from imagebuild.errors import CloudRefused, RecipeError
 from imagebuild.images import Version, list_versions, next_version, pick_current
 from imagebuild.properties import GENERALIZED
 from imagebuild.recipe import Recipe
-from imagebuild.recipe_header import Source
+from imagebuild.recipe_header import NOBODY, Source
 
 GIB = 1 << 30
 EXTRA_DISK_GIB = 1
@@ -64,10 +64,10 @@ class Resolution:
         }
 
 
-def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True) -> Resolution:
+def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True, seen: Sequence[Image] | None = None) -> Resolution:
     """Look everything up. Raises RecipeError with every problem at once: names that do not exist, sizes that do not fit, no room.
 
-    `room`: whether quota is needed; a build that is resumed has had its own.
+    `room`: whether quota is needed; a build that is resumed has had its own. `seen`: the project's images, by who has just looked.
     """
     problems: list[str] = []
     header = recipe.header
@@ -89,13 +89,15 @@ def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True) -> Resolution:
         problems += _misfits(source, flavor)
     if flavor and room:
         extra = [] if header.builder.extra_disk_bus == "none" else [EXTRA_DISK_GIB]
-        problems += _shortages(cloud.headroom(), flavor, [*(medium.gib for medium in media), *extra])
+        groups = 0 if header.builder.allow_from == NOBODY else 1
+        problems += _shortages(cloud.headroom(), flavor, [*(medium.gib for medium in media), *extra], groups=groups)
     if problems or not (source and flavor and network):
         words = f"{recipe.path} cannot be built in the cloud {cloud.name}"
         hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"
         raise RecipeError(words, hint=hint, details=problems)
     root_bus = header.builder.root_bus or source.properties.get("hw_disk_bus") or "ide"
-    return Resolution(source, flavor, network, tuple(media), next_version(cloud, recipe.name), root_bus)
+    version = next_version(cloud, recipe.name, among=seen)
+    return Resolution(source, flavor, network, tuple(media), version, root_bus)
 
 
 def _source(source: Source, cloud: Cloud, problems: list[str]) -> Image | None:
@@ -142,14 +144,14 @@ def _misfits(source: Image, flavor: Flavor) -> Iterable[str]:
         yield f"builder.flavor: {flavor.name} has {flavor.ram_mib} MiB of memory, {source.name} needs {source.min_ram}"
 
 
-def _shortages(room: Headroom, flavor: Flavor, volumes: list[int]) -> Iterable[str]:
+def _shortages(room: Headroom, flavor: Flavor, volumes: list[int], *, groups: int) -> Iterable[str]:
     wanted = {
         "instances": (1, room.instances),
         "cores": (flavor.vcpus, room.cores),
         "MiB of memory": (flavor.ram_mib, room.ram_mib),
         "volumes": (len(volumes), room.volumes),
         "GiB of volumes": (sum(volumes), room.gigabytes),
-        "security groups": (1, room.security_groups),
+        "security groups": (groups, room.security_groups),
     }
     for what, (need, left) in wanted.items():
         if left is not None and left < need:

@@ -67,12 +67,14 @@ def wait_for(
     deadline: Deadline,
     every: float = 2.0,
     slowest: float | None = None,
+    growth: float = 1.5,
+    first: float = 0.0,
     passing: tuple[type[ImagebuildError], ...] = (),
     hint: str = "",
 ) -> Found:
     """Call `probe` every `every` seconds until it returns something that is not None, and return that.
 
-    With `slowest` the pause grows by half each time, up to that many seconds.
+    With `slowest` the pause grows each time, by `growth`, up to that many seconds. `first`: so many seconds pass before anything is asked.
 
     Errors of the `passing` types count as "not yet"; the last of them is named when the deadline passes. The probe always
     runs once more after the last sleep, so a deadline of zero still asks once. Raises DeadlinePassed("waited N s for WHAT").
@@ -80,6 +82,8 @@ def wait_for(
     clock = deadline.clock
     begun = clock.now()
     last: ImagebuildError | None = None
+    if first and deadline.left():
+        clock.sleep(min(first, deadline.left()))
     while True:
         try:
             found, last = probe(), None
@@ -97,7 +101,12 @@ def wait_for(
                 details=last.details if last else (),
             )
         clock.sleep(min(every, max(deadline.left(), 0.01)))
-        every = min(every * 1.5, slowest) if slowest else every
+        every = min(every * growth, slowest) if slowest else every
+
+
+def wait_for_cloud(probe: Callable[[], Found | None], what: str, *, deadline: Deadline) -> Found:
+    """`wait_for` what a cloud does to a whole machine: never done in a moment, and noticed late by about a tenth of the time it took."""
+    return wait_for(probe, what, deadline=deadline, first=0.8, every=0.15, growth=1.1, slowest=2.0)
 
 
 def pause(seconds: float, *, deadline: Deadline) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import openstack.config
 import yaml
-from openstack import exceptions
-from openstack.config import loader
 
+from imagebuild.adapters.openstack_sdk import CONFIG_FILES, OpenStackConfig, exceptions
 from imagebuild.errors import RecipeError
 
 
@@ -16,10 +14,10 @@ def configured_clouds(config_files: Sequence[Path] | None = None) -> tuple[str, 
 
     Raises RecipeError when it is broken.
     """
-    _refuse_broken([str(path) for path in config_files or loader.CONFIG_FILES])
+    _refuse_broken([str(path) for path in config_files or CONFIG_FILES])
     try:
         files = [str(path) for path in config_files] if config_files else None
-        config = openstack.config.OpenStackConfig(config_files=files)
+        config = OpenStackConfig(config_files=files)
     except exceptions.ConfigException as error:
         raise RecipeError(
             f"clouds.yaml cannot be used: {error}", hint="see `openstack --os-cloud NAME token issue`"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from keystoneauth1 import exceptions as keystone
-from openstack import exceptions as sdk
 
 from imagebuild.adapters.openstack_errors import Answer, AnswerLost, ServiceFailed, ServiceMissing, make_error
+from imagebuild.adapters.openstack_sdk import exceptions as sdk
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed
 from imagebuild.secrets import hide
 from imagebuild.waiting import Clock, Deadline, wait_for
@@ -107,7 +107,8 @@ class Service:
             fresh = [item for item in page if item["id"] not in seen]
             yield from fresh
             seen.update(item["id"] for item in fresh)
-            if not fresh or not (body.get(f"{key}_links") or body.get("next")):
+            links = body.get(f"{key}_links") or ()  # Neutron links to the page before as well, on a first page, too
+            if not fresh or not (any(link.get("rel") == "next" for link in links) or body.get("next")):
                 return
             asked["marker"] = page[-1]["id"]
 

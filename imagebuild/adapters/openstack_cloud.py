@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import openstack.config
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.exceptions import DiscoveryFailure
 
@@ -18,6 +17,7 @@ from imagebuild.adapters.openstack_networks import Networks
 from imagebuild.adapters.openstack_ownership import things_by_owner, uses_by_image
 from imagebuild.adapters.openstack_pool_networks import PoolNetworks
 from imagebuild.adapters.openstack_pools import PoolSide
+from imagebuild.adapters.openstack_sdk import OpenStackConfig
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import read_headroom
 from imagebuild.adapters.openstack_volumes import Volumes
@@ -206,6 +206,10 @@ class OpenStackCloud(PoolSide):
             owner=owner,
         )
 
+    def begin_delete(self, server_id: str) -> None:
+        """Nova's DELETE without the wait."""
+        self._servers.begin_delete(server_id)
+
     def delete(self, kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
         """Delete one thing and wait until it is gone."""
         delete: Callable[..., None] = {
@@ -230,7 +234,7 @@ def connect_cloud(
         logging.getLogger(library).addHandler(logging.NullHandler())
     doing = f"use the cloud '{name}'"
     files = None if config_files is None else [str(path) for path in config_files]
-    read = openstack.config.OpenStackConfig(config_files=files, app_name="imagebuild").get_one
+    read = OpenStackConfig(config_files=files, app_name="imagebuild").get_one
     config = translate(lambda: read(name), doing, service="identity")
     session = translate(config.get_session, doing, service="identity")
     session.timeout = session.timeout or TIMEOUTS  # for tokens and discovery; requests takes the pair as it is

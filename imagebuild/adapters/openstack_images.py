@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 
 from imagebuild.adapters.openstack_api import Service, find_or_create, persist
+from imagebuild.adapters.openstack_errors import make_error
 from imagebuild.adapters.openstack_servers import Servers
 from imagebuild.adapters.openstack_values import read_image, write_image_patch
 from imagebuild.cloud import OWNER_KEY, Image
-from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.errors import CloudRefused
 from imagebuild.waiting import Clock, Deadline, wait_for
 
 _PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
@@ -67,12 +68,12 @@ class Images:
             return next((image for image in self.all({OWNER_KEY: owner}) if image.name == name), None)
 
         def create() -> Image:
-            body = {"createImage": {"name": name, "metadata": {**properties, OWNER_KEY: owner}}}
+            told = {**properties, OWNER_KEY: owner}
+            body = {"createImage": {"name": name, "metadata": told}}
             image_id = servers.act(server_id, body, doing=doing).json()["image_id"]
-            image = self.get(image_id)
-            if image is None:
-                raise CloudError(f"could not {doing}: Nova dropped it at once", hint="the compute host's log says why")
-            return image
+            return Image(
+                id=image_id, name=name, status="queued", properties=told
+            )  # what came of it, who waits will see
 
         return find_or_create(find, create, f"the image '{name}'", clock=self._clock)
 
@@ -124,17 +125,17 @@ class Images:
     def delete(self, image_id: str, *, deadline: Deadline) -> None:
         """Delete and wait. A protected one is refused; one whose data is still being written waits for it."""
         doing = f"delete the image {image_id}"
-        image = self.get(image_id)
-        if image is None:
-            return
-        if image.protected:
-            raise CloudRefused(
-                f"could not {doing}: '{image.name}' is protected", hint="take the protection away first, if you mean it"
-            )
 
         def probe() -> bool | None:
-            answer = self._glance.call("DELETE", f"/images/{image_id}", doing=doing, expect=(404, 409), repeat=True)
-            return True if answer.status == 404 or self.get(image_id) is None else None
+            answer = self._glance.call(
+                "DELETE", f"/images/{image_id}", doing=doing, expect=(403, 404, 409), repeat=True
+            )
+            if answer.status == 403 and (image := self.get(image_id)) and image.protected:
+                words = f"could not {doing}: '{image.name}' is protected"
+                raise CloudRefused(words, hint="take the protection away first, if you mean it")
+            if answer.status == 403:
+                raise make_error(doing, answer)
+            return None if answer.status == 409 else True
 
         wait_for(probe, f"the image {image_id} to be gone", deadline=deadline, every=0.2, slowest=4.0)
 

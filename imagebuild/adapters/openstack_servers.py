@@ -9,7 +9,7 @@ from imagebuild.adapters.openstack_api import Service, find_or_create
 from imagebuild.adapters.openstack_errors import Answer
 from imagebuild.adapters.openstack_values import read_action, read_flavor, read_server, write_server
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Action, Flavor, Server, ServerRequest
-from imagebuild.errors import CloudError, CloudRefused
+from imagebuild.errors import CloudRefused
 from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, wait_for
 
@@ -62,13 +62,11 @@ class Servers:
 
     def create_marked(self, request: ServerRequest, *, marks: Mapping[str, str], known_by: Mapping[str, str]) -> Server:
         """A server with `marks` in its metadata: the one of that name that has `known_by` in its own, or a new one."""
-        doing = f"create the server '{request.name}'"
 
         def create() -> Server:
-            server = self.get(self.post(request, marks=marks))
-            if server is None:
-                raise CloudError(f"could not {doing}: it was gone at once", hint="does somebody clean up this project?")
-            return server
+            # Nova tells little more than the id; what it is, who waits for it will see.
+            told = {**request.metadata, **marks}
+            return Server(id=self.post(request, marks=marks), name=request.name, status="BUILD", metadata=told)
 
         find = partial(self.find_marked, request.name, known_by)
         return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
@@ -148,6 +146,11 @@ class Servers:
             "POST", path, doing=doing, body=body, expect=expect, microversion=microversion, repeat=repeat
         )
 
+    def begin_delete(self, server_id: str) -> None:
+        """Ask for it and come back at once; what is gone already is no error."""
+        doing = f"delete the server {server_id}"
+        self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
+
     def delete(self, server_id: str, *, deadline: Deadline) -> None:
         """Delete and wait. Asked again when Nova dropped the first request (a host that was away, a service restart)."""
 
@@ -156,9 +159,8 @@ class Servers:
             if server is None:
                 return True
             if server.task_state != "deleting":
-                doing = f"delete the server {server_id}"
-                self._nova.call("DELETE", f"/servers/{server_id}", doing=doing, expect=(404,), repeat=True)
+                self.begin_delete(server_id)
             return None
 
         hint = "`openstack server show` tells what holds it; the operator can reset its state"
-        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.2, slowest=4.0, hint=hint)
+        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.1, slowest=4.0, hint=hint)

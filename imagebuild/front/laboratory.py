@@ -1,4 +1,4 @@
-"""Tasks of the lab, and of the tests that run in it."""
+"""Tasks of the lab, and of the tests that run in it. What makes a lab is loaded by who asks for it: every other command starts sooner."""
 
 import sys
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from invoke import Context, task
 
 from imagebuild.front.telling import JSON_HELP, told
-from imagebuild.lab import lifecycle
-from imagebuild.lab.storm import storm as run_storm
 
 
 @task(help={"fake-hosts": "how many compute hosts without virtual machines, for scale tests (default: as they are)"})
 def up(c: Context, fake_hosts: int = -1, json: bool = False) -> None:
     """Bring the lab up: a real OpenStack on this machine."""
+    from imagebuild.lab import lifecycle
+
     with told(json=json) as report:
         lab = lifecycle.up(report, fake_hosts=fake_hosts if fake_hosts >= 0 else None)
         report.say(f"the lab is up; try: openstack --os-cloud {lab.name} image list", cloud=lab.name)
@@ -21,6 +21,8 @@ def up(c: Context, fake_hosts: int = -1, json: bool = False) -> None:
 @task
 def down(c: Context, json: bool = False) -> None:
     """Stop the lab; everything in it stays."""
+    from imagebuild.lab import lifecycle
+
     with told(json=json) as report:
         lifecycle.down(report)
 
@@ -28,6 +30,8 @@ def down(c: Context, json: bool = False) -> None:
 @task
 def status(c: Context, json: bool = False) -> None:
     """Say what the lab is doing."""
+    from imagebuild.lab import lifecycle
+
     with told(json=json) as report:
         for line in lifecycle.status().lines():
             report.say(line)
@@ -36,6 +40,8 @@ def status(c: Context, json: bool = False) -> None:
 @task
 def reset(c: Context, json: bool = False) -> None:
     """Remove the lab and everything in it."""
+    from imagebuild.lab import lifecycle
+
     with told(json=json) as report:
         lifecycle.reset(report)
 
@@ -50,6 +56,8 @@ def reset(c: Context, json: bool = False) -> None:
 )
 def storm(c: Context, count: int = 100, seed: int = 1, recipe: str = "empty", json: bool = False) -> None:
     """Kill builds at random moments in the lab, resume, undo or sweep them, and prove that nothing is left and nothing is double."""
+    from imagebuild.lab.storm import storm as run_storm
+
     with told(json=json) as report:
         run_storm(Path(c.project), recipe, report, count=count, seed=seed)
 

@@ -1,7 +1,7 @@
 """Building: a recipe becomes a plan, the claim on its next version is taken, the steps are walked."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from imagebuild.build_folder import BuildFolder, new_build_folder
 from imagebuild.checkpoints import find_start
 from imagebuild.claim import Claim, take
 from imagebuild.cleaning import leftovers, remove
-from imagebuild.cloud import Cloud
+from imagebuild.cloud import Cloud, Image
 from imagebuild.errors import ImagebuildError, Interrupted
 from imagebuild.freshness import find_same
 from imagebuild.images import Version, next_version
@@ -51,7 +51,8 @@ def build(
     with signals_as_interrupt():
         with _nothing_made():
             cloud = settings.open_cloud(report)
-            plan = make_plan_in(cloud, recipe, settings, report)
+            seen = cloud.images()
+            plan = make_plan_in(cloud, recipe, settings, report, seen=seen)
             if if_changed and (same := find_same(plan, cloud)):
                 return _tell_unchanged(same, plan, report)
             allow_from = _allow_from(plan, settings)
@@ -59,7 +60,7 @@ def build(
         folder = new_build_folder(settings.builds, recipe.name)
         with Journal(folder.journal) as journal:
             with _only_a_claim_made(cloud, folder, report):
-                claim = _claim(plan, cloud, journal, owner=folder.id, settings=settings, report=report)
+                claim = _claim(plan, cloud, journal, seen=seen, owner=folder.id, settings=settings, report=report)
                 plan = replace(plan, resolution=replace(plan.resolution, version=int(claim.seed)))
                 context = make_context(plan, cloud, folder, journal, settings=settings, report=report)
                 skip = _write_plan(plan, context, folder, allow_from=allow_from, fresh=fresh)
@@ -78,10 +79,12 @@ def plan(name: str, settings: Settings, report: Report) -> None:
     report.say(f"nothing was touched; to do it: invoke build {recipe.file_name}", **told)
 
 
-def make_plan_in(cloud: Cloud, recipe: Recipe, settings: Settings, report: Report) -> Plan:
-    """Look up what the recipe's names mean in this cloud, and plan. Only reads."""
+def make_plan_in(
+    cloud: Cloud, recipe: Recipe, settings: Settings, report: Report, *, seen: Sequence[Image] | None = None
+) -> Plan:
+    """Look up what the recipe's names mean in this cloud, and plan. Only reads. `seen`: the project's images, by who has just looked."""
     with report.step("resolve", f"resolve: image, media, flavor, network and quota in {cloud.name}"):
-        resolution = resolve(recipe, cloud)
+        resolution = resolve(recipe, cloud, seen=seen)
         made = make_plan(recipe, resolution, templates=settings.templates)
         report.note(f"{resolution.source.name} becomes {made.image_name}")
         if STANDIN in resolution.source.properties:
@@ -126,7 +129,16 @@ def _allow_from(plan: Plan, settings: Settings) -> str:
     return settings.address_towards(plan.resolution.network.cidrs[0]) if wanted == "auto" else wanted
 
 
-def _claim(plan: Plan, cloud: Cloud, journal: Journal, *, owner: str, settings: Settings, report: Report) -> Claim:
+def _claim(
+    plan: Plan,
+    cloud: Cloud,
+    journal: Journal,
+    *,
+    seen: Sequence[Image],
+    owner: str,
+    settings: Settings,
+    report: Report,
+) -> Claim:
     """The claim on the recipe's next version. Written down first whose it is, so that whatever happens it is found again."""
     recipe = plan.recipe
     told = {"recipe": recipe.name, "file": str(recipe.path.resolve()), "cloud": cloud.name, "project": cloud.project_id}
@@ -135,11 +147,12 @@ def _claim(plan: Plan, cloud: Cloud, journal: Journal, *, owner: str, settings: 
         cloud,
         recipe.name,
         purpose="build",
-        seed=lambda: str(next_version(cloud, recipe.name)),
+        seed=lambda images: str(next_version(cloud, recipe.name, among=images)),
         owner=owner,
-        lifetime_seconds=CLAIM_SECONDS,
+        lifetime_seconds=plan.steps[0].step.deadline_minutes * 60 + CLAIM_SECONDS,
         is_dead=lambda other: is_dead_here(other, settings),
         report=report,
+        seen=seen,
     )
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from imagebuild.build_folder import build_folders, new_build_folder
-from imagebuild.claim import Purpose, hold, renew
+from imagebuild.claim import Purpose, Seed, hold, renew
 from imagebuild.cloud import Cloud
 from imagebuild.interruption import signals_as_interrupt
 from imagebuild.jobs.settings import Settings
@@ -23,7 +23,7 @@ def changing(
     name: str,
     *,
     purpose: Purpose,
-    seed: Callable[[], str],
+    seed: Seed,
     cloud: Cloud,
     settings: Settings,
     report: Report,

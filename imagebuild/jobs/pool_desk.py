@@ -110,7 +110,7 @@ class Desk:
             self.cloud,
             self.pool,
             purpose="roll",
-            seed=self._state,
+            seed=lambda images: self._state(),
             owner=folder.id,
             lifetime_seconds=CLAIM_SECONDS,
             is_dead=self._is_dead_here,

@@ -100,7 +100,13 @@ def _making(
 ) -> AbstractContextManager[Callable[[], object]]:
     """Hold the pool's claim, which a roll holds, too: neither two of these at once, nor one beside a roll."""
     return changing(
-        verb, definition.pool, purpose="roll", seed=lambda: "members", cloud=cloud, settings=settings, report=report
+        verb,
+        definition.pool,
+        purpose="roll",
+        seed=lambda images: "members",
+        cloud=cloud,
+        settings=settings,
+        report=report,
     )
 
 

@@ -13,7 +13,7 @@ from imagebuild.build_folder import BuildFolder, find_build
 from imagebuild.build_state import read_state
 from imagebuild.builder_power import come_up
 from imagebuild.claim import Claim, release, take
-from imagebuild.cloud import Cloud
+from imagebuild.cloud import Cloud, Image
 from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.images import is_ours, next_version
 from imagebuild.interruption import signals_as_interrupt
@@ -120,11 +120,11 @@ def _refuse_without_builder(plan: Plan, record: Record, cloud: Cloud, folder: Bu
 def _claim_again(record: Record, owner: str, cloud: Cloud, *, settings: Settings, report: Report) -> Claim:
     """The claim on the version that the build was begun for, when nobody has made that version meanwhile."""
 
-    def seed() -> str:
-        image = cloud.image(record.image_id) if record.image_id else None
+    def seed(images: Sequence[Image]) -> str:
+        image = next((one for one in images if one.id == record.image_id), None)
         if image and is_ours(image) and image.properties.get(BUILD) == owner:  # cut off after it was registered
             return str(record.version)
-        return str(next_version(cloud, record.recipe))
+        return str(next_version(cloud, record.recipe, among=images))
 
     claim = take(
         cloud,

@@ -9,12 +9,10 @@ from imagebuild.adapters.cloud_names import configured_clouds
 from imagebuild.adapters.local_address import address_towards
 from imagebuild.adapters.openstack_cloud import connect_cloud
 from imagebuild.adapters.terminal import find_terminal
-from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.attendant import Terminal
 from imagebuild.cloud import Cloud
 from imagebuild.errors import LabError, RecipeError
 from imagebuild.guest import Guest
-from imagebuild.lab import lifecycle
 from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD, find_layout
 from imagebuild.report import Report
 from imagebuild.secrets import Secret
@@ -54,6 +52,8 @@ class Settings:
         """The cloud that was named, the only one that is configured, or the lab, brought up when it is not there."""
         name = self._cloud_name()
         if name in LAB_CLOUDS:
+            from imagebuild.lab import lifecycle  # here: who has a cloud never needs what makes one
+
             return connect_cloud(name, config_files=[lifecycle.up(report).clouds_yaml])
         return connect_cloud(name)
 
@@ -85,6 +85,8 @@ class Settings:
         """How a guest is connected, once its address, password and certificate are known."""
 
         def connect(address: str, password: Secret, certificate: str | None) -> Guest:
+            from imagebuild.adapters.winrm_guest import connect_guest  # here: WinRM takes 0.15 s to load
+
             return connect_guest(
                 address,
                 user=user,

@@ -11,8 +11,10 @@ from imagebuild.cleaning import Leftover, leftovers
 from imagebuild.cloud import Cloud
 from imagebuild.errors import Busy, ImagebuildError
 from imagebuild.jobs.settings import Settings
-from imagebuild.journal import Journal
+from imagebuild.journal import Journal, read_last
 from imagebuild.report import Report
+
+_OVER = ("build_done", "undone")
 
 
 def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, foreign: bool) -> int:
@@ -41,7 +43,12 @@ def is_dead_here(owner: str, settings: Settings) -> bool:
 
 
 def tell_dead_builds(cloud: Cloud, settings: Settings, report: Report) -> None:
-    """Say what dead builds of this machine have left, and what can be done about it; nothing is deleted unasked."""
+    """Say what dead builds of this machine have left, and what can be done about it; nothing is deleted unasked.
+
+    The cloud is asked only where a build's last word is not that it is over, and nobody works on it.
+    """
+    if all(read_last(folder.journal) in _OVER or folder.is_alive() for folder in build_folders(settings.builds)):
+        return
     owners = {thing.owner for thing in _may_go(cloud, settings, kept=False, foreign=False)}
     for owner in sorted(owners):
         state = read_state(BuildFolder(settings.builds / owner))

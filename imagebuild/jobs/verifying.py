@@ -26,6 +26,7 @@ from imagebuild.jobs.sweeping import tell_dead_builds
 from imagebuild.jobs.walking import host_facts
 from imagebuild.journal import Journal
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
+from imagebuild.recipe_header import NOBODY
 from imagebuild.report import Report
 from imagebuild.verification import (
     Place,
@@ -182,7 +183,7 @@ def _find_place(recipe: Recipe, cloud: Cloud, settings: Settings) -> Place:
         missing = f"flavor {names[0]!r}" if flavor is None else f"network {names[1]!r}"
         raise RecipeError(f"there is no {missing} in {cloud.name}", hint="see verify and builder in the recipe")
     allow_from = header.builder.allow_from
-    if allow_from == "auto":
+    if allow_from in ("auto", NOBODY):  # clones are talked to, also where the builder was not
         if not network.cidrs:
             raise RecipeError(f"{network.name} has no subnet: nothing in it gets an address", hint="see verify.network")
         allow_from = settings.address_towards(network.cidrs[0])

@@ -2,12 +2,12 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from imagebuild.cloud import Cloud
+from imagebuild.cloud import Cloud, Image
 from imagebuild.errors import CloudRefused, RecipeError, VersionRefused
-from imagebuild.images import Version, find_version, list_versions, pick_waiting
+from imagebuild.images import Version, find_version, list_versions, pick_waiting, versions_among
 from imagebuild.images import reject as reject_version
 from imagebuild.jobs.changing import changing
 from imagebuild.jobs.settings import Settings
@@ -144,7 +144,7 @@ def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: 
         verb,
         recipe,
         purpose="life",
-        seed=lambda: _state_of(cloud, recipe),
+        seed=lambda images: _state_of(images, recipe),
         cloud=cloud,
         settings=settings,
         report=report,
@@ -152,7 +152,8 @@ def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: 
         yield
 
 
-def _state_of(cloud: Cloud, recipe: str) -> str:
+def _state_of(images: Sequence[Image], recipe: str) -> str:
     """A short word for the state of a recipe's versions: another one after every change that is made under this claim."""
-    told = [(one.image.id, one.state, one.image.properties.get(PROMOTED_AT)) for one in list_versions(cloud, recipe)]
+    versions = versions_among(images, recipe)
+    told = [(one.image.id, one.state, one.image.properties.get(PROMOTED_AT)) for one in versions]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]

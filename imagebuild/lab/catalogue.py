@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import openstack
+import openstack.config
+import openstack.connection
 from openstack import exceptions
 
 from imagebuild.errors import LabError

@@ -6,9 +6,10 @@ from typing import Any
 from imagebuild import windows
 from imagebuild.cloud import Disk, Server, ServerRequest, Volume
 from imagebuild.errors import StepFailed
+from imagebuild.recipe_header import NOBODY
 from imagebuild.resolution import EXTRA_DISK_GIB
 from imagebuild.step import Context, Minutes, Step
-from imagebuild.waiting import Deadline, wait_for
+from imagebuild.waiting import Deadline, wait_for, wait_for_cloud
 
 WINRM_PORT = 5986
 
@@ -36,9 +37,7 @@ class BootBuilder(Step):
         """Everything is find-or-create by the build's id, so a second run takes up what the first has made."""
         deadline = context.deadline(self.deadline_minutes)
         cloud, build, builder = context.cloud, context.build, context.header.builder
-        group = cloud.create_security_group(
-            build.id, owner=build.id, allow_from=context.facts["allow_from"], ports=[WINRM_PORT]
-        )
+        groups = _groups(context)
         disks = _disks(context, deadline)
         server = cloud.create_server(
             ServerRequest(
@@ -48,7 +47,7 @@ class BootBuilder(Step):
                 network_id=context.facts["network_id"],
                 root_bus=context.facts["root_bus"],
                 disks=disks,
-                security_groups=(group.name,),
+                security_groups=groups,
                 user_data=windows.user_data(),
                 admin_password=context.password,
                 metadata=dict(builder.metadata),
@@ -59,9 +58,16 @@ class BootBuilder(Step):
         )
         context.remember(server_id=server.id)
         context.report.note(f"server {server.id}")
-        wait_for(
-            lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline, every=0.25, slowest=0.5
-        )
+        wait_for_cloud(lambda: _active(context, server.id), "Nova to start the builder", deadline=deadline)
+
+
+def _groups(context: Context) -> tuple[str, ...]:
+    """The group that lets WinRM in. Where nobody is to talk to the builder it gets the project's default one, as Nova's servers do."""
+    allow_from, build = context.facts["allow_from"], context.build
+    if allow_from == NOBODY:
+        return ()
+    made = context.cloud.create_security_group(build.id, owner=build.id, allow_from=allow_from, ports=[WINRM_PORT])
+    return (made.name,)
 
 
 def _disks(context: Context, deadline: Deadline) -> tuple[Disk, ...]:

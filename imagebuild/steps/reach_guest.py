@@ -4,6 +4,7 @@ from imagebuild import windows
 from imagebuild.cloud import Server
 from imagebuild.errors import StepFailed
 from imagebuild.guest import read_certificate, told_on_console
+from imagebuild.recipe_header import NOBODY, Header
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
@@ -29,6 +30,11 @@ class ReachGuest(Step):
     def describe(self) -> str:
         """What is waited for."""
         return "certificate from the serial console, WinRM over HTTPS, our scripts in place"
+
+    def check(self, header: Header) -> tuple[str, ...]:
+        """Nobody is let in where the recipe says so."""
+        closed = header.builder.allow_from == NOBODY
+        return (f"builder.allow_from is {NOBODY}: this step could not talk to the builder",) if closed else ()
 
     def inputs(self, templates: object) -> dict[str, str]:
         """The scripts that are sent."""

@@ -3,7 +3,7 @@
 from imagebuild.cloud import ROLE_KEY, Image
 from imagebuild.errors import StepFailed
 from imagebuild.step import Context, Minutes, Step
-from imagebuild.waiting import wait_for
+from imagebuild.waiting import wait_for_cloud
 
 
 class Snapshot(Step):
@@ -28,9 +28,7 @@ class Snapshot(Step):
         )
         context.remember(image_id=image.id)
         deadline = context.deadline(self.deadline_minutes)
-        image = wait_for(
-            lambda: _active(context, image.id), "Glance to have the image", deadline=deadline, every=0.25, slowest=0.5
-        )
+        image = wait_for_cloud(lambda: _active(context, image.id), "Glance to have the image", deadline=deadline)
         context.report.note(f"image {image.id}, {(image.size or 0) / 1e6:.0f} MB {image.disk_format}")
 
 

@@ -3,7 +3,7 @@
 from imagebuild.cloud import Server
 from imagebuild.errors import StepFailed
 from imagebuild.step import Context, Minutes, Step
-from imagebuild.waiting import wait_for
+from imagebuild.waiting import wait_for_cloud
 
 
 class StopBuilder(Step):
@@ -24,9 +24,7 @@ class StopBuilder(Step):
         """Nova asks the guest by ACPI and pulls the plug only after its own time-out (60 s by default)."""
         server_id, deadline = context.facts["server_id"], context.deadline(self.deadline_minutes)
         context.cloud.stop_server(server_id)
-        wait_for(
-            lambda: _off(context, server_id), "Nova to stop the builder", deadline=deadline, every=0.25, slowest=0.5
-        )
+        wait_for_cloud(lambda: _off(context, server_id), "Nova to stop the builder", deadline=deadline)
         context.remember(off="stopped through Nova")
 
 

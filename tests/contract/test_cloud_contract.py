@@ -97,6 +97,9 @@ class TestReading:
     def test_deleting_what_is_gone_is_no_error(self, bench: CloudBench, kind: Kind) -> None:
         bench.cloud.delete(kind, NOWHERE, deadline=bench.soon(10))
 
+    def test_the_deletion_of_a_server_that_is_gone_is_no_error(self, bench: CloudBench) -> None:
+        bench.cloud.begin_delete(NOWHERE)
+
     def test_anothers_image_is_not_listed_nor_changed(self, bench: CloudBench) -> None:
         assert bench.image.id not in {image.id for image in bench.cloud.images()}
         with pytest.raises(CloudRefused):
@@ -299,6 +302,9 @@ class TestImage:
 class TestEnd:
     def test_a_server_takes_its_disks_along_and_frees_its_group(self, bench: CloudBench, stopped: Server) -> None:
         owned = bench.cloud.owned(bench.owner)[bench.owner]
+        bench.cloud.begin_delete(stopped.id)
+        assert bench.cloud.owned(bench.owner)[bench.owner].servers == (), "it is on its way"
+        bench.cloud.begin_delete(stopped.id)
         bench.cloud.delete("server", stopped.id, deadline=bench.soon())
         assert bench.cloud.server(stopped.id) is None
         for volume in owned.volumes:

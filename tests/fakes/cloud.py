@@ -164,6 +164,11 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
         }
 
     @call
+    def begin_delete(self, server_id: str) -> None:
+        if server_id in self._machines:
+            self._delete_server(server_id)
+
+    @call
     def delete(self, kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
         begin = {
             "server": self._delete_server,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from imagebuild.adapters import winrm_guest
 from imagebuild.attendant import Terminal, Wishes
 from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.cleaning import Leftover, leftovers
@@ -205,7 +206,7 @@ def make_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: cloud)
     monkeypatch.setattr(Settings, "open_cloud_as_it_is", lambda settings: cloud)
     monkeypatch.setattr(Settings, "terminal", lambda settings: made.person)
-    monkeypatch.setattr(settings_module, "connect_guest", made.connect)
+    monkeypatch.setattr(winrm_guest, "connect_guest", made.connect)
     monkeypatch.setattr(settings_module, "address_towards", lambda cidr: "172.16.100.1/32")
     monkeypatch.setattr(SystemClock, "now", lambda self: clock.now())
     monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: clock.sleep(seconds))

@@ -404,3 +404,38 @@ def test_a_pause_before_what_a_resumed_build_has_behind_it_is_none_and_said(site
     site.person = Person([])
     site.resume(pause_before="boot-builder")
     assert "no pause: boot-builder need not be done again" in site.said()
+
+
+# ----------------------------------------------------------------------------------------------------------- overhead
+
+
+def test_a_claim_that_is_broken_a_moment_before_the_image_is_registered_keeps_it_from_that(site: Site) -> None:
+    snapshot = site.cloud.snapshot
+
+    def broken(*arguments: Any, **more: Any) -> Any:
+        made = snapshot(*arguments, **more)
+        break_claim(site.cloud, "empty")
+        return made
+
+    site.cloud.snapshot = broken  # type: ignore[method-assign]
+    with pytest.raises(Busy, match="has lost its claim on empty"):
+        site.build("empty")
+    assert site.record().failed_step == "register"
+    assert (site.images(), site.things()) == ([], [])
+
+
+def test_an_empty_build_asks_for_no_more_than_it_needs(site: Site) -> None:
+    """Each of these is a call or a few. Waits, and the look at the claim before each step, are left out."""
+    site.build("empty")
+    looks = ["images", "find_image", "find_flavor", "find_network", "headroom", "find_image"]
+    claim = ["find_image", "reserve_image", "images", "find_image"]
+    steps = [
+        "create_server",
+        "stop_server",
+        "update_image",
+        "snapshot",
+    ]  # the claim is extended before the longest step
+    register = ["images", "find_image", "update_image"]
+    the_end = ["begin_delete", "owned", "delete", "delete"]  # the builder, and the claim
+    calls = [call for call in site.cloud.faults.calls if call not in ("server", "image")]
+    assert calls == [*looks, *claim, *steps, *register, *the_end]

@@ -190,7 +190,7 @@ def test_two_do_not_make_a_pool_at_once_and_nobody_does_beside_a_roll(office: Of
         office.cloud,
         "staff",
         purpose="roll",
-        seed=lambda: "x",
+        seed=lambda images: "x",
         owner="roll-7",
         lifetime_seconds=900,
         report=office.report,

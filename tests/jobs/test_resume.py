@@ -345,7 +345,7 @@ def claim_elsewhere(site: Site, owner: str, *, seconds: float = 600) -> None:
         site.cloud,
         RECIPE,
         purpose="build",
-        seed=lambda: str(next_version(site.cloud, RECIPE)),
+        seed=lambda images: str(next_version(site.cloud, RECIPE)),
         owner=owner,
         lifetime_seconds=seconds,
         is_dead=lambda other: False,

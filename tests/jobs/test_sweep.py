@@ -84,6 +84,18 @@ def test_a_build_points_at_no_leftovers_that_a_plain_sweep_would_leave(site: Sit
     assert "has left things" not in site.said()
 
 
+def test_where_all_builds_are_over_the_cloud_is_not_asked_what_dead_ones_have_left(site: Site) -> None:
+    looks = []
+    for _ in range(3):  # the third one after a dead one
+        site.cloud.faults.calls.clear()
+        site.build(fresh=True)
+        looks.append(site.cloud.faults.calls.count("owned"))
+        if len(looks) == 2:
+            killed_in(site)
+    assert looks == [looks[0], looks[0], looks[0] + 1]
+    assert "has left things" in site.said()
+
+
 def test_one_build_that_cannot_be_swept_does_not_keep_the_others(site: Site) -> None:
     for owner in ("a", "b"):
         site.cloud.create_volume("v", owner=owner, role="x", gib=1)

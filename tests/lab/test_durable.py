@@ -170,7 +170,7 @@ def test_of_many_at_once_one_gets_the_claim(lab: lifecycle.LabCloud, cloud: Open
                         clouds[racer],
                         RACED,
                         purpose="build",
-                        seed=lambda: "1",
+                        seed=lambda images: "1",
                         owner=f"{RACED}-{racer}",
                         lifetime_seconds=600,
                         is_dead=lambda owner: False,

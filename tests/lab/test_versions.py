@@ -116,7 +116,7 @@ def test_two_people_see_one_line_and_its_life(line: Line, colleague: OpenStackCl
         colleague,
         line.recipe,
         purpose="life",
-        seed=lambda: "a colleague's",
+        seed=lambda images: "a colleague's",
         owner=f"{line.recipe}-promote-of-a-colleague",
         lifetime_seconds=60,
         is_dead=lambda owner: False,

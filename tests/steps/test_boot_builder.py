@@ -6,7 +6,7 @@ import pytest
 
 from imagebuild import windows
 from imagebuild.errors import CloudRefused, CloudUnreachable, DeadlinePassed, StepFailed
-from imagebuild.recipe_header import Header
+from imagebuild.recipe_header import NOBODY, Header
 from imagebuild.steps.boot_builder import BootBuilder
 from tests.steps.conftest import World
 from tests.unit.examples import TEMPLATES
@@ -130,3 +130,11 @@ def test_a_builder_that_never_starts_ends_with_the_deadline(world: World, monkey
 
 def test_the_user_data_is_part_of_the_digest() -> None:
     assert BootBuilder().inputs(TEMPLATES) == {"user_data": windows.user_data()}
+
+
+def test_a_builder_that_nobody_talks_to_needs_no_group_of_its_own(world: World) -> None:
+    world.facts["allow_from"] = NOBODY
+    BootBuilder().run(world.context)
+    build = world.context.build.id
+    assert world.cloud.owned(build)[build].security_groups == ()
+    assert world.cloud.request_of(world.builder()).security_groups == ()

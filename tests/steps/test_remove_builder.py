@@ -36,6 +36,18 @@ def test_what_no_memory_knows_goes_by_the_builds_id(registered: World) -> None:
     assert leftovers(registered.cloud) == []
 
 
+def test_the_builder_goes_while_the_rest_is_looked_for(registered: World) -> None:
+    registered.cloud.faults.calls.clear()
+    RemoveBuilder().run(registered.context)
+    assert registered.cloud.faults.calls[:3] == ["begin_delete", "owned", "delete"]
+
+
+def test_a_builder_that_will_not_go_at_once_is_asked_again(registered: World) -> None:
+    registered.cloud.faults.fail("begin_delete", CloudRefused("409"))
+    RemoveBuilder().run(registered.context)
+    assert leftovers(registered.cloud) == []
+
+
 def test_another_builds_things_stay(registered: World) -> None:
     registered.cloud.create_volume("theirs", owner="other-build", role="x", gib=1)
     RemoveBuilder().run(registered.context)

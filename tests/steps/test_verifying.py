@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imagebuild.adapters import winrm_guest
 from imagebuild.broker import Registration
 from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.cleaning import leftovers
@@ -160,7 +161,7 @@ def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Floor:
     made.add_version(1, "candidate")
     cloud.boots = made.boots
     monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: cloud)
-    monkeypatch.setattr(settings_module, "connect_guest", made.connect)
+    monkeypatch.setattr(winrm_guest, "connect_guest", made.connect)
     monkeypatch.setattr(settings_module, "address_towards", lambda cidr: "10.0.0.1/32")
     monkeypatch.setattr(verifying, "desktop_answers", lambda address: address not in made.deaf)
     monkeypatch.setattr(verifying, "HttpRegistrations", lambda url: made)

@@ -234,7 +234,7 @@ def others_claim(cloud: FakeCloud, told: Told) -> None:
         cloud,
         "small",
         purpose="life",
-        seed=lambda: "whatever",
+        seed=lambda images: "whatever",
         owner="promote-of-another-maintainer",
         lifetime_seconds=600,
         is_dead=lambda owner: False,

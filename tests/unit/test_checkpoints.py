@@ -1,5 +1,6 @@
 """Where a build may begin: the last checkpoint that the plan agrees with, and every reason to pass one over."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def start(plan: Plan, cloud: FakeCloud) -> tuple[Start | None, list[str]]:
 
 def test_without_one_a_build_begins_at_its_source(plan: Plan, cloud: FakeCloud) -> None:
     assert start(plan, cloud) == (None, [])
+
+
+def test_a_plan_that_makes_no_checkpoint_has_none_and_asks_nobody(plan: Plan, cloud: FakeCloud) -> None:
+    steps = tuple(planned for planned in plan.steps if planned.step.name != "checkpoint")
+    assert start(replace(plan, steps=steps), cloud) == (None, [])
+    assert cloud.faults.calls == []
 
 
 def test_it_says_what_to_boot_what_to_skip_and_what_was_found_out(plan: Plan, cloud: FakeCloud) -> None:

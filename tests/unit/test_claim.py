@@ -1,15 +1,15 @@
 """The claim: one holder at a time, whoever looks, whatever was cut off, and an old holder that learns in time that it is none any more."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from imagebuild import claim as claims_module
-from imagebuild.claim import Claim, break_claim, claims, hold, release, renew, take
+from imagebuild.claim import Claim, Seed, break_claim, claims, hold, release, renew, take
 from imagebuild.cleaning import leftovers
-from imagebuild.cloud import OWNER_KEY, ROLE_KEY
+from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import Busy, CloudError, CloudUnreachable
 from imagebuild.properties import EXPIRES_AT, STATE, VERSION
 from tests.fakes.clock import FakeClock
@@ -28,8 +28,9 @@ def claim_for(
     cloud: FakeCloud,
     owner: str,
     *,
-    seed: Callable[[], str] = lambda: "1",
+    seed: Seed = lambda images: "1",
     lifetime: float = 600,
+    seen: Sequence[Image] | None = None,
     dead: tuple[str, ...] = (),
     told: Told | None = None,
 ) -> Claim:
@@ -42,6 +43,7 @@ def claim_for(
         lifetime_seconds=lifetime,
         is_dead=lambda other: other in dead,
         report=told or Told(),
+        seen=seen,
     )
 
 
@@ -67,7 +69,7 @@ def test_the_second_one_is_told_who_until_when_and_how_to_break_it(cloud: FakeCl
 
 def test_recipes_purposes_and_projects_do_not_hinder_each_other(cloud: FakeCloud) -> None:
     claim_for(cloud, "b1")
-    others = {"seed": lambda: "1", "lifetime_seconds": 60, "is_dead": lambda owner: False, "report": Told()}
+    others = {"seed": lambda images: "1", "lifetime_seconds": 60, "is_dead": lambda owner: False, "report": Told()}
     take(cloud, "other", purpose="build", owner="b2", **others)  # type: ignore[arg-type]
     take(cloud, "small", purpose="life", owner="b3", **others)  # type: ignore[arg-type]
     assert [one.owner for one in claims(cloud)] == ["b2", "b1", "b3"]
@@ -94,7 +96,7 @@ def test_an_owner_finds_its_own_claim_again(cloud: FakeCloud) -> None:
 
 def test_an_own_claim_on_what_has_moved_is_taken_anew(cloud: FakeCloud) -> None:
     first = claim_for(cloud, "b1")
-    again = claim_for(cloud, "b1", seed=lambda: "2")
+    again = claim_for(cloud, "b1", seed=lambda images: "2")
     assert again.seed == "2"
     assert [one.id for one in claims(cloud)] == [again.id] != [first.id]
 
@@ -104,7 +106,7 @@ def test_a_dead_builds_claim_is_taken_over_and_told(cloud: FakeCloud, seed: str)
     """Also when the dead one had claimed another state than the one that is there now."""
     claim_for(cloud, "b1")
     told = Told()
-    made = claim_for(cloud, "b2", dead=("b1",), told=told, seed=lambda: seed)
+    made = claim_for(cloud, "b2", dead=("b1",), told=told, seed=lambda images: seed)
     assert claims(cloud) == [made]
     assert "b1" in told.warnings[0]
     assert "is dead" in told.warnings[0]
@@ -130,23 +132,56 @@ def test_a_claim_whose_end_nobody_can_read_is_over(cloud: FakeCloud) -> None:
 def test_a_state_that_moved_while_the_claim_was_taken_is_claimed_anew(cloud: FakeCloud) -> None:
     """The former holder finished between our look and our claim: then its version is made, and ours is the next one."""
     seeds = itertools.chain(["1"], itertools.repeat("2"))
-    made = claim_for(cloud, "b1", seed=lambda: next(seeds))
+    made = claim_for(cloud, "b1", seed=lambda images: next(seeds))
     assert made.seed == "2"
     assert claims(cloud) == [made]
+
+
+def test_two_looks_are_enough_and_one_where_the_caller_has_just_looked(cloud: FakeCloud) -> None:
+    claim_for(cloud, "b1")
+    assert cloud.faults.calls == ["images", "reserve_image", "images"]
+    seen = cloud.images()
+    cloud.faults.calls.clear()
+    claim_for(cloud, "b1", seen=seen)
+    assert cloud.faults.calls == ["images"], "it stands already"
+
+
+def test_what_the_caller_saw_may_be_out_of_date(cloud: FakeCloud) -> None:
+    """Somebody came in between: under another state's ids, or under the same."""
+    for seed in ("1", "2"):
+        seen = cloud.images()
+        first = claim_for(cloud, "b1")
+        with pytest.raises(Busy):
+            claim_for(cloud, "b2", seed=lambda images, seed=seed: seed, seen=seen)  # type: ignore[misc]
+        assert claims(cloud) == [first]
+        release(cloud, first)
+
+
+def test_a_claim_that_is_broken_while_it_is_taken_is_none(cloud: FakeCloud) -> None:
+    reserve = cloud.reserve_image
+
+    def broken(image_id: str, name: str, *, properties: dict[str, str]) -> object:
+        made = reserve(image_id, name, properties=properties)
+        break_claim(cloud, "small")
+        return made
+
+    cloud.reserve_image = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(Busy, match="b1 has lost its claim"):
+        claim_for(cloud, "b1")
 
 
 def test_a_state_that_never_stands_still_is_given_up(cloud: FakeCloud) -> None:
     seeds = (str(number) for number in itertools.count())
     with pytest.raises(Busy, match="change faster"):
-        claim_for(cloud, "b1", seed=lambda: next(seeds))
+        claim_for(cloud, "b1", seed=lambda images: next(seeds))
     assert claims(cloud) == []
 
 
 def test_two_who_saw_different_states_are_not_both_holders(cloud: FakeCloud) -> None:
     """b1 changes the state under its claim, b2 comes in between and has another row of ids: it sees the claim that stands."""
-    first = claim_for(cloud, "b1", seed=lambda: "1")
+    first = claim_for(cloud, "b1", seed=lambda images: "1")
     with pytest.raises(Busy):
-        claim_for(cloud, "b2", seed=lambda: "2")
+        claim_for(cloud, "b2", seed=lambda images: "2")
     assert claims(cloud) == [first]
 
 
@@ -156,12 +191,12 @@ def test_a_claim_that_came_up_while_ours_was_made_is_respected(cloud: FakeCloud)
 
     def race(image_id: str, name: str, *, properties: dict[str, str]) -> object:
         cloud.reserve_image = reserve  # type: ignore[method-assign]
-        claim_for(cloud, "b1", seed=lambda: "2")
+        claim_for(cloud, "b1", seed=lambda images: "2")
         return reserve(image_id, name, properties=properties)
 
     cloud.reserve_image = race  # type: ignore[method-assign, assignment]
     with pytest.raises(Busy):
-        claim_for(cloud, "b2", seed=lambda: "1")
+        claim_for(cloud, "b2", seed=lambda images: "1")
     assert [one.owner for one in claims(cloud)] == ["b1"]
 
 
@@ -222,7 +257,7 @@ def test_a_claim_that_vanishes_between_look_and_change_is_lost(
 
 
 def test_hold_gives_it_back_however_the_block_ends(cloud: FakeCloud) -> None:
-    wishes = {"purpose": "life", "seed": lambda: "s", "owner": "p1", "lifetime_seconds": 60}
+    wishes = {"purpose": "life", "seed": lambda images: "s", "owner": "p1", "lifetime_seconds": 60}
     told = Told()
     with pytest.raises(ZeroDivisionError), hold(cloud, "small", report=told, **wishes):  # type: ignore[arg-type]
         assert [one.owner for one in claims(cloud)] == ["p1"]

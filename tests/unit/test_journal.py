@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import Busy, ImagebuildError
-from imagebuild.journal import Journal, is_owned, read_journal
+from imagebuild.journal import Journal, is_owned, read_journal, read_last
 from imagebuild.secrets import Secret
 
 OWNER = """
@@ -100,6 +100,18 @@ def test_what_a_power_cut_leaves_at_the_end_is_dropped_and_cut_off(path: Path, t
     write(path, "three")
     assert events(path) == ["one", "two", "three"]
     assert all(json.loads(line) for line in path.read_bytes().splitlines())
+
+
+def test_the_last_word_is_read_alone(path: Path) -> None:
+    assert read_last(path) == ""
+    write(path)
+    assert read_last(path) == ""
+    write(path, "only")
+    assert read_last(path) == "only"
+    write(path, "more", "last")
+    assert read_last(path) == "last"
+    path.write_bytes(path.read_bytes() + b'{"event": "to')
+    assert read_last(path) == ""
 
 
 def test_nothing_but_rubbish_is_an_empty_journal(path: Path) -> None:

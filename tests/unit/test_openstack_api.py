@@ -90,6 +90,12 @@ def test_pages_are_followed_by_marker() -> None:
     assert wire.sent[1].options["params"] == {"limit": "500", "name": "n", "marker": "2"}
 
 
+def test_a_link_to_the_page_before_is_not_followed() -> None:
+    """Neutron gives one with every page that is not empty, also with the first."""
+    wire = Wire(Response(200, {"networks": [{"id": "1"}], "networks_links": [{"rel": "previous", "href": "http://x"}]}))
+    assert [item["id"] for item in wire.service().list("/networks", "networks", doing="list")] == ["1"]
+
+
 def test_a_service_that_repeats_its_page_does_not_hold_us_for_ever() -> None:
     page = Response(200, {"images": [{"id": "1"}], "next": "/v2/images?marker=1"})
     assert [item["id"] for item in Wire(page, page).service().list("/images", "images", doing="list")] == ["1"]

@@ -162,20 +162,26 @@ def test_a_patch_whose_answer_was_lost_is_not_asked_for_twice() -> None:
     assert wire.paths() == ["GET /images/1", "PATCH /images/1", "GET /images/1"]
 
 
-def test_a_protected_image_is_not_even_tried() -> None:
-    wire = Wire(Response(200, {"id": "1", "name": "win7", "status": "active", "protected": True}))
+def test_a_protected_image_is_refused_with_its_name() -> None:
+    wire = Wire(Response(403), Response(200, {"id": "1", "name": "win7", "status": "active", "protected": True}))
     with pytest.raises(CloudRefused, match="'win7' is protected"):
         images(wire).delete("1", deadline=soon(wire))
-    assert len(wire.sent) == 1
+
+
+def test_an_image_that_may_not_be_deleted_is_refused() -> None:
+    wire = Wire(Response(403, {"message": "no"}), Response(200, {"id": "1", "name": "win7", "status": "active"}))
+    with pytest.raises(CloudRefused, match="could not delete the image 1: 403 no"):
+        images(wire).delete("1", deadline=soon(wire))
+
+
+def test_an_image_in_use_is_asked_for_again() -> None:
+    wire = Wire(Response(409), Response(204))
+    images(wire).delete("1", deadline=soon(wire))
+    assert wire.paths() == ["DELETE /images/1"] * 2
 
 
 def test_a_snapshot_carries_its_owner_and_comes_back_with_its_id() -> None:
-    wire = Wire(
-        Response(200, {"images": []}),
-        Response(200, {"images": []}),
-        Response(202, {"image_id": "i1"}),
-        Response(200, {"id": "i1", "name": "n", "status": "queued"}),
-    )
+    wire = Wire(Response(200, {"images": []}), Response(200, {"images": []}), Response(202, {"image_id": "i1"}))
     made = images(wire).snapshot(servers(wire), "s1", name="n", owner="o", properties={"k": "v"})
     assert (made.id, made.status) == ("i1", "queued")
     assert wire.sent[2].body == {"createImage": {"name": "n", "metadata": {"k": "v", "imagebuild_owner": "o"}}}

@@ -308,6 +308,12 @@ def test_an_address_range_may_be_any(tmp_path: Path, value: str) -> None:
     assert load_recipe(path).header.builder.allow_from == value
 
 
+def test_where_nobody_is_let_in_no_step_may_talk_to_the_builder(tmp_path: Path) -> None:
+    path = write(tmp_path, change(GOOD, "  network: n\n", "  network: n\n  allow_from: nobody\n"))
+    (only,) = problems(path)
+    assert "builder.allow_from is nobody: this step could not talk to the builder" in only
+
+
 def test_values_that_yaml_cannot_make_are_problems_among_others(tmp_path: Path) -> None:
     text = change(GOOD, "{image: base}", "{image: !!python/name:os.system base}")
     path = write(tmp_path, change(text, "flavor: f", "flavor: !!int seven"))

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from imagebuild.errors import CloudRefused, CloudUnreachable, DeadlinePassed, GuestUnreachable
-from imagebuild.waiting import Deadline, SystemClock, pause, wait_for
+from imagebuild.waiting import Deadline, SystemClock, pause, wait_for, wait_for_cloud
 
 
 class TickingClock:
@@ -145,3 +145,25 @@ def test_the_systems_clock_is_monotonic_and_sleeps_for_real(monkeypatch: pytest.
     assert before <= SystemClock().now() <= time.monotonic()
     SystemClock().sleep(2.5)
     assert slept == [2.5]
+
+
+def test_what_is_never_ready_at_once_is_not_asked_at_once() -> None:
+    clock, answers = TickingClock(), iter([None, None, "here"])
+    wait_for(lambda: next(answers), "it", deadline=Deadline.after(60, clock), first=5, every=1, slowest=9, growth=2)
+    assert clock.slept == [5, 1, 2]
+
+
+def test_a_deadline_comes_before_the_first_question_of_who_waits_first() -> None:
+    clock, asked = TickingClock(), []
+    with pytest.raises(DeadlinePassed):
+        wait_for(lambda: asked.append(clock.now()), "it", deadline=Deadline.after(3, clock), first=5)
+    assert clock.slept == [3]
+    assert len(asked) == 1
+
+
+def test_what_a_cloud_does_is_noticed_soon_after() -> None:
+    """However long it takes: late by some tenths of a second, or by a tenth of it."""
+    for took in (0.5, 2.0, 8.0, 19.0):
+        clock = TickingClock(now=0)
+        wait_for_cloud(lambda: (clock.now() >= took) or None, "it", deadline=Deadline.after(60, clock))  # noqa: B023
+        assert clock.now() - took <= max(0.35, took / 8)

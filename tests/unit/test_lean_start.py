@@ -1,0 +1,44 @@
+"""How little a command loads before it does anything: a start is a part of every build's time, and of every `--if-changed`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.examples import PROJECT
+
+pytestmark = pytest.mark.effects
+
+HEAVY = (
+    "imagebuild.lab.lifecycle",
+    "jinja2",
+    "junitparser",
+    "openstack.compute",
+    "openstack.connection",
+    "spnego",
+    "websockets",
+    "winrm",
+)
+
+
+def run(code: str) -> list[str]:
+    """The lines that this code prints in a process of its own."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()
+
+
+def test_what_few_commands_need_is_not_loaded_by_all() -> None:
+    loaded = set(run("import sys, tasks; print(*sys.modules, sep=chr(10))"))
+    assert "imagebuild.adapters.openstack_cloud" in loaded
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_the_sdk_is_whole_for_who_asks_for_it_afterwards() -> None:
+    code = "import tasks, openstack.connection as it; print(it.__file__ is not None, it.Connection is not object)"
+    assert run(code) == ["True True"]
+
+
+def test_the_sdk_that_somebody_has_loaded_whole_stays_whole() -> None:
+    code = "import openstack, tasks; print(openstack.connection.Connection is not object)"
+    assert run(code) == ["True"]
