@@ -11,7 +11,8 @@ from pathlib import Path
 
 from imagebuild.errors import RecipeError
 
-_known: set[str] = set()
+_known: dict[str, str] = {}
+"""The values of this process, each with what it is within a JSON string."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Secret:
 
     def __post_init__(self) -> None:
         if len(self._value) >= 4:  # shorter ones would turn half of a log into stars
-            _known.add(self._value)
+            _known[self._value] = json.dumps(self._value)[1:-1]
 
     def reveal(self) -> str:
         """The value itself. Never log or format what this returns."""
@@ -37,7 +38,7 @@ class Secret:
 def hide(text: str) -> str:
     """The text with every secret of this process replaced by ***, also where JSON has escaped it."""
     for value in sorted(_known, key=len, reverse=True):
-        text = text.replace(value, "***").replace(json.dumps(value)[1:-1], "***")
+        text = text.replace(value, "***").replace(_known[value], "***")
     return text
 
 

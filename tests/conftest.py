@@ -4,8 +4,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.lanes import Lanes, Progress, Turns, arrange, needs_lab
 
 _BANNED = frozenset(
     {
@@ -36,10 +39,43 @@ sys.addaudithook(
 )  # for the life of the process: the interpreter asks it before every such call, also from C code
 
 
+@pytest.hookimpl(trylast=True)  # after the terminal's
 def pytest_configure(config: pytest.Config) -> None:
     """The marker of the tests that may have effects, and a Ctrl-C that works wherever the tests were started."""
     config.addinivalue_line("markers", "effects: a unit test that needs a socket or a process of this machine")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits a Ctrl-C that is off
+    if config.getoption("dist") == "loadfile":
+        config.pluginmanager.register(Progress(config.pluginmanager.getplugin("terminalreporter")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    arrange(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None:
+    """With `--dist loadfile`: files, and our lanes."""
+    return Lanes(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+_turns = Turns()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test of the lab waits for its turn before anything is made for it."""
+    if needs_lab(item):
+        _turns.take(item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """The turn ends with the last lab test of a file, after all that was made for the file is gone."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path or not needs_lab(nextitem):
+            _turns.give_back()
 
 
 @pytest.fixture(autouse=True)

@@ -64,6 +64,7 @@ def storm(c: Context, count: int = 100, seed: int = 1, recipe: str = "empty", js
 
 @task(help={"quick": "without the lab: linters, types and everything that runs in milliseconds"})
 def test(c: Context, quick: bool = False) -> None:
-    """Run the tests: linters, types, units, and the main job on real virtual machines."""
+    """Run the tests: linters, types, units, and the main job on real virtual machines. Two at a time: tests/lanes.py says which."""
     marks = " -m 'not lab'" if quick else ""
-    c.run(f"{sys.executable} -m pytest{marks}", pty=sys.stdout.isatty(), in_stream=False)
+    lanes = "-n 2 --dist loadfile --no-loadscope-reorder --durations 12"
+    c.run(f"{sys.executable} -m pytest {lanes}{marks}", pty=sys.stdout.isatty(), in_stream=False)

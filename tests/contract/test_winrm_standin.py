@@ -173,7 +173,7 @@ def test_a_guest_that_is_gone_is_unreachable(tmp_path: Path) -> None:
         guest = connect(server)
         ask(guest)
     with pytest.raises(GuestUnreachable):
-        ask(guest)
+        ask(guest, 3)
 
 
 class Impostor:

@@ -1,6 +1,7 @@
 """A machine with the project on it and a cloud on fakes: whole jobs run on it as a person runs them."""
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -208,6 +209,7 @@ def make_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(Settings, "terminal", lambda settings: made.person)
     monkeypatch.setattr(winrm_guest, "connect_guest", made.connect)
     monkeypatch.setattr(settings_module, "address_towards", lambda cidr: "172.16.100.1/32")
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # what is killed here is a process, never the machine
     monkeypatch.setattr(SystemClock, "now", lambda self: clock.now())
     monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: clock.sleep(seconds))
     return made
