@@ -16,6 +16,8 @@ from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.journal import Entry, is_owned, read_journal
 from imagebuild.secrets import Secret, hide, make_password
 
+_TIME_IN_ID = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]{4}$")
+
 
 @dataclass(frozen=True)
 class BuildFolder:
@@ -131,7 +133,12 @@ def find_build(root: Path, text: str) -> BuildFolder:
     raise RecipeError(f"this machine has no build {text!r}", hint=hint)
 
 
+def is_build_id(text: str) -> bool:
+    """Is this a build's whole id, of whatever machine?"""
+    return _TIME_IN_ID.search(text) is not None
+
+
 def _begun(build_id: str) -> tuple[str, str]:
     """The time in a build's id, to sort by."""
-    found = re.search(r"-(\d{8}-\d{6})-[0-9a-f]{4}$", build_id)
+    found = _TIME_IN_ID.search(build_id)
     return (found[1] if found else "", build_id)

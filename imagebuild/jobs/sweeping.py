@@ -91,7 +91,7 @@ def _may_go(cloud: Cloud, settings: Settings, *, kept: bool, foreign: bool) -> l
     """The things whose owner is dead. A build that ends while we look has nothing left, or is looked at as the dead one that it is."""
     known = {folder.id: folder for folder in build_folders(settings.builds)}
     found = leftovers(cloud)
-    at_work = {claim.owner for claim in claims(cloud) if not claim.is_expired()} if foreign else set[str]()
+    at_work = {claim.owner for claim in claims(cloud) if not claim.is_over()} if foreign else set[str]()
     states = {thing.owner: read_state(known[thing.owner]) for thing in found if thing.owner in known}
     return [
         thing

@@ -8,11 +8,15 @@ import pytest
 from imagebuild.build_state import read_state
 from imagebuild.claim import claims
 from imagebuild.cloud import Image, ServerRequest
-from imagebuild.errors import CloudRefused, ImagebuildError
+from imagebuild.errors import Busy, CloudRefused, ImagebuildError, RecipeError
+from imagebuild.holder import this_process
 from imagebuild.journal import Journal
+from imagebuild.properties import HOLDER_PROCESS
 from imagebuild.properties import RECIPE as RECIPE_KEY
 from tests.jobs.conftest import RECIPE, Killed, Site
 from tests.jobs.test_resume import claim_elsewhere, killed_in
+
+ELSEWHERE = "win7-vdi-20260101-000000-abcd"
 
 
 @pytest.mark.parametrize("script", ["Initialize-Workplace", "Install-Updates", "Test-Generalize", "Start-Generalize"])
@@ -76,6 +80,43 @@ def test_another_machine_that_is_at_work_is_left_alone_even_when_foreign_things_
     for claim in claims(site.cloud):
         site.cloud.update_image(claim.id, properties={"imagebuild_expires_at": "2020-01-01T00:00:00+00:00"})
     assert site.sweep(foreign=True) == 2
+
+
+def test_another_clones_build_whose_process_is_gone_protects_nothing(site: Site) -> None:
+    """Plain sweep leaves it all the same: whoever works in that clone may still go on with it."""
+    site.cloud.create_volume("theirs", owner=ELSEWHERE, role="x", gib=1)
+    claim_elsewhere(site, ELSEWHERE)
+    lose_process(site)
+    assert site.sweep() == 0
+    assert site.sweep(foreign=True) == 2
+
+
+def test_after_its_claim_is_taken_over_a_build_of_another_clone_is_undone_by_its_id(site: Site) -> None:
+    site.cloud.create_volume("theirs", owner=ELSEWHERE, role="x", gib=1)
+    site.cloud.create_volume("others", owner="of-another-machine", role="x", gib=1)
+    claim_elsewhere(site, ELSEWHERE)
+    with pytest.raises(Busy, match=f"is claimed by {ELSEWHERE}"):
+        site.build()
+    with pytest.raises(Busy, match=f"is claimed by {ELSEWHERE}"):
+        site.undo(ELSEWHERE)
+    lose_process(site)
+    assert site.build().image == "win7-vdi-v1"
+    assert f"its claim on {RECIPE} is taken over; what it has left: invoke builds.undo {ELSEWHERE}" in site.said()
+    assert site.undo(ELSEWHERE) == 1
+    assert [thing.owner for thing in site.things()] == ["of-another-machine"]
+
+
+def test_a_build_that_neither_machine_nor_cloud_knows_is_not_undone(site: Site) -> None:
+    for text, words in (("of-another-machine", "this machine has no build"), (ELSEWHERE, "neither this machine nor")):
+        with pytest.raises(RecipeError, match=words):
+            site.undo(text)
+
+
+def lose_process(site: Site) -> None:
+    """The processes that hold claims were killed."""
+    place, _, start = this_process().split()
+    for claim in claims(site.cloud):
+        site.cloud.update_image(claim.id, properties={HOLDER_PROCESS: f"{place} {2**22 + 1} {start}"})
 
 
 def test_a_build_points_at_no_leftovers_that_a_plain_sweep_would_leave(site: Site) -> None:
