@@ -99,7 +99,7 @@ class Watch:
         found = find(one.id)
         if found is None:
             return ""
-        marks = found.properties if one.kind == "image" else getattr(found, "metadata", None) or {}
+        marks = _marks_of(found) if one.kind == "image" else getattr(found, "metadata", None) or {}
         state = getattr(found, "status", "") or ""
         return f"{found.name} {state} {sorted(marks.items())} {getattr(found, 'is_hidden', '')}"
 
@@ -110,10 +110,10 @@ class Watch:
         return [
             image
             for image in images
-            if image.properties.get(RECIPE) == self._line
-            and image.properties.get(SELF)
+            if (marks := _marks_of(image)).get(RECIPE) == self._line
+            and marks.get(SELF)
             and image.id not in foreign
-            and image.properties.get(ROLE_KEY) != CLAIM_ROLE
+            and marks.get(ROLE_KEY) != CLAIM_ROLE
         ]
 
     def _hidden(self) -> Iterable[Any]:
@@ -209,3 +209,8 @@ class Watch:
             delete[one.kind](one.id, ignore_missing=True)
         if self._source:
             self._sdk.image.delete_image(self._source, ignore_missing=True)
+
+
+def _marks_of(image: Any) -> dict[str, str]:
+    """An image's properties; the SDK says None of one that has none, and such ones may be anybody's in the project."""
+    return image.properties or {}
