@@ -31,7 +31,7 @@ from imagebuild.properties import (
 from imagebuild.report import Report
 from imagebuild.waiting import Deadline
 
-Purpose = Literal["build", "life", "roll"]
+Purpose = Literal["build", "life", "roll", "verify"]
 MARGIN = timedelta(minutes=15)
 Seed = Callable[[Sequence[Image]], str]
 _NAMESPACE = uuid.UUID("9b0d2a5e-6c1f-5a43-8f6e-2f1c7a6f4d10")
