@@ -96,6 +96,6 @@ def unclaim(c: Context, recipe: str, break_claim: bool = False, cloud: str = "",
 def sweep(
     c: Context, cloud: str = "", dry_run: bool = False, kept: bool = False, foreign: bool = False, json: bool = False
 ) -> None:
-    """Delete what dead builds have left in the cloud."""
+    """Delete what dead builds have left in the cloud, and checkpoints whose end is past."""
     with told(json=json) as report:
         sweeping.sweep(settings_of(c, cloud), report, dry_run=dry_run, kept=kept, foreign=foreign)
