@@ -114,6 +114,7 @@ class _Verification:
         with self.report.step("look", "look into each: address, identity, Remote Desktop, drivers, agent, traces"):
             clones = [Clone(server, at, ways, wanted) for server in servers]
             verdict = conclude(wanted, watch(clones, ways, deadline=deadline))
+        self.journal.write("verdict", words=f"{self.version.name} {verdict.outcome}")
         self._save_results(clones, verdict)
         return verdict
 

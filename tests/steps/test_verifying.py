@@ -12,6 +12,7 @@ import pytest
 from imagebuild.adapters import winrm_guest
 from imagebuild.broker import Registration
 from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.build_state import read_state
 from imagebuild.claim import Claim, claims, release, take
 from imagebuild.cleaning import leftovers
 from imagebuild.cloud import Image, Kind
@@ -188,6 +189,7 @@ def test_a_good_candidate_passes_and_nothing_stays(floor: Floor) -> None:
     (folder,) = build_folders(floor.settings.builds)
     assert json.loads((folder.path / "verification.json").read_text())["outcome"] == "passed"
     assert not (folder.path / "password").exists()
+    assert (read_state(folder).word, read_state(folder).place) == ("verified", "win7-vdi-v1 passed")
     last = floor.printed().splitlines()[-1]
     assert last.startswith("win7-vdi-v1 passed: 2 clones, usable after ")
     assert last.endswith("; next: invoke promote win7-vdi-v1")
