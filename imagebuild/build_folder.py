@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from typing import Any
 from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.journal import Entry, is_owned, read_journal
 from imagebuild.secrets import Secret, hide, make_password
+
+_TIME_IN_ID = re.compile(r"-(\d{8}-\d{6})-[0-9a-f]{4}$")
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,16 @@ def new_build_folder(root: Path, recipe: str) -> BuildFolder:
 
 
 def build_folders(root: Path) -> Iterator[BuildFolder]:
-    """The builds of this machine, oldest first."""
-    for journal in sorted(root.glob("*/journal.jsonl"), key=lambda path: _begun(path.parent.name)):
-        yield BuildFolder(journal.parent)
+    """The builds of this machine, oldest first; those of one second in the order in which their journals begin."""
+    folders = [BuildFolder(journal.parent) for journal in root.glob("*/journal.jsonl")]
+    counted = Counter(_begun(folder.id) for folder in folders)
+
+    def age(folder: BuildFolder) -> tuple[str, str, str]:
+        second = _begun(folder.id)
+        first = next(iter(folder.entries()), None) if second and counted[second] > 1 else None
+        return second, first.at if first else "", folder.id
+
+    yield from sorted(folders, key=age)
 
 
 def find_build(root: Path, text: str) -> BuildFolder:
@@ -131,7 +141,12 @@ def find_build(root: Path, text: str) -> BuildFolder:
     raise RecipeError(f"this machine has no build {text!r}", hint=hint)
 
 
-def _begun(build_id: str) -> tuple[str, str]:
-    """The time in a build's id, to sort by."""
-    found = re.search(r"-(\d{8}-\d{6})-[0-9a-f]{4}$", build_id)
-    return (found[1] if found else "", build_id)
+def is_build_id(text: str) -> bool:
+    """Is this a build's whole id, of whatever machine?"""
+    return _TIME_IN_ID.search(text) is not None
+
+
+def _begun(build_id: str) -> str:
+    """The second in a build's id; '' when there is none."""
+    found = _TIME_IN_ID.search(build_id)
+    return found[1] if found else ""

@@ -6,7 +6,7 @@ from typing import Literal
 from imagebuild.build_folder import BuildFolder
 from imagebuild.record import Record, fold
 
-Word = Literal["running", "built", "failed", "kept", "dead", "undone"]
+Word = Literal["running", "built", "verified", "failed", "kept", "dead", "undone"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class BuildState:
     @property
     def is_over(self) -> bool:
         """True when nothing of it can be left but its image."""
-        return self.word in ("built", "undone")
+        return self.word in ("built", "verified", "undone")
 
     @property
     def place(self) -> str:
@@ -34,7 +34,7 @@ class BuildState:
             return f"cut off in step {record.step}" if record.step else "cut off between two steps"
         if self.word == "running":
             return f"in step {record.step}" if record.step else ""
-        return record.image_name or record.failure or ""
+        return record.image_name or record.verdict or record.failure or ""
 
     @property
     def why_not_resumed(self) -> str:
@@ -42,6 +42,8 @@ class BuildState:
         record = self.record
         if self.word == "built":
             return f"it is done: {record.image_name if record else 'its image'} was built"
+        if self.word == "verified":
+            return "it is done: its clones are gone"
         if self.word == "undone":
             return "it was undone: nothing of it stands any more"
         if record is None or not record.digest:

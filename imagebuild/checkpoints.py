@@ -5,7 +5,7 @@ They save hours and hold nothing that cannot be made again, so they are hidden, 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imagebuild.cloud import OWNER_KEY, Cloud, Image
@@ -13,6 +13,8 @@ from imagebuild.image_record import unpack
 from imagebuild.plan import Plan
 from imagebuild.properties import CHECKPOINT, EXPIRES_AT, FACTS, RECIPE, SELF
 from imagebuild.step import registered_steps
+
+_GRACE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,24 @@ def list_checkpoints(cloud: Cloud, recipe: str | None = None) -> list[Image]:
     return sorted((image for image in images if is_checkpoint(image)), key=lambda image: (image.created_at, image.id))
 
 
+def list_stale(cloud: Cloud) -> list[Image]:
+    """The checkpoints of all recipes that no build starts from any more: their end is past, by a day for builds that began before it.
+
+    A build prunes those of its own recipe; of one that nobody builds any more only this finds them.
+    """
+    last = datetime.now(UTC) - _GRACE
+    return [image for image in list_checkpoints(cloud) if (until := holds_until(image)) and until < last]
+
+
+def holds_until(image: Image) -> datetime | None:
+    """Until when builds start from a checkpoint; None when it does not say so."""
+    try:
+        until = datetime.fromisoformat(image.properties.get(EXPIRES_AT, ""))
+    except ValueError:
+        return None
+    return until if until.tzinfo else until.replace(tzinfo=UTC)
+
+
 def is_checkpoint(image: Image) -> bool:
     """Was this image made as a checkpoint, and finished? A snapshot that somebody takes of a server made from it is none."""
     properties = image.properties
@@ -84,13 +104,10 @@ def _why_not(image: Image, at: datetime) -> str:
     """Why a build does not start from it at that moment; '' when it does."""
     if image.status != "active":
         return f"it is {image.status}"
-    try:
-        expires = datetime.fromisoformat(image.properties.get(EXPIRES_AT, ""))
-    except ValueError:
+    until = holds_until(image)
+    if until is None:
         return "it does not say until when it holds"
-    if at >= (expires if expires.tzinfo else expires.replace(tzinfo=UTC)):
-        return f"it is too old, it held until {expires:%Y-%m-%d %H:%M}"
-    return ""
+    return f"it is too old, it held until {until:%Y-%m-%d %H:%M}" if at >= until else ""
 
 
 def _ranges(numbers: list[int]) -> str:

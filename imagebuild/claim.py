@@ -3,12 +3,9 @@
 Glance takes an id that the client chooses, answers 409 to everybody who comes later, and never gives an id a second time, not even
 after a deletion. So the ids of one claim are a row, k = 0, 1, 2 ...: a burnt one (409, and nothing is there) is passed over, one that
 stands is somebody's, and the first that nobody had is taken. Times are UTC by the machines' own clocks; who judges another's claim
-gives it MARGIN beyond its end.
+gives it MARGIN beyond its end. A claim whose process is certainly gone is not waited for: see holder.
 """
 
-import getpass
-import os
-import platform
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,11 +16,22 @@ from typing import Literal
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
 from imagebuild.errors import Busy, CloudError, ImagebuildError, NotFound
-from imagebuild.properties import CLAIM_PURPOSE, CLAIM_ROLE, CLAIM_SEED, EXPIRES_AT, HOLDER, RECIPE, STATE, VERSION
+from imagebuild.holder import describe_holder, is_gone, this_process
+from imagebuild.properties import (
+    CLAIM_PURPOSE,
+    CLAIM_ROLE,
+    CLAIM_SEED,
+    EXPIRES_AT,
+    HOLDER,
+    HOLDER_PROCESS,
+    RECIPE,
+    STATE,
+    VERSION,
+)
 from imagebuild.report import Report
 from imagebuild.waiting import Deadline
 
-Purpose = Literal["build", "life", "roll"]
+Purpose = Literal["build", "life", "roll", "verify"]
 MARGIN = timedelta(minutes=15)
 Seed = Callable[[Sequence[Image]], str]
 _NAMESPACE = uuid.UUID("9b0d2a5e-6c1f-5a43-8f6e-2f1c7a6f4d10")
@@ -34,7 +42,10 @@ _CLOSE, _SPARE = timedelta(minutes=1), timedelta(hours=2)
 
 @dataclass(frozen=True)
 class Claim:
-    """Who may change a recipe's versions, and until when. `id` is the image record's; `owner` is a build's id, `holder` is for a person."""
+    """Who may change a recipe's versions, and until when. `id` is the image record's; `owner` is a build's id, `holder` is for a person.
+
+    `process` is where the holder can be looked for, '' when it is not known (see holder.this_process).
+    """
 
     id: str
     recipe: str
@@ -44,10 +55,15 @@ class Claim:
     holder: str
     since: str
     expires_at: datetime
+    process: str = ""
 
     def is_expired(self) -> bool:
         """True when its end has passed by more than what clocks may differ by."""
         return datetime.now(UTC) > self.expires_at + MARGIN
+
+    def is_over(self) -> bool:
+        """True when nobody stands behind it any more: it expired, or its process is known to be gone."""
+        return self.is_expired() or is_gone(self.process)
 
     def __str__(self) -> str:
         return (
@@ -86,8 +102,8 @@ def take(
     `seed` gives the state that is going to be changed (for a build: the next version's number) from all of the project's images.
     It is asked again once the claim is ours, because the state may have moved while the former holder finished. `seen`: the
     images, by who has just looked; one out of date costs another round, or a Busy about a claim that has just ended.
-    `is_dead` says of an owner that it was a build of this machine and no process works on it any more; its claim, like an expired
-    one, is taken over and told.
+    `is_dead` says of an owner that it was a build of this project folder and no process works on it any more; its claim is taken
+    over and told, and so is one that expired, or whose process is gone.
     """
     around = partial(_look_around, cloud, recipe, purpose=purpose, owner=owner, is_dead=is_dead, report=report)
     images = cloud.images() if seen is None else seen
@@ -109,7 +125,7 @@ def take(
             if seed(images) == wanted:
                 if standing is None:
                     raise _lost(cloud, claim)
-                if not _ends_right(standing, _until(lifetime_seconds)):
+                if not _is_told(standing, _until(lifetime_seconds)):
                     standing = renew(cloud, standing, lifetime_seconds)
                 otherwise.pop_all()
                 return standing
@@ -117,13 +133,17 @@ def take(
 
 
 def renew(cloud: Cloud, claim: Claim, lifetime_seconds: float) -> Claim:
-    """The claim, good for that long from now. Raises Busy when it is no longer ours: then nothing may be changed any more."""
+    """The claim, good for that long from now. Raises Busy when it is no longer ours: then nothing may be changed any more.
+
+    It names this process from now on: a resumed build is another one than that which took the claim, and would look dead.
+    """
     until = _until(lifetime_seconds)
     try:
-        if _ends_right(claim, until):  # a look costs less than a change
+        if _is_told(claim, until):  # a look costs less than a change
             image = cloud.image(claim.id)
         else:  # nobody else ever gets this id: what can be changed under it is ours
-            image = cloud.update_image(claim.id, properties={EXPIRES_AT: until.isoformat()})
+            told = {EXPIRES_AT: until.isoformat(), HOLDER: describe_holder(), HOLDER_PROCESS: this_process() or None}
+            image = cloud.update_image(claim.id, properties=told)
     except NotFound as error:
         raise _lost(cloud, claim) from error
     if image is None or image.properties.get(OWNER_KEY) != claim.owner:
@@ -176,9 +196,9 @@ def break_claim(cloud: Cloud, recipe: str) -> list[Claim]:
 def _properties(recipe: str, purpose: Purpose, *, seed: str) -> dict[str, str]:
     """What a claim says of itself; one for a build also what the version that it stands for says, so that it is listed with them."""
     of_version = {STATE: "building", VERSION: seed} if purpose == "build" else {}
-    holder = f"{getpass.getuser()}@{platform.node()}, pid {os.getpid()}"
-    told = {ROLE_KEY: CLAIM_ROLE, RECIPE: recipe, CLAIM_PURPOSE: purpose, CLAIM_SEED: seed, HOLDER: holder}
-    return told | of_version
+    process = {HOLDER_PROCESS: told} if (told := this_process()) else {}
+    what = {ROLE_KEY: CLAIM_ROLE, RECIPE: recipe, CLAIM_PURPOSE: purpose, CLAIM_SEED: seed}
+    return what | {HOLDER: describe_holder()} | process | of_version
 
 
 def _look_around(
@@ -221,14 +241,15 @@ def _reserve(cloud: Cloud, asked: dict[str, str], *, is_dead: Callable[[str], bo
 
 def _remove_dead(cloud: Cloud, claim: Claim, *, is_dead: Callable[[str], bool], report: Report) -> None:
     """Remove a claim that nobody stands behind. Raises Busy when it is live."""
-    dead = is_dead(claim.owner)
+    dead = is_dead(claim.owner) or is_gone(claim.process)
     if not dead and not claim.is_expired():
         raise Busy(
             str(claim),
             hint=f"wait for it; if you know that it is dead: invoke builds.unclaim {claim.recipe} --break-claim",
         )
     why = "is dead" if dead else f"let its claim expire at {claim.expires_at:%Y-%m-%d %H:%M} UTC"
-    report.warn(f"{claim.owner} ({claim.holder}) {why}: its claim on {claim.recipe} is taken over")
+    left = f"; what it has left: invoke builds.undo {claim.owner}" if claim.purpose == "build" else ""
+    report.warn(f"{claim.owner} ({claim.holder}) {why}: its claim on {claim.recipe} is taken over{left}")
     release(cloud, claim)
 
 
@@ -249,8 +270,9 @@ def _lost(cloud: Cloud, claim: Claim) -> Busy:
     )
 
 
-def _ends_right(claim: Claim, until: datetime) -> bool:
-    return until - _CLOSE <= claim.expires_at <= until + _SPARE
+def _is_told(claim: Claim, until: datetime) -> bool:
+    """Does it name this process, and about that end?"""
+    return claim.process == this_process() and until - _CLOSE <= claim.expires_at <= until + _SPARE
 
 
 def _until(lifetime_seconds: float) -> datetime:
@@ -273,4 +295,5 @@ def _read(image: Image) -> Claim:
         holder=properties.get(HOLDER, "unknown"),
         since=image.created_at,
         expires_at=expires_at,
+        process=properties.get(HOLDER_PROCESS, ""),
     )

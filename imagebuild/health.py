@@ -114,11 +114,12 @@ def examine_line(
 
 
 def examine_claims(claims: Iterable[Claim]) -> Iterator[Finding]:
-    """Claims whose end has passed: their holder is dead, or lost the network."""
+    """Claims that nobody stands behind: their holder is dead, or lost the network."""
     for claim in claims:
-        if claim.is_expired():
+        if claim.is_over():
+            why = "has expired" if claim.is_expired() else "is a dead process's"
             todo = f"next: invoke builds.unclaim {claim.recipe}"
-            yield Finding(Level.WARNING, f"the claim of {claim.owner} on {claim.recipe} has expired; {todo}")
+            yield Finding(Level.WARNING, f"the claim of {claim.owner} on {claim.recipe} {why}; {todo}")
 
 
 def count_things(cloud: Cloud) -> dict[str, tuple[int, str]]:

@@ -27,6 +27,11 @@ from imagebuild.properties import (
 )
 
 _LABEL, _WIDTH, _HARD_SPACE = 13, 110, "\u00a0"
+_SEALS = {
+    "yes": (),
+    "no": ("NOT generalised: never promoted",),
+    "unseen": ("nobody saw whether it was generalised to the end (the build was cut off then): verify shows it",),
+}
 Block = tuple[str, Sequence[str]]
 
 
@@ -77,8 +82,7 @@ def _origin(properties: Mapping[str, str]) -> Iterator[str]:
     yield f"{_moment(properties.get(BUILT_AT, ''))} by build {properties.get(BUILD, '?')}"
     yield f"from {properties.get(BASE, '?')} ({properties.get(BASE_ID, '?')})"
     yield f"digest {properties.get(DIGEST, '?')}"
-    if properties.get(GENERALIZED) != "yes":
-        yield "NOT generalised: never promoted"
+    yield from _SEALS.get(properties.get(GENERALIZED, ""), [f"NOT known to be generalised: {GENERALIZED} is missing"])
     if STANDIN in properties:
         yield "NOT Windows, but the lab's stand-in for it"
 

@@ -49,10 +49,15 @@ EXPIRES_AT = "imagebuild_expires_at"
 """On a claim: until when (UTC, ISO) it is the holder's. On a checkpoint: until when builds start from it."""
 HOLDER = "imagebuild_holder"
 """On a claim: who, for a person: user@host, pid."""
+HOLDER_PROCESS = "imagebuild_holder_process"
+"""On a claim: which process, for whoever runs under the same kernel (see holder)."""
 CLAIM_ROLE = "claim"
 """The value of the role (cloud.ROLE_KEY) by which an empty image record is a claim and no image (see claim)."""
 CLAIM_PURPOSE = "imagebuild_claim_purpose"
-"""On a claim: what its holder is about to change: `build` the next version, or the `life` of those that there are."""
+"""On a claim: what its holder is about to change: `build` the next version, the `life` of those that there are, a pool by a `roll`.
+
+One for `verify` changes nothing: it says of a verification, the owner of its clones, that it lives.
+"""
 WISH = "imagebuild_wish"
 """On a roll's claim: what a person wants of it: pause or abort."""
 CLAIM_SEED = "imagebuild_claim_seed"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from imagebuild.journal import Entry
 
-State = Literal["running", "built", "failed", "undone", "kept"]
+State = Literal["running", "built", "verified", "failed", "undone", "kept"]
 _ENDS: dict[str, State] = {"build_done": "built", "build_failed": "failed", "undone": "undone", "kept": "kept"}
 
 
@@ -16,7 +16,7 @@ class Record:
 
     A journal does not know whether its process lives: `running` without one is a build that was cut off in `step`. `done` holds
     the numbers of the steps that need not be done again, `file` is the recipe's, `at` the moment its plan was made for,
-    `undoing` says that its things have begun to be deleted.
+    `undoing` says that its things have begun to be deleted. `verdict`: of a verification, what came of it.
     """
 
     recipe: str
@@ -36,6 +36,7 @@ class Record:
     failed_step: str | None = None
     failure: str | None = None
     undoing: bool = False
+    verdict: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -82,6 +83,10 @@ def _add(record: Record, event: str, facts: Mapping[str, Any]) -> Record:
         return replace(record, step=None, state="failed", seconds=seconds, **told)
     if event == "resumed":
         return replace(record, state="running", failed_step=None, failure=None)
+    if event == "verdict":
+        return replace(record, verdict=facts["words"])
+    if event == "undone" and record.verdict:  # its clones are gone, as they are to be
+        return replace(record, state="verified")
     if event == "undo_begun":
         return replace(record, undoing=True)
     if event == "build_failed":

@@ -55,7 +55,14 @@ def resume(
         resuming.resume(build, settings_of(c, cloud), report, wishes=Wishes(on_error, pause_before))
 
 
-@task(positional=["build"], help={"build": BUILD_HELP, "cloud": CLOUD_OF_BUILD_HELP, "json": JSON_HELP})
+@task(
+    positional=["build"],
+    help={
+        "build": f"{BUILD_HELP}; of another machine's build its whole id",
+        "cloud": CLOUD_OF_BUILD_HELP,
+        "json": JSON_HELP,
+    },
+)
 def undo(c: Context, build: str, cloud: str = "", json: bool = False) -> None:
     """Delete everything that a build has left in the cloud."""
     with told(json=json) as report:
@@ -82,13 +89,13 @@ def unclaim(c: Context, recipe: str, break_claim: bool = False, cloud: str = "",
         "cloud": CLOUD_HELP,
         "dry-run": "only say what would go",
         "kept": "also what --on-error keep has kept",
-        "foreign": "also builds of other machines, but for those whose claim says that they are at work",
+        "foreign": "also builds of other machines and clones of the project, but for those whose claim says that they are at work",
         "json": JSON_HELP,
     }
 )
 def sweep(
     c: Context, cloud: str = "", dry_run: bool = False, kept: bool = False, foreign: bool = False, json: bool = False
 ) -> None:
-    """Delete what dead builds have left in the cloud."""
+    """Delete what dead builds have left in the cloud, and checkpoints whose end is past."""
     with told(json=json) as report:
         sweeping.sweep(settings_of(c, cloud), report, dry_run=dry_run, kept=kept, foreign=foreign)

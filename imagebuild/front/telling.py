@@ -1,14 +1,15 @@
 """What all tasks share: where the project is, a report to speak through, and how an error is printed and becomes an exit code."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from invoke import Context, Exit
 
-from imagebuild.errors import ImagebuildError
+from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.jobs.settings import Settings
 from imagebuild.report import ConsoleReport, JsonReport, Report
 from imagebuild.secrets import hide
@@ -31,6 +32,7 @@ def told(*, json: bool, junit: str = "", suite: str = "") -> Iterator[Report]:
     """
     report: Report = JsonReport() if json else ConsoleReport()
     try:
+        _refuse_help_as_name(sys.argv)
         with ExitStack() as stack:
             yield stack.enter_context(_junit_written(report, junit, suite)) if junit else report
     except ImagebuildError as error:
@@ -39,6 +41,13 @@ def told(*, json: bool, junit: str = "", suite: str = "") -> Iterator[Report]:
         raise Exit(None if json else hide("\n".join(_lines(error))), code=error.exit_code) from error
     except KeyboardInterrupt as error:
         raise Exit("error: interrupted", code=130) from error
+
+
+def _refuse_help_as_name(arguments: Sequence[str]) -> None:
+    """Invoke gives a task that wants a name whatever comes next, `--help` too, which would be looked for as a recipe."""
+    for task, given in pairwise(arguments):
+        if given in ("--help", "-h"):
+            raise RecipeError(f"{given} was taken for a name", hint=f"about this task: invoke --help {task}")
 
 
 def _junit_written(report: Report, path: str, suite: str) -> AbstractContextManager[Report]:

@@ -4,12 +4,12 @@ import textwrap
 from dataclasses import replace
 
 from imagebuild.aftermath import undo as undo_build
-from imagebuild.build_folder import build_folders, find_build
+from imagebuild.build_folder import build_folders, find_build, is_build_id
 from imagebuild.build_state import BuildState, read_state
 from imagebuild.claim import break_claim, claims
 from imagebuild.cleaning import Leftover, leftovers
 from imagebuild.cloud import Cloud
-from imagebuild.errors import CloudError, ImagebuildError
+from imagebuild.errors import Busy, CloudError, ImagebuildError, RecipeError
 from imagebuild.jobs.settings import Settings
 from imagebuild.report import Report
 
@@ -62,8 +62,13 @@ def show(text: str, settings: Settings, report: Report) -> None:
 
 
 def undo(text: str, settings: Settings, report: Report) -> int:
-    """Delete everything of a build that is not alive; returns how many things went."""
-    folder = find_build(settings.builds, text)
+    """Delete everything of a build that is not alive; returns how many things went. Another machine's is named by its whole id."""
+    try:
+        folder = find_build(settings.builds, text)
+    except RecipeError:
+        if not is_build_id(text):
+            raise
+        return _undo_foreign(text, settings, report)
     state = read_state(folder)
     cloud = replace(settings, cloud=settings.cloud or (state.record.cloud if state.record else None)).open_cloud(report)
     if state.record and state.record.project not in ("", cloud.project_id):
@@ -78,6 +83,20 @@ def undo(text: str, settings: Settings, report: Report) -> int:
             return 0
     deleted = undo_build(cloud, folder, folder.id, report=report)
     report.say(f"undone: nothing of {folder.id} stands any more ({deleted} things deleted)", deleted=deleted)
+    return deleted
+
+
+def _undo_foreign(owner: str, settings: Settings, report: Report) -> int:
+    """The same for a build that is known here only by what it has left in the cloud. Raises Busy when its claim says that it lives."""
+    cloud = settings.open_cloud(report)
+    if not leftovers(cloud, owner):
+        raise RecipeError(f"neither this machine nor {cloud.name} has anything of {owner}", hint="see: invoke builds")
+    for claim in claims(cloud):
+        if claim.owner == owner and not claim.is_over():
+            todo = f"invoke builds.unclaim {claim.recipe} --break-claim"
+            raise Busy(str(claim), hint=f"wait for it; if you know that it is dead: {todo}, then this again")
+    deleted = undo_build(cloud, None, owner, report=report)
+    report.say(f"undone: nothing of {owner} stands any more ({deleted} things deleted)", deleted=deleted)
     return deleted
 
 

@@ -92,7 +92,7 @@ def _is_in_use(recipe: str, versions: Sequence[Version]) -> bool:
 def _dead(cloud: Cloud, settings: Settings, claimed: Sequence[Claim], now: datetime) -> Iterator[tuple[str, int, str]]:
     """Owners of things that nobody works on any more, how many, and what removes them. What was kept on purpose is not told."""
     known = {folder.id: folder for folder in build_folders(settings.builds)}
-    working = {claim.owner for claim in claimed if not claim.is_expired()}
+    working = {claim.owner for claim in claimed if not claim.is_over()}
     for owner, (count, since) in count_things(cloud).items():
         if owner in known:
             if read_state(known[owner]).word not in ("running", "kept"):

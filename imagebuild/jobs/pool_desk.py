@@ -120,7 +120,7 @@ class Desk:
 
     def standing_claims(self) -> list[Claim]:
         """Who works on the pool's roll now."""
-        return [one for one in claims(self.cloud, self.pool, purpose="roll") if not one.is_expired()]
+        return [one for one in claims(self.cloud, self.pool, purpose="roll") if not one.is_over()]
 
     def _is_dead_here(self, owner: str) -> bool:
         """A roll of this machine, or a `pool.create` and its like, that nothing works on any more."""

@@ -1,19 +1,25 @@
-"""Sweeping: what dead builds have left in the cloud is told, and deleted when that is asked for. What lives is never touched."""
+"""Sweeping: what dead builds have left in the cloud is told, and deleted when that is asked for. What lives is never touched.
 
-from collections.abc import Collection
+Checkpoints past their end go with it, whoever made them: nothing starts from them, and all that is lost is what they take up.
+"""
+
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from imagebuild.aftermath import undo
 from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.build_state import BuildState, read_state
+from imagebuild.checkpoints import holds_until, list_stale
 from imagebuild.claim import claims
 from imagebuild.cleaning import Leftover, leftovers
-from imagebuild.cloud import Cloud
-from imagebuild.errors import Busy, ImagebuildError
+from imagebuild.cloud import Cloud, Image
+from imagebuild.errors import Busy, CloudError, DeadlinePassed, ImagebuildError
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal, read_last
 from imagebuild.report import Report
+from imagebuild.waiting import Deadline
 
+_CHECKPOINT_SECONDS = 60.0
 _OVER = ("build_done", "undone")
 
 
@@ -21,19 +27,26 @@ def sweep(settings: Settings, report: Report, *, dry_run: bool, kept: bool, fore
     """Delete what dead builds have left in the cloud; returns how many things were found.
 
     `kept`: also what --on-error keep was asked to keep. `foreign`: also builds that this machine knows nothing of, but for
-    those whose claim says that another machine is at work on them.
+    those whose claim says that another machine is at work on them. Checkpoints past their end go in any case.
     """
     cloud = settings.open_cloud(report)
     things = _may_go(cloud, settings, kept=kept, foreign=foreign)
+    stale = _stale_checkpoints(cloud, report)
+    words = "would delete" if dry_run else "deleting"
     for thing in things:
-        words = "would delete" if dry_run else "deleting"
         report.say(f"{words} {thing} of {thing.owner}", kind=thing.kind, id=thing.id, owner=thing.owner)
-    if not things:
+    for image in stale:
+        told = f"checkpoint {image.name} ({image.id}), which held until {holds_until(image):%Y-%m-%d}"
+        report.say(f"{words} {told}", kind="image", id=image.id, checkpoint=True)
+    if not things and not stale:
         report.say("nothing to sweep", found=0)
     if not dry_run:
-        _undo_all(sorted({thing.owner for thing in things}), cloud, settings, report)
+        still = _undo_all(sorted({thing.owner for thing in things}), cloud, settings, report)
         _close_what_left_nothing(cloud, settings)
-    return len(things)
+        still += _delete_checkpoints(stale, cloud)
+        if still:
+            raise ImagebuildError("not everything could be swept", hint="run `invoke sweep` again later", details=still)
+    return len(things) + len(stale)
 
 
 def is_dead_here(owner: str, settings: Settings) -> bool:
@@ -56,8 +69,29 @@ def tell_dead_builds(cloud: Cloud, settings: Settings, report: Report) -> None:
         report.warn(f"{owner} is {state.word} ({state.place}) and has left things: {todo}")
 
 
-def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> None:
-    """Undo each of these builds; one that cannot be undone does not keep the others."""
+def _stale_checkpoints(cloud: Cloud, report: Report) -> list[Image]:
+    """Those that nothing runs from."""
+    stale = list_stale(cloud)
+    uses = cloud.image_uses() if stale else {}
+    for image in stale:
+        if uses.get(image.id):
+            report.note(f"checkpoint {image.name} ({image.id}) stays: used by {', '.join(uses[image.id])}")
+    return [image for image in stale if not uses.get(image.id)]
+
+
+def _delete_checkpoints(images: Sequence[Image], cloud: Cloud) -> list[str]:
+    """Delete these; gives what could not be deleted, and why."""
+    still = []
+    for image in images:
+        try:
+            cloud.delete("image", image.id, deadline=Deadline.after(_CHECKPOINT_SECONDS))
+        except (CloudError, DeadlinePassed) as error:
+            still.append(f"checkpoint {image.name} ({image.id}): {error}")
+    return still
+
+
+def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Report) -> list[str]:
+    """Undo each of these builds; one that cannot be undone does not keep the others. Gives what still stands, and why."""
     still: list[str] = []
     for owner in owners:
         folder = BuildFolder(settings.builds / owner)
@@ -65,8 +99,7 @@ def _undo_all(owners: list[str], cloud: Cloud, settings: Settings, report: Repor
             undo(cloud, folder if folder.journal.exists() else None, owner, report=report)
         except ImagebuildError as error:
             still += error.details or [f"{owner}: {error}"]
-    if still:
-        raise ImagebuildError("not everything could be swept", hint="run `invoke sweep` again later", details=still)
+    return still
 
 
 def _close_what_left_nothing(cloud: Cloud, settings: Settings) -> None:
@@ -91,7 +124,7 @@ def _may_go(cloud: Cloud, settings: Settings, *, kept: bool, foreign: bool) -> l
     """The things whose owner is dead. A build that ends while we look has nothing left, or is looked at as the dead one that it is."""
     known = {folder.id: folder for folder in build_folders(settings.builds)}
     found = leftovers(cloud)
-    at_work = {claim.owner for claim in claims(cloud) if not claim.is_expired()} if foreign else set[str]()
+    at_work = {claim.owner for claim in claims(cloud) if not claim.is_over()} if foreign else set[str]()
     states = {thing.owner: read_state(known[thing.owner]) for thing in found if thing.owner in known}
     return [
         thing

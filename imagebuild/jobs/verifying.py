@@ -1,15 +1,18 @@
 """Proving an image as a person asks for it: `invoke verify`. Clones carry the id of their verification as builders carry their build's."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from imagebuild.adapters.desktop_port import desktop_answers
 from imagebuild.adapters.registrations import HttpRegistrations
 from imagebuild.build_folder import BuildFolder, new_build_folder
+from imagebuild.claim import take
 from imagebuild.cleaning import leftovers, remove
 from imagebuild.clones import Clone, Ways, watch
 from imagebuild.cloud import Cloud
 from imagebuild.errors import (
+    Busy,
     CloudError,
     DeadlinePassed,
     ImagebuildError,
@@ -23,11 +26,12 @@ from imagebuild.interruption import signals_as_interrupt
 from imagebuild.jobs.promises import builder_certificate, find_promises
 from imagebuild.jobs.settings import Settings
 from imagebuild.jobs.sweeping import tell_dead_builds
+from imagebuild.jobs.version_changes import changing_versions
 from imagebuild.jobs.walking import host_facts
 from imagebuild.journal import Journal
 from imagebuild.recipe import Recipe, find_recipe, load_recipe
 from imagebuild.recipe_header import NOBODY
-from imagebuild.report import Report
+from imagebuild.report import Report, SilentReport
 from imagebuild.verification import (
     Place,
     Verdict,
@@ -38,9 +42,10 @@ from imagebuild.verification import (
     record_verdict,
     table,
 )
-from imagebuild.waiting import Deadline
+from imagebuild.waiting import Deadline, wait_for
 
 _REMOVE_SECONDS = 300
+_RECORD_SECONDS = 300  # a promotion holds the claim for seconds, a prune of many versions for minutes
 _PICTURE_SECONDS = 10
 _MOST_CLONES = 8
 
@@ -71,7 +76,7 @@ def verify(text: str, settings: Settings, report: Report, *, clones: int | None 
             work = _Verification(cloud, version, recipe, folder, journal, settings, report)
             try:
                 verdict = work.run(place, count=count)
-                now = record_verdict(cloud, version, verdict)
+                now = work.record(verdict)
             except KeyboardInterrupt as error:
                 raise Interrupted("interrupted", hint="nothing was written onto the image") from error
             finally:
@@ -98,7 +103,9 @@ class _Verification:
         about = {"kind": "verify", "version": self.version.name, "version_id": image.id}
         begun = {"recipe": self.recipe.name, "cloud": cloud.name, "project": cloud.project_id}
         self.journal.write("build_begun", **begun, **about, **host_facts())
-        deadline = Deadline.after(self.recipe.header.verify.deadline_minutes * 60)
+        seconds = self.recipe.header.verify.deadline_minutes * 60
+        self._claim(seconds + _RECORD_SECONDS + _REMOVE_SECONDS)
+        deadline = Deadline.after(seconds)
         wanted, ways = find_promises(self.version, self.recipe, self.settings), self._ways()
         where = f"{place.flavor.name} in {place.network.name}"
         with self.report.step("boot-clones", f"boot {_count(count, 'clone')} of {image.name}: {where}"):
@@ -107,8 +114,41 @@ class _Verification:
         with self.report.step("look", "look into each: address, identity, Remote Desktop, drivers, agent, traces"):
             clones = [Clone(server, at, ways, wanted) for server in servers]
             verdict = conclude(wanted, watch(clones, ways, deadline=deadline))
+        self.journal.write("verdict", words=f"{self.version.name} {verdict.outcome}")
         self._save_results(clones, verdict)
         return verdict
+
+    def _claim(self, seconds: float) -> None:
+        """A claim that is in nobody's way, because it is on this verification itself: by it `sweep --foreign` knows that it lives.
+
+        It goes with all the rest that this verification owns.
+        """
+        take(
+            self.cloud,
+            self.folder.id,
+            purpose="verify",
+            seed=lambda images: "1",
+            owner=self.folder.id,
+            lifetime_seconds=seconds,
+            is_dead=lambda owner: False,
+            report=self.report,
+        )
+
+    def record(self, verdict: Verdict) -> Version:
+        """Write the verdict onto the image while nobody else changes the recipe's versions; who does is waited for, DeadlinePassed."""
+        with ExitStack() as stack:
+            if verdict.outcome != "inconclusive":  # of which nothing is written
+                recipe = self.version.recipe
+
+                def claim() -> bool:
+                    held = changing_versions("verify", recipe, self.cloud, self.settings, self.report)
+                    stack.enter_context(held)
+                    return True
+
+                what, deadline = f"the claim on {recipe}'s versions", Deadline.after(_RECORD_SECONDS)
+                hint = f"the verdict ({verdict.outcome}) is in {self.folder.path}; see invoke builds.unclaim {recipe}, then verify again"
+                wait_for(claim, what, deadline=deadline, every=1, slowest=10, passing=(Busy,), hint=hint)
+            return record_verdict(self.cloud, self.version, verdict)
 
     def leave(self, *, keep: bool) -> None:
         """Delete what was made, or say how to look at it. Never raises: what was found out counts."""
@@ -126,8 +166,12 @@ class _Verification:
 
     def _keep(self) -> None:
         self.journal.write("kept")
-        for thing in leftovers(self.cloud, self.folder.id):
-            self.report.note(f"stands: {thing}")
+        things = leftovers(self.cloud, self.folder.id)
+        claims = [thing for thing in things if thing.is_claim]
+        remove(self.cloud, claims, report=SilentReport(), deadline=Deadline.after(_REMOVE_SECONDS))
+        for thing in things:
+            if not thing.is_claim:
+                self.report.note(f"stands: {thing}")
         user, password = self.recipe.header.windows.admin_user, self.folder.path / "password"
         self.report.note(f"log on as {user}; the password is in {password}; `invoke sweep --kept` deletes them")
 

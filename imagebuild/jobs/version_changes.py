@@ -29,7 +29,7 @@ def promote(name: str, settings: Settings, report: Report, *, unverified: bool =
     version = pick_waiting(list_versions(cloud, name), name) or find_version(cloud, name)
     if version.state != "current":
         check_promotable(version, unverified=unverified, report=SilentReport())  # what is refused anyway needs no claim
-    with _changing("promote", version.recipe, cloud, settings, report):
+    with changing_versions("promote", version.recipe, cloud, settings, report):
         began = time.monotonic()
         change = promote_version(cloud, version, unverified=unverified, report=report)
     return _tell(change, began, report)
@@ -43,7 +43,7 @@ def rollback(recipe: str, settings: Settings, report: Report, *, to: str = "", r
         raise VersionRefused(f"{target.name} is no version of {recipe}", hint=f"see: invoke images --recipe {recipe}")
     if not list_versions(cloud, recipe):
         find_version(cloud, recipe)  # says which names there are
-    with _changing("rollback", recipe, cloud, settings, report):
+    with changing_versions("rollback", recipe, cloud, settings, report):
         began = time.monotonic()
         change = roll_back(cloud, recipe, to=target, reason=reason.strip(), report=report)
     return _tell(change, began, report)
@@ -57,7 +57,7 @@ def reject(name: str, settings: Settings, report: Report, *, reason: str, danger
         )
     cloud = settings.open_cloud(report)
     version = find_version(cloud, name)
-    with _changing("reject", version.recipe, cloud, settings, report):
+    with changing_versions("reject", version.recipe, cloud, settings, report):
         image = reject_version(cloud, find_version(cloud, version.image.id), reason=reason.strip())
         report.say(f"{version.name} is rejected and hidden: {reason.strip()}", image=version.name, state="rejected")
         if dangerous and image.status != "deactivated":
@@ -90,7 +90,7 @@ def prune(
     if not (yes or ask(_question(going, bare))):
         report.say(f"nothing was deleted; to do it: invoke prune {recipe} --keep {keep} --yes", deleted=0)
         return 0
-    with _changing("prune", recipe, cloud, settings, report):
+    with changing_versions("prune", recipe, cloud, settings, report):
         with report.step("prune", f"prune {recipe}: {len(going)} versions"):
             deleted = prune_versions(cloud, recipe, keep=keep, chosen=going, report=report)
         report.say(f"{deleted} versions of {recipe} deleted", deleted=deleted)
@@ -138,8 +138,8 @@ def _keep_of(recipe: str, settings: Settings) -> int:
 
 
 @contextmanager
-def _changing(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: Report) -> Iterator[None]:
-    """Hold the recipe's claim for what is done to its versions."""
+def changing_versions(verb: str, recipe: str, cloud: Cloud, settings: Settings, report: Report) -> Iterator[None]:
+    """Hold the recipe's claim for what is done to its versions: Glance's own change of an image loses one of two at once. Raises Busy."""
     with changing(
         verb,
         recipe,

@@ -36,7 +36,7 @@ def _next_steps(versions: Sequence[Version]) -> Iterator[str]:
     """What each recipe's newest candidate waits for; one that was overtaken, or can never be current, waits for nothing."""
     for recipe in sorted({one.recipe for one in versions}):
         waiting = pick_waiting(versions, recipe)
-        if waiting and waiting.image.properties.get(GENERALIZED) == "yes":
+        if waiting and waiting.image.properties.get(GENERALIZED) in ("yes", "unseen"):
             verb = "promote" if waiting.image.properties.get(VERIFIED) == "passed" else "verify"
             yield f"next: invoke {verb} {waiting.name}"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY
 from imagebuild.lab.catalogue import translated
+from imagebuild.lab.source_copy import copy_source
 from imagebuild.properties import BUILD, CLAIM_ROLE, RECIPE, SELF, STATE, VERSION
 from imagebuild.waiting import Deadline, wait_for
 
-_SOURCE_PROPERTIES = ("hw_disk_bus", "hw_vif_model", "hw_cdrom_bus", "os_type", "imagebuild_standin")
 _READY_SECONDS = 120
 _GONE_SECONDS = 60
 _KEPT_VERSIONS = 2
@@ -36,25 +36,8 @@ class Watch:
         self._look_alikes: list[LookAlike] = []
 
     def make_source(self, base_name: str) -> str:
-        """The base image once more under the line's name, without Nova's wait for a guest that is deaf while it boots."""
-        with translated("copying the source image"):
-            base = self._sdk.image.find_image(base_name, ignore_missing=False)
-            kept = {key: base.properties[key] for key in _SOURCE_PROPERTIES if key in base.properties}
-            typed = {"hw_disk_bus": base.hw_disk_bus, "hw_vif_model": base.hw_vif_model, "os_type": base.os_type}
-            made = self._sdk.image.create_image(
-                name=f"{self._line}-source",
-                data=self._sdk.image.download_image(base).content,
-                disk_format=base.disk_format,
-                container_format="bare",
-                visibility="private",
-                min_disk=base.min_disk,
-                min_ram=base.min_ram,
-                wait=True,
-                validate_checksum=False,
-                os_shutdown_timeout="0",
-                **{key: value for key, value in typed.items() if value is not None},
-                **kept,
-            )
+        """The base image once more under the line's name; gives the copy's."""
+        made = copy_source(self._sdk, base_name, f"{self._line}-source")
         self._source = made.id
         return str(made.name)
 
@@ -99,7 +82,7 @@ class Watch:
         found = find(one.id)
         if found is None:
             return ""
-        marks = found.properties if one.kind == "image" else getattr(found, "metadata", None) or {}
+        marks = _marks_of(found) if one.kind == "image" else getattr(found, "metadata", None) or {}
         state = getattr(found, "status", "") or ""
         return f"{found.name} {state} {sorted(marks.items())} {getattr(found, 'is_hidden', '')}"
 
@@ -110,10 +93,10 @@ class Watch:
         return [
             image
             for image in images
-            if image.properties.get(RECIPE) == self._line
-            and image.properties.get(SELF)
+            if (marks := _marks_of(image)).get(RECIPE) == self._line
+            and marks.get(SELF)
             and image.id not in foreign
-            and image.properties.get(ROLE_KEY) != CLAIM_ROLE
+            and marks.get(ROLE_KEY) != CLAIM_ROLE
         ]
 
     def _hidden(self) -> Iterable[Any]:
@@ -209,3 +192,8 @@ class Watch:
             delete[one.kind](one.id, ignore_missing=True)
         if self._source:
             self._sdk.image.delete_image(self._source, ignore_missing=True)
+
+
+def _marks_of(image: Any) -> dict[str, str]:
+    """An image's properties; the SDK says None of one that has none, and such ones may be anybody's in the project."""
+    return image.properties or {}

@@ -109,7 +109,7 @@ def _quota(situation: Situation) -> Iterator[Finding]:
 def _other_roll(situation: Situation) -> Iterator[Finding]:
     pool = situation.definition.pool
     for claim in situation.claims:
-        if claim.purpose == "roll" and claim.owner != situation.roll_id and not claim.is_expired():
+        if claim.purpose == "roll" and claim.owner != situation.roll_id and not claim.is_over():
             yield Finding("other roll", "refuse", str(claim), f"wait for it, or look: invoke pool.status {pool}")
     unfinished: dict[str, list[str]] = {}
     for desktop in situation.survey.desktops:

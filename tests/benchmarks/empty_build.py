@@ -28,14 +28,16 @@ from typing import Any
 import yaml
 
 from imagebuild.adapters.openstack_cloud import OpenStackCloud, connect_cloud
-from imagebuild.lab import catalogue, images, layout, lifecycle
-from imagebuild.report import ConsoleReport, SilentReport
+from imagebuild.lab import catalogue, layout, lifecycle
+from imagebuild.lab.source_copy import copy_source
+from imagebuild.report import ConsoleReport
 from imagebuild.waiting import Deadline
 
 PROJECT = Path(__file__).resolve().parents[2]
 INVOKE = Path(sys.executable).parent / "invoke"
 NAME = f"benchmark-{secrets.token_hex(3)}"
 CLOUD = "benchmark"
+BASE = "win7-sp1-x64"
 FLAVOR, NETWORK = "2cpu_2GB_40GB", "vdi-network"
 COMMAND_SECONDS = 300
 GOAL = 0.7
@@ -117,23 +119,8 @@ class Bench:
 @contextmanager
 def source_image(*, orderly: bool) -> Iterator[None]:
     """The lab's base image once more, as a private image that a stop does not wait for."""
-    place = layout.find_layout()
-    base = images.make_offers(place, SilentReport(), deadline=Deadline.after(600))[0]
-    sdk: Any = catalogue.connect(place, layout.CLOUD)
-    made = sdk.image.create_image(
-        name=NAME,
-        filename=str(base.file),
-        disk_format=base.disk_format,
-        container_format="bare",
-        visibility="private",
-        min_disk=base.min_disk,
-        min_ram=base.min_ram,
-        wait=True,
-        validate_checksum=False,
-        imagebuild_standin="yes",
-        **base.properties,
-        **({} if orderly else {"os_shutdown_timeout": "0"}),
-    )
+    sdk: Any = catalogue.connect(layout.find_layout(), layout.CLOUD)
+    made = copy_source(sdk, BASE, NAME, orderly=orderly)
     try:
         yield
     finally:

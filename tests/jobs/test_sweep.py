@@ -1,18 +1,24 @@
 """What dead builds leave is told by the next one and swept when asked; what lives, what is another's and what is nobody's of ours stays."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from imagebuild.build_state import read_state
+from imagebuild.checkpoints import list_checkpoints
 from imagebuild.claim import claims
-from imagebuild.cloud import Image, ServerRequest
-from imagebuild.errors import CloudRefused, ImagebuildError
+from imagebuild.cloud import Image, ServerRequest, Volume
+from imagebuild.errors import Busy, CloudRefused, ImagebuildError, RecipeError
+from imagebuild.holder import this_process
 from imagebuild.journal import Journal
+from imagebuild.properties import CHECKPOINT, EXPIRES_AT, HOLDER_PROCESS, SELF
 from imagebuild.properties import RECIPE as RECIPE_KEY
 from tests.jobs.conftest import RECIPE, Killed, Site
 from tests.jobs.test_resume import claim_elsewhere, killed_in
+
+ELSEWHERE = "win7-vdi-20260101-000000-abcd"
 
 
 @pytest.mark.parametrize("script", ["Initialize-Workplace", "Install-Updates", "Test-Generalize", "Start-Generalize"])
@@ -76,6 +82,43 @@ def test_another_machine_that_is_at_work_is_left_alone_even_when_foreign_things_
     for claim in claims(site.cloud):
         site.cloud.update_image(claim.id, properties={"imagebuild_expires_at": "2020-01-01T00:00:00+00:00"})
     assert site.sweep(foreign=True) == 2
+
+
+def test_another_clones_build_whose_process_is_gone_protects_nothing(site: Site) -> None:
+    """Plain sweep leaves it all the same: whoever works in that clone may still go on with it."""
+    site.cloud.create_volume("theirs", owner=ELSEWHERE, role="x", gib=1)
+    claim_elsewhere(site, ELSEWHERE)
+    lose_process(site)
+    assert site.sweep() == 0
+    assert site.sweep(foreign=True) == 2
+
+
+def test_after_its_claim_is_taken_over_a_build_of_another_clone_is_undone_by_its_id(site: Site) -> None:
+    site.cloud.create_volume("theirs", owner=ELSEWHERE, role="x", gib=1)
+    site.cloud.create_volume("others", owner="of-another-machine", role="x", gib=1)
+    claim_elsewhere(site, ELSEWHERE)
+    with pytest.raises(Busy, match=f"is claimed by {ELSEWHERE}"):
+        site.build()
+    with pytest.raises(Busy, match=f"is claimed by {ELSEWHERE}"):
+        site.undo(ELSEWHERE)
+    lose_process(site)
+    assert site.build().image == "win7-vdi-v1"
+    assert f"its claim on {RECIPE} is taken over; what it has left: invoke builds.undo {ELSEWHERE}" in site.said()
+    assert site.undo(ELSEWHERE) == 1
+    assert [thing.owner for thing in site.things()] == ["of-another-machine"]
+
+
+def test_a_build_that_neither_machine_nor_cloud_knows_is_not_undone(site: Site) -> None:
+    for text, words in (("of-another-machine", "this machine has no build"), (ELSEWHERE, "neither this machine nor")):
+        with pytest.raises(RecipeError, match=words):
+            site.undo(text)
+
+
+def lose_process(site: Site) -> None:
+    """The processes that hold claims were killed."""
+    place, _, start = this_process().split()
+    for claim in claims(site.cloud):
+        site.cloud.update_image(claim.id, properties={HOLDER_PROCESS: f"{place} {2**22 + 1} {start}"})
 
 
 def test_a_build_points_at_no_leftovers_that_a_plain_sweep_would_leave(site: Site) -> None:
@@ -170,3 +213,53 @@ def test_a_build_that_was_cut_off_before_its_first_line_is_over_after_a_sweep(si
     assert read_state(site.folder()).word == "dead"
     assert site.sweep() == 0
     assert read_state(site.folder()).word == "undone"
+
+
+# -------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def add_checkpoint(site: Site, name: str, *, days: float) -> Image:
+    """One that held until so many days from now, of a recipe that nobody builds any more."""
+    image = site.cloud.add_image(name, foreign=False, image=Image("", "", "active", hidden=True))
+    until = (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
+    marks = {RECIPE_KEY: "abandoned", CHECKPOINT: "d1", SELF: image.id, EXPIRES_AT: until}
+    return site.cloud.update_image(image.id, properties=marks)
+
+
+def test_checkpoints_of_any_recipe_go_a_day_after_their_end(site: Site) -> None:
+    """A build that began before the end may still be about to boot from it."""
+    old = add_checkpoint(site, "old", days=-1.01)
+    for name, days in (("young", -0.99), ("good", 9)):
+        add_checkpoint(site, name, days=days)
+    site.cloud.update_image(add_checkpoint(site, "silent", days=-9).id, properties={EXPIRES_AT: "some day"})
+    assert site.sweep(dry_run=True) == 1
+    assert f"would delete checkpoint old ({old.id}), which held until 20" in site.said()
+    assert len(list_checkpoints(site.cloud)) == 4
+    assert site.sweep() == 1
+    assert {one.name for one in list_checkpoints(site.cloud)} == {"young", "good", "silent"}
+    assert site.sweep() == 0
+    assert "nothing to sweep" in site.said()
+
+
+def test_a_checkpoint_that_something_runs_from_stays(site: Site) -> None:
+    old = add_checkpoint(site, "old", days=-9)
+    site.cloud._volumes["v"] = Volume("v", "data", "in-use", 1, image_id=old.id)
+    assert site.sweep() == 0
+    assert f"checkpoint old ({old.id}) stays: used by volume data (v)" in site.said()
+    assert list_checkpoints(site.cloud) == [old]
+
+
+def test_what_a_desktops_snapshot_has_inherited_makes_no_checkpoint_of_it(site: Site) -> None:
+    snapshot = add_checkpoint(site, "desktop", days=-9)
+    site.cloud.update_image(snapshot.id, properties={SELF: "the checkpoint that its desktop came from"})
+    assert site.sweep() == 0
+
+
+def test_a_checkpoint_that_cannot_be_deleted_does_not_keep_the_others(site: Site) -> None:
+    for name in ("one", "other"):
+        add_checkpoint(site, name, days=-9)
+    site.cloud.faults.fail("delete", CloudRefused("409 in use"))
+    with pytest.raises(ImagebuildError, match="not everything could be swept") as caught:
+        site.sweep()
+    (left,) = list_checkpoints(site.cloud)
+    assert caught.value.details == (f"checkpoint {left.name} ({left.id}): 409 in use",)

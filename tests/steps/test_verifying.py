@@ -12,12 +12,15 @@ import pytest
 from imagebuild.adapters import winrm_guest
 from imagebuild.broker import Registration
 from imagebuild.build_folder import BuildFolder, build_folders
+from imagebuild.build_state import read_state
+from imagebuild.claim import Claim, claims, release, take
 from imagebuild.cleaning import leftovers
-from imagebuild.cloud import Image
+from imagebuild.cloud import Image, Kind
 from imagebuild.errors import (
     BrokerError,
     CloudRefused,
     CloudUnreachable,
+    DeadlinePassed,
     GuestRefused,
     Interrupted,
     RecipeError,
@@ -41,7 +44,7 @@ from imagebuild.properties import (
     VERIFIED_AT,
     VERSION,
 )
-from imagebuild.report import ConsoleReport
+from imagebuild.report import ConsoleReport, SilentReport
 from imagebuild.secrets import Secret
 from imagebuild.verification import Verdict
 from imagebuild.waiting import Deadline, SystemClock
@@ -186,6 +189,7 @@ def test_a_good_candidate_passes_and_nothing_stays(floor: Floor) -> None:
     (folder,) = build_folders(floor.settings.builds)
     assert json.loads((folder.path / "verification.json").read_text())["outcome"] == "passed"
     assert not (folder.path / "password").exists()
+    assert (read_state(folder).word, read_state(folder).place) == ("verified", "win7-vdi-v1 passed")
     last = floor.printed().splitlines()[-1]
     assert last.startswith("win7-vdi-v1 passed: 2 clones, usable after ")
     assert last.endswith("; next: invoke promote win7-vdi-v1")
@@ -510,13 +514,76 @@ def test_ctrl_c_removes_the_clones_and_writes_nothing(floor: Floor) -> None:
     assert leftovers(floor.cloud) == [] and VERIFIED not in floor.image().properties
 
 
-def test_a_clone_that_cannot_be_deleted_is_told_and_changes_no_verdict(floor: Floor) -> None:
-    floor.cloud.faults.fail("delete", CloudRefused("it is locked"), times=3)
-    assert floor.verify().outcome == "passed"
+def test_a_clone_that_cannot_be_deleted_is_told_and_changes_no_verdict(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = floor.cloud.delete
+
+    def locked(kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
+        if kind != "image":
+            raise CloudRefused("it is locked")
+        delete(kind, thing_id, deadline=deadline)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(floor.cloud, "delete", locked)
+        assert floor.verify().outcome == "passed"
     assert "it is locked" in floor.printed() and "`invoke sweep` deletes them" in floor.printed()
     assert floor.image().properties[VERIFIED] == "passed"
     assert sweeping.sweep(floor.settings, ConsoleReport(floor.out), dry_run=False, kept=False, foreign=False) == 3
     assert leftovers(floor.cloud) == []
+
+
+def test_the_verdict_is_written_when_nobody_else_changes_the_versions(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Glance loses one of two changes of an image at once. A promotion that is under way is waited for."""
+    held: list[list[str]] = []
+    waits: list[float] = []
+    busy, update, sleep = claim_life(floor), floor.cloud.update_image, floor.clock.sleep
+
+    def slept(seconds: float) -> None:
+        sleep(seconds)
+        if list(floor.settings.builds.glob("*/verification.json")):
+            waits.append(seconds)
+            release(floor.cloud, busy)
+
+    def changed(image_id: str, **changes: Any) -> Image:
+        held.append([claim.owner for claim in claims(floor.cloud, "win7-vdi", purpose="life")])
+        return update(image_id, **changes)
+
+    monkeypatch.setattr(floor.clock, "sleep", slept)
+    monkeypatch.setattr(floor.cloud, "update_image", changed)
+    assert floor.verify().outcome == "passed"
+    assert waits[0] == 1, "and some more until the clones are gone"
+    assert [owner.startswith("verify-win7-vdi-2") for (owner,) in held] == [True]
+    assert leftovers(floor.cloud) == []
+    assert len(list(build_folders(floor.settings.builds))) == 1
+
+
+def test_a_claim_that_is_never_given_back_is_not_waited_for_for_ever(floor: Floor) -> None:
+    busy = claim_life(floor)
+    with pytest.raises(
+        DeadlinePassed, match="the claim on win7-vdi's versions; last answer: .* is claimed by promote-"
+    ):
+        floor.verify()
+    assert VERIFIED not in floor.image().properties
+    assert [thing.id for thing in leftovers(floor.cloud)] == [busy.id]
+    (folder,) = build_folders(floor.settings.builds)
+    assert json.loads((folder.path / "verification.json").read_text())["outcome"] == "passed"
+
+
+def claim_life(floor: Floor) -> Claim:
+    """Another machine promotes a version."""
+    return take(
+        floor.cloud,
+        "win7-vdi",
+        purpose="life",
+        seed=lambda images: "as it is",
+        owner="promote-win7-vdi-elsewhere",
+        lifetime_seconds=900,
+        is_dead=lambda owner: False,
+        report=SilentReport(),
+    )
 
 
 def test_a_full_disk_changes_no_verdict(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -549,7 +616,8 @@ def test_what_kill_9_leaves_is_swept_and_what_lives_is_not(floor: Floor, monkeyp
     swept: list[int] = []
 
     def killed(parameters: dict[str, Any], say: Any) -> dict[str, Any]:
-        swept.append(sweeping.sweep(floor.settings, ConsoleReport(floor.out), dry_run=False, kept=True, foreign=True))
+        for settings in (floor.settings, Settings(floor.settings.project / "another-machine")):
+            swept.append(sweeping.sweep(settings, ConsoleReport(floor.out), dry_run=False, kept=True, foreign=True))
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -557,9 +625,9 @@ def test_what_kill_9_leaves_is_swept_and_what_lives_is_not(floor: Floor, monkeyp
         floor.plays["Get-BrokerAgent"] = killed
         with pytest.raises(Killed):
             floor.verify()
-    assert swept == [0]
-    assert len(leftovers(floor.cloud)) == 3
-    assert sweeping.sweep(floor.settings, ConsoleReport(floor.out), dry_run=False, kept=False, foreign=False) == 3
+    assert swept == [0, 0]
+    assert [thing.is_claim for thing in leftovers(floor.cloud)] == [False, False, False, True]
+    assert sweeping.sweep(floor.settings, ConsoleReport(floor.out), dry_run=False, kept=False, foreign=False) == 4
     assert leftovers(floor.cloud) == []
     assert VERIFIED not in floor.image().properties
     del floor.plays["Get-BrokerAgent"]

@@ -65,6 +65,11 @@ def test_what_can_never_be_current_waits_for_nothing(cloud: FakeCloud, settings:
     assert not printed(versions.images, "guard", settings)[-1].startswith("next")
 
 
+def test_a_seal_that_nobody_saw_is_verified_first(cloud: FakeCloud, settings: Settings) -> None:
+    add_version(cloud, 1, recipe="torn", **{GENERALIZED: "unseen", VERIFIED: ""})
+    assert printed(versions.images, "torn", settings)[-1] == "next: invoke verify torn-v1"
+
+
 def test_the_list_for_a_machine(cloud: FakeCloud, settings: Settings) -> None:
     found = [event for event in events(versions.images, "small", settings) if "image" in event]
     assert [(event["image"], event["recipe"], event["version"], event["state"]) for event in found] == [

@@ -106,6 +106,19 @@ def test_a_build_is_found_by_what_only_it_is_called(tmp_path: Path) -> None:
         find_build(tmp_path / "none", "last")
 
 
+def test_of_two_builds_of_one_second_the_one_that_began_later_is_the_last(tmp_path: Path) -> None:
+    """Their ids end with random digits, and a recipe's name says nothing of time. One without a line has only just begun, or never did."""
+    began = {"z-20260102-000000-bbbb": ".101", "a-20260102-000000-cccc": ".202", "m-20260102-000000-aaaa": ".303"}
+    for name, part in began.items():
+        line = {"event": "build_begun", "at": f"2026-01-02T00:00:00{part}+00:00"}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "journal.jsonl").write_text(json.dumps(line) + "\n")
+    Journal(tmp_path / "z-20260102-000000-dddd" / "journal.jsonl").close()
+    Journal(tmp_path / "z-20260101-000000-ffff" / "journal.jsonl").close()
+    assert [one.id for one in build_folders(tmp_path)][2:] == list(began)
+    assert find_build(tmp_path, "last").id == "m-20260102-000000-aaaa"
+
+
 def test_a_disk_that_takes_no_password_or_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = new_build_folder(tmp_path, "small")
 

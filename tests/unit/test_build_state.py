@@ -63,6 +63,20 @@ def written(folder: Path, *events: tuple[str, dict[str, Any]]) -> BuildFolder:
             "it is done: small-v1 was built",
             "invoke images",
         ),
+        (
+            [BEGUN, ("verdict", {"words": "small-v1 passed"}), ("undone", {})],
+            "verified",
+            "small-v1 passed",
+            "it is done: its clones are gone",
+            "",
+        ),
+        (
+            [BEGUN, ("verdict", {"words": "small-v1 passed"}), ("kept", {})],
+            "kept",
+            "small-v1 passed",
+            "it was cut off before it had a plan",
+            UNDO,
+        ),
     ],
 )
 def test_each_end(

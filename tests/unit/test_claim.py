@@ -11,7 +11,8 @@ from imagebuild.claim import Claim, Seed, break_claim, claims, hold, release, re
 from imagebuild.cleaning import leftovers
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
 from imagebuild.errors import Busy, CloudError, CloudUnreachable
-from imagebuild.properties import EXPIRES_AT, STATE, VERSION
+from imagebuild.holder import describe_holder, this_process
+from imagebuild.properties import EXPIRES_AT, HOLDER, HOLDER_PROCESS, STATE, VERSION
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import FakeCloud
 from tests.steps.conftest import Told
@@ -110,6 +111,53 @@ def test_a_dead_builds_claim_is_taken_over_and_told(cloud: FakeCloud, seed: str)
     assert claims(cloud) == [made]
     assert "b1" in told.warnings[0]
     assert "is dead" in told.warnings[0]
+    assert told.warnings[0].endswith("; what it has left: invoke builds.undo b1")
+
+
+def gone() -> str:
+    """A process that was here and is not any more."""
+    place, _, start = this_process().split()
+    return f"{place} {2**22 + 1} {start}"
+
+
+def test_a_claim_whose_process_is_gone_is_not_waited_for(cloud: FakeCloud) -> None:
+    """A build of another clone of the project on this machine: its folder is not known here, its process is."""
+    made = claim_for(cloud, "b1")
+    assert (made.process, made.is_over()) == (this_process(), False)
+    cloud.update_image(made.id, properties={HOLDER_PROCESS: gone()})
+    (dead,) = claims(cloud)
+    assert (dead.is_over(), dead.is_expired()) == (True, False)
+    told = Told()
+    taken = claim_for(cloud, "b2", told=told)
+    assert claims(cloud) == [taken]
+    assert "b1" in told.warnings[0] and "is dead: its claim on small is taken over" in told.warnings[0]
+
+
+@pytest.mark.parametrize("process", [None, "", "0123456789abcdef 1 1"])
+def test_a_process_that_nobody_here_can_look_for_is_waited_for(cloud: FakeCloud, process: str | None) -> None:
+    made = claim_for(cloud, "b1")
+    cloud.update_image(made.id, properties={HOLDER_PROCESS: process})
+    with pytest.raises(Busy):
+        claim_for(cloud, "b2")
+
+
+def test_a_resumed_build_says_which_process_it_is_now(cloud: FakeCloud) -> None:
+    """Its end being right or not: else the next one would take it for dead."""
+    made = claim_for(cloud, "b1")
+    cloud.update_image(made.id, properties={HOLDER_PROCESS: gone(), HOLDER: "kim@host, pid 7"})
+    again = claim_for(cloud, "b1")
+    assert (again.id, again.process, again.holder) == (made.id, this_process(), describe_holder())
+    assert claims(cloud) == [again]
+    with pytest.raises(Busy):
+        claim_for(cloud, "b2")
+
+
+def test_a_process_that_cannot_be_told_is_none(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = claim_for(cloud, "b1")
+    monkeypatch.setattr(claims_module, "this_process", lambda: "")
+    assert renew(cloud, made, 600).process == ""
+    assert renew(cloud, made, 600).process == "", "there is none to remove"
+    assert claim_for(FakeCloud(FakeClock()), "b1").process == ""
 
 
 def test_an_expired_claim_is_taken_over_but_not_before_the_clocks_margin_is_over(cloud: FakeCloud) -> None:

@@ -8,6 +8,7 @@ import pytest
 from imagebuild.claim import Claim
 from imagebuild.cloud import ROLE_KEY, Image, SecurityGroup
 from imagebuild.health import Finding, Health, Level, Limits, count_things, days_since, examine_claims, examine_line
+from imagebuild.holder import this_process
 from imagebuild.images import list_versions
 from imagebuild.properties import BUILT_AT, VERIFIED
 from imagebuild.secrets import Secret
@@ -110,6 +111,14 @@ def test_an_expired_claim_is_found_and_a_living_one_is_not() -> None:
     (finding,) = examine_claims([old, young])
     assert finding.level == Level.WARNING
     assert "next: invoke builds.unclaim small" in finding.text
+
+
+def test_a_claim_whose_process_is_gone_is_found_before_it_expires() -> None:
+    place, _, start = this_process().split()
+    until = datetime.now(UTC) + timedelta(hours=1)
+    dead = Claim("id", "small", "build", "3", "small-build", "kim@host", "", until, f"{place} {2**22 + 1} {start}")
+    (finding,) = examine_claims([dead])
+    assert "the claim of small-build on small is a dead process's" in finding.text
 
 
 def test_things_are_counted_by_owner_without_claims() -> None:

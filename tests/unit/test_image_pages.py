@@ -6,7 +6,17 @@ from imagebuild.image_listing import table
 from imagebuild.image_page import describe_version
 from imagebuild.image_record import pack
 from imagebuild.images import Version, find_version, list_versions
-from imagebuild.properties import PREVIOUS, PROMOTED_AT, REASON, RECORD, STANDIN, VERIFICATION, VERIFIED, VERIFIED_AT
+from imagebuild.properties import (
+    GENERALIZED,
+    PREVIOUS,
+    PROMOTED_AT,
+    REASON,
+    RECORD,
+    STANDIN,
+    VERIFICATION,
+    VERIFIED,
+    VERIFIED_AT,
+)
 from tests.fakes.cloud import FakeCloud
 from tests.unit.versions import a_cloud, add_claim, add_version
 
@@ -141,6 +151,23 @@ def test_what_must_not_be_overlooked_stands_in_capitals(cloud: FakeCloud) -> Non
     text = "\n".join(page(cloud, "small-v5"))
     for words in ("NOT protected", "NOT generalised", "NOT Windows, but", "because: blue screens"):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("yes", None),
+        ("no", "NOT generalised: never promoted"),
+        ("unseen", "nobody saw whether it was generalised to the end"),
+        (None, "NOT known to be generalised"),
+        ("perhaps", "NOT known to be generalised"),
+    ],
+)
+def test_of_the_seal_the_page_says_what_is_known(cloud: FakeCloud, told: str | None, words: str | None) -> None:
+    cloud.update_image(add_version(cloud, 5).id, properties={GENERALIZED: told})
+    lines = [line for line in page(cloud, "small-v5") if "generalised" in line]
+    assert len(lines) == (words is not None)
+    assert all(str(words) in line for line in lines)
 
 
 def test_a_lone_version_has_no_neighbours() -> None:

@@ -197,3 +197,13 @@ def test_json_is_json_to_its_last_line(invoke: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(versions, "images", lambda recipe, settings, report: report.say("none", images=[]))
     _, out, _ = invoke("images", "--json")
     assert [json.loads(line)["images"] for line in out.splitlines()] == [[]]
+
+
+@pytest.mark.parametrize("words", [("prune", "-h"), ("build", "--help")])
+def test_help_behind_a_task_that_wants_a_name_is_no_name(
+    invoke: Any, words: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["invoke", *words])
+    code, _, err = invoke(*words)
+    assert code == RecipeError.exit_code
+    assert f"invoke --help {words[0]}" in err

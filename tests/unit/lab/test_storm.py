@@ -191,6 +191,11 @@ def test_what_is_a_lie(images: list[SimpleNamespace], words: str) -> None:
     assert watch_of(image("1"), image("2"), image("3", properties={RECIPE: "other"}, name="line-v1")).find_lies() == []
 
 
+def test_an_image_without_any_property_is_not_looked_into() -> None:
+    bare = SimpleNamespace(id="4", name="anybody's", status="queued", properties=None)  # as the SDK tells it
+    assert watch_of(image("1"), bare).find_lies() == []
+
+
 def test_a_build_has_one_image_when_it_says_that_it_is_done_and_one_at_most_otherwise() -> None:
     watch = watch_of(image("1"), image("2"), image("3", properties={BUILD: "build-2"}))
     assert watch.find_miscounts(built={"build-1"}, others={"build-9"}) == []
