@@ -58,7 +58,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None
     return Lanes(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-_turns = Turns()
+_turns = Turns(Path(__file__))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,6 +7,7 @@ said here and not in it, by its path: names of tests are all that a worker tells
 import fcntl
 import os
 import time
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -71,16 +72,17 @@ class Lanes(LoadScopeScheduling):
 class Turns:
     """Who may be in the lab: the tests of a file hold it together with those of the other lane, one that is alone by itself.
 
-    By a lock on this very file, that all workers see and that ends with the process that holds it."""
+    By a lock on a file that all workers see: it ends with the process that holds it."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._held: int | None = None
 
     def take(self, nodeid: str) -> None:
         """Wait for this test's turn. Nothing happens to who has it already."""
         if self._held is not None:
             return
-        file = os.open(__file__, os.O_RDONLY)
+        file = os.open(self._file, os.O_RDONLY)
         kind = fcntl.LOCK_EX if nodeid.startswith(ALONE) else fcntl.LOCK_SH
 
         def probe() -> bool | None:
