@@ -37,7 +37,7 @@ class AnswerSettings(BaseModel):
     `metadata` is the order in which clones look for their metadata (each absent source costs its retries).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     os: OperatingSystem
     architecture: Literal["amd64", "x86"] = "amd64"

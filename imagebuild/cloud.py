@@ -86,8 +86,8 @@ class Cloud(Protocol):
         """The network of that name or id."""
         ...
 
-    def headroom(self) -> Headroom:
-        """What quotas leave."""
+    def headroom(self, *, volumes: bool = True, groups: bool = True) -> Headroom:
+        """What quotas leave; without `volumes` or security `groups` nothing is told about these, and a service less is asked."""
         ...
 
     def create_security_group(self, name: str, *, owner: str, allow_from: str, ports: Sequence[int]) -> SecurityGroup:

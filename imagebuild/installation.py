@@ -68,7 +68,7 @@ class InstallSettings(BaseModel):
     `keyboard_type` is Setup's LayeredDriver (3 to 6: other Korean and Japanese keyboards), None what the locale usually has.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     windows: AnswerSettings
     firmware: Literal["bios", "uefi"]

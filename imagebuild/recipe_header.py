@@ -28,7 +28,7 @@ TimeZone = Annotated[str, AfterValidator(_a_time_zone)]
 class Section(BaseModel):
     """A part of a recipe: frozen, and a key that is not known is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, defer_build=True)
 
 
 class Source(Section):

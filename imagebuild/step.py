@@ -109,7 +109,8 @@ class Step(BaseModel):
     `repeatable` one may stand more than once in a recipe.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    # Deferred: a command makes the checks of those steps only that its recipe has.
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, defer_build=True)
 
     name: ClassVar[str]
     title: ClassVar[str]

@@ -67,7 +67,7 @@ def pick_version(cloud: Cloud, text: str) -> Version:
 
 def check_room(cloud: Cloud, flavor: Flavor, *, count: int) -> None:
     """Raises CloudRefused when the project's quota has no room for so many servers of the flavor."""
-    room = cloud.headroom()
+    room = cloud.headroom(volumes=False, groups=False)
     needed = {
         "instances": (count, room.instances),
         "cores": (count * flavor.vcpus, room.cores),

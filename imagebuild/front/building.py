@@ -1,12 +1,20 @@
 """Tasks that build: build, plan."""
 
+from typing import TYPE_CHECKING
+
 from invoke import Context, Exit, task
 
 from imagebuild.attendant import Wishes
 from imagebuild.errors import UNCHANGED
 from imagebuild.front.builds import ON_ERROR_HELP, PAUSE_HELP
+from imagebuild.front.deferred import Deferred
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, JUNIT_HELP, settings_of, told
-from imagebuild.jobs import building, releasing
+from imagebuild.jobs import building
+
+if TYPE_CHECKING:
+    from imagebuild.jobs import releasing
+else:
+    releasing = Deferred("imagebuild.jobs.releasing")
 
 RECIPE_HELP = "a name in recipes/, or a path"
 

@@ -1,13 +1,20 @@
 """Tasks that run by themselves, from a timer or from monitoring: rebuild, check."""
 
+from typing import TYPE_CHECKING
+
 from invoke import Context, Exit, task
 
 from imagebuild.errors import UNCHANGED
+from imagebuild.front.deferred import Deferred
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told
 from imagebuild.health import Limits
-from imagebuild.jobs import checking, rebuilding
-from imagebuild.jobs.rebuilding import Wish
 from imagebuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from imagebuild.jobs import checking, rebuilding
+else:
+    checking = Deferred("imagebuild.jobs.checking")
+    rebuilding = Deferred("imagebuild.jobs.rebuilding")
 
 
 @task(
@@ -37,7 +44,9 @@ def rebuild(
     json: bool = False,
 ) -> None:
     """Build the recipes again, or those that are due; exit code 4 when there was nothing to do."""
-    wish = Wish(recipe, due=due, parallel=max(parallel, 1), promote=promote, dry_run=dry_run, minutes=minutes)
+    wish = rebuilding.Wish(
+        recipe, due=due, parallel=max(parallel, 1), promote=promote, dry_run=dry_run, minutes=minutes
+    )
     with told(json=json) as report:
         summary = rebuilding.rebuild(wish, settings_of(c, cloud), SilentReport() if quiet else report)
         if not (quiet and summary.exit_code == UNCHANGED):

@@ -1,10 +1,17 @@
 """Tasks that make a pool: pool.network, pool.create, pool.adopt."""
 
+from typing import TYPE_CHECKING
+
 from invoke import Context, task
 
+from imagebuild.front.deferred import Deferred
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told, who_is_asked
 from imagebuild.front.versions import VERSION_HELP
-from imagebuild.jobs import pool_making
+
+if TYPE_CHECKING:
+    from imagebuild.jobs import pool_making
+else:
+    pool_making = Deferred("imagebuild.jobs.pool_making")
 
 POOL_HELP = "the pool: a file in recipes/pools, without .yaml"
 

@@ -4,12 +4,19 @@ Exit codes: 0 completed, 3 completed but some desktops were skipped or failed, 4
 not begin.
 """
 
+from typing import TYPE_CHECKING
+
 from invoke import Context, Exit, task
 
+from imagebuild.front.deferred import Deferred
 from imagebuild.front.pool_making import POOL_HELP
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told, who_is_asked
 from imagebuild.front.versions import VERSION_HELP
-from imagebuild.jobs import pools
+
+if TYPE_CHECKING:
+    from imagebuild.jobs import pools
+else:
+    pools = Deferred("imagebuild.jobs.pools")
 
 TO_HELP = f"{VERSION_HELP} (default: the current version of the pool's recipe)"
 HELP = {"pool": POOL_HELP, "cloud": CLOUD_HELP, "json": JSON_HELP}

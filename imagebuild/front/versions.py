@@ -1,9 +1,17 @@
 """Tasks of an image's life: images, images.show, images.diff, promote, rollback, reject, prune."""
 
+from typing import TYPE_CHECKING
+
 from invoke import Context, task
 
+from imagebuild.front.deferred import Deferred
 from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told, who_is_asked
-from imagebuild.jobs import version_changes, versions
+
+if TYPE_CHECKING:
+    from imagebuild.jobs import version_changes, versions
+else:
+    version_changes = Deferred("imagebuild.jobs.version_changes")
+    versions = Deferred("imagebuild.jobs.versions")
 
 VERSION_HELP = "a version's name (win7-vdi-v3) or image id; a recipe's name means its current version"
 LINE_HELP = "the recipe whose versions these are"

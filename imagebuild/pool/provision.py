@@ -176,7 +176,7 @@ def broker_clashes(definition: PoolDefinition, settings: PoolSettings) -> Iterat
 
 
 def _check_quota(cloud: Cloud, parts: Parts, count: int) -> None:
-    room, flavor = cloud.headroom(), parts.flavor
+    room, flavor = cloud.headroom(volumes=False, groups=False), parts.flavor
     needs: tuple[tuple[str, int, int | None], ...] = (
         ("instances", count, room.instances),
         ("cores", count * flavor.vcpus, room.cores),

@@ -123,6 +123,11 @@ class TestMaking:
             cloud.delete("volume", volume.id, deadline=bench.soon())
             assert cloud.volume(volume.id) is None
 
+    def test_of_quotas_only_those_are_told_that_are_asked_about(self, bench: CloudBench) -> None:
+        room = bench.cloud.headroom(volumes=False, groups=False)
+        assert (room.volumes, room.gigabytes, room.security_groups) == (None, None, None)
+        assert room.instances == bench.cloud.headroom().instances
+
     def test_a_volume_is_filled_from_an_image_and_counts_as_a_use_of_it(self, bench: CloudBench) -> None:
         gib = max(1, bench.image.min_disk)
         made = bench.cloud.create_volume(

@@ -39,15 +39,15 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
         return next((f for f in self._flavors.values() if name in (f.name, f.id)), None)
 
     @call
-    def headroom(self) -> Headroom:
-        self.faults.also("headroom", 2)
+    def headroom(self, *, volumes: bool = True, groups: bool = True) -> Headroom:
+        self.faults.also("headroom", volumes + groups)
         return Headroom(
             instances=self.limits.instances - self._used["instances"],
             cores=self.limits.cores - self._used["cores"],
             ram_mib=self.limits.ram_mib - self._used["ram_mib"],
-            volumes=self.limits.volumes - len(self._volumes),
-            gigabytes=self.limits.gigabytes - sum(volume.gib for volume in self._volumes.values()),
-            security_groups=self.limits.security_groups - len(self._groups),
+            volumes=self.limits.volumes - len(self._volumes) if volumes else None,
+            gigabytes=self.limits.gigabytes - sum(volume.gib for volume in self._volumes.values()) if volumes else None,
+            security_groups=self.limits.security_groups - len(self._groups) if groups else None,
         )
 
     @call

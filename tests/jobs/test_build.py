@@ -439,3 +439,4 @@ def test_an_empty_build_asks_for_no_more_than_it_needs(site: Site) -> None:
     the_end = ["begin_delete", "owned", "delete", "delete"]  # the builder, and the claim
     calls = [call for call in site.cloud.faults.calls if call not in ("server", "image")]
     assert calls == [*looks, *claim, *steps, *register, *the_end]
+    assert site.cloud.faults.requests["headroom"] == 1, "no volume and no security group is made: Nova alone is asked"

@@ -10,6 +10,12 @@ from tests.unit.examples import PROJECT
 pytestmark = pytest.mark.effects
 
 HEAVY = (
+    "imagebuild.jobs.checking",
+    "imagebuild.jobs.pool_making",
+    "imagebuild.jobs.pools",
+    "imagebuild.jobs.releasing",
+    "imagebuild.jobs.verifying",
+    "imagebuild.jobs.version_changes",
     "imagebuild.lab.lifecycle",
     "jinja2",
     "junitparser",
@@ -32,6 +38,11 @@ def test_what_few_commands_need_is_not_loaded_by_all() -> None:
     loaded = set(run("import sys, tasks; print(*sys.modules, sep=chr(10))"))
     assert "imagebuild.adapters.openstack_cloud" in loaded
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_a_task_loads_its_job() -> None:
+    code = "from imagebuild.front import pools; import sys; print(pools.pools.roll.__module__, 'imagebuild.jobs.pools' in sys.modules)"
+    assert run(code) == ["imagebuild.jobs.pools True"]
 
 
 def test_the_sdk_is_whole_for_who_asks_for_it_afterwards() -> None:

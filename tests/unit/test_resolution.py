@@ -199,7 +199,7 @@ def test_a_quota_that_nobody_tells_is_no_limit(
     recipe: Recipe, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     untold = replace(cloud.headroom(), **dict.fromkeys(vars(cloud.headroom())))
-    monkeypatch.setattr(cloud, "headroom", lambda: untold)
+    monkeypatch.setattr(cloud, "headroom", lambda **_: untold)
     assert resolve(recipe, cloud).version == 1
 
 
