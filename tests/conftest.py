@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker of the tests that may have effects, and a Ctrl-C that works wherever the tests were started."""
     config.addinivalue_line("markers", "effects: a unit test that needs a socket or a process of this machine")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits a Ctrl-C that is off
-    if config.getoption("dist") == "loadfile":
+    if not hasattr(config, "workerinput"):  # a worker's words come to nobody: its reports go to who has started it
         config.pluginmanager.register(Progress(config.pluginmanager.getplugin("terminalreporter")))
 
 

@@ -103,7 +103,7 @@ class Turns:
 
 
 class Progress:
-    """Says to a person which file each lane has come to, and what took long."""
+    """Says to a person which file each lane has come to, what took long, and what a test has told by `record_property("told", ...)`."""
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
@@ -123,6 +123,9 @@ class Progress:
         self._dotted = True
         if report.duration >= TOLD_SECONDS:
             self._say(f"{report.duration:6.0f} s {report.when} {report.nodeid.partition('::')[2]}")
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == "told":
+                self._say(f"       {value}")
 
     def _say(self, text: str) -> None:
         minutes, seconds = divmod(round(time.monotonic() - self._begun), 60)

@@ -1,6 +1,7 @@
 """A whole build in bad weather: of every call that makes something the answer is lost, of the others one in twenty goes wrong."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def certain() -> list[Rule]:
 
 
 def test_it_ends_with_one_image_and_nothing_else(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     project = Project(tmp_path)
     project.recipe(NAME, without=QUICK)
@@ -57,9 +58,8 @@ def test_it_ends_with_one_image_and_nothing_else(
         sweep(site)
     struck = Counter(call.fault for call in weather.met())
     assert [rule for rule in weather.rules if rule.seen < rule.nth] == [], "all that was certain has struck"
-    with capsys.disabled():
-        told = ", ".join(f"{count} x {fault.value}" for fault, count in struck.most_common() if fault)
-        print(f"\nfaults: a build of {len(weather.calls)} calls, {sum(struck.values())} struck: {told}")
+    told = ", ".join(f"{count} x {fault.value}" for fault, count in struck.most_common() if fault)
+    record_property("told", f"a build of {len(weather.calls)} calls, {sum(struck.values())} struck: {told}")
 
 
 def sweep(site: Site) -> None:

@@ -1,7 +1,7 @@
 """Every call of the cloud in every bad weather, on real services: what creates makes one thing, what reads tells the truth."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
@@ -146,11 +146,10 @@ def test_counts(
     made: dict[tuple[str, Fault], Made],
     read: dict[tuple[str, Fault], Outcome],
     site: Site,
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     struck = sum(each.outcome.met for each in made.values()) + sum(each.met for each in read.values())
-    with capsys.disabled():
-        print(f"\nfaults: {len(made)} creating and {len(read)} other calls, struck {struck} times")
+    record_property("told", f"{len(made)} creating and {len(read)} other calls, struck {struck} times")
     assert not [
         owner for owner in site.cloud.owned() if owner.startswith(site.owner) and not owner.endswith("-standing")
     ]
