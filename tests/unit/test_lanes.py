@@ -23,6 +23,13 @@ def test_a_new_file_of_the_lab_is_in_the_first_lane_and_one_without_lab_in_none(
     assert lane_of("tests/unit/test_new.py::test") is None
 
 
+def test_every_file_that_needs_the_lab_is_in_a_lane() -> None:
+    files = [path for path in (PROJECT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    need = [path.relative_to(PROJECT).as_posix() for path in files if "pytest.mark.lab" in path.read_text("utf-8")]
+    assert len(need) > 10
+    assert [path for path in need if lane_of(path) is None] == []
+
+
 def test_both_lanes_at_once_and_one_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "TURN_SECONDS", 0.3)
     file = tmp_path / "turns"
