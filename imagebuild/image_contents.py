@@ -3,7 +3,7 @@
 Left out is what differs between two equal images (SIDs, addresses, states of services) and what is nobody's business (product keys).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 Contents = Mapping[str, Mapping[str, str]]
@@ -13,6 +13,8 @@ SECTIONS = ("settings", "updates", "drivers", "programs", "features", "services"
 """In the order in which a person reads them."""
 LEAST_USEFUL = ("certificates", "services", "appx", "features", "settings", "drivers", "programs", "updates", "steps")
 """What is left out first of a record that is too long for a property."""
+_ALWAYS_TOLD = ("broker", "desktop", "remote desktop", "time servers")
+"""Topics of what our own guest scripts set. A record without such a line does not tell: it is older, or the guest could not say."""
 
 _OS_LEFT_OUT = frozenset({"product_type"})
 
@@ -29,6 +31,13 @@ def read_contents(inventory: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {name: sections[name] for name in SECTIONS if name in sections}
 
 
+def topic_of(section: str, name: str) -> str:
+    """The topic of a line that stands in every record that knows of it, so that one without the line does not tell; '' for others."""
+    if section != "settings":
+        return ""
+    return next((topic for topic in _ALWAYS_TOLD if name == topic or name.startswith(f"{topic} ")), "")
+
+
 def _gather(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The pairs by name; a name that comes several times (32 and 64 bits, two versions in the store) has all of its values."""
     found: dict[str, set[str]] = {}
@@ -38,7 +47,7 @@ def _gather(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _read_settings(inventory: Mapping[str, Any]) -> dict[str, str]:
-    """Windows itself, its accounts and its activation."""
+    """Windows itself, its accounts, its activation, and what our own guest scripts set, as it was found in the guest."""
     settings = {
         f"windows {name}": ", ".join(value) if isinstance(value, list) else str(value)
         for name, value in inventory["os"].items()
@@ -52,7 +61,43 @@ def _read_settings(inventory: Mapping[str, Any]) -> dict[str, str]:
     for name in ("kms_host", "rearms_left"):
         if activation.get(name) not in (None, ""):
             settings[name.replace("_", " ")] = str(activation[name])
+    settings |= _gather([*_read_desktop(inventory), *_read_time(inventory), *_read_brokers(inventory)])
     return dict(sorted(settings.items()))
+
+
+def _read_desktop(inventory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The items of Set-Desktop and what Set-RemoteDesktop sets; `holds` is None for an item that could not be read."""
+    for item in inventory.get("desktop") or ():
+        if item["holds"] is not None:
+            yield f"desktop {item['name']}", _on_off(item["holds"])
+    remote = inventory.get("remote_desktop")
+    if remote is None:
+        return
+    yield "remote desktop", _on_off(remote["enabled"])
+    yield "remote desktop nla", _on_off(remote["nla"])
+    if remote["members"] is not None:
+        yield "remote desktop members", ", ".join(one["name"] for one in remote["members"]) or "none"
+
+
+def _read_time(inventory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the clock is set by: servers (each has flags behind a comma), the domain, both or nothing."""
+    source = inventory.get("time_source") or {"type": None}
+    if source["type"] is None:
+        return
+    servers = [server.split(",")[0] for server in source["servers"].split()]
+    kind = source["type"].lower()
+    found = ["the domain's"] * (kind in ("nt5ds", "allsync")) + servers * (kind in ("ntp", "allsync"))
+    yield "time servers", ", ".join(found) or "none"
+
+
+def _read_brokers(inventory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which broker each agent is told."""
+    for one in inventory.get("broker_settings") or ():
+        yield f"broker {one['service']}", f"{one['name']} {one['value']}"
+
+
+def _on_off(flag: bool) -> str:
+    return "on" if flag else "off"
 
 
 def _read_update(record: Record) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from imagebuild.cloud import Image
-from imagebuild.image_contents import SECTIONS
+from imagebuild.image_contents import SECTIONS, topic_of
 from imagebuild.image_record import unpack
 from imagebuild.properties import RECORD
 
@@ -44,6 +44,8 @@ def find_differences(first: Image, second: Image) -> list[Difference]:
         before, after = old.get(section), new.get(section)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += _compare(section, before, after)
+            found += _name_gaps(section, first.name, before, after)
+            found += _name_gaps(section, second.name, after, before)
         elif (before is None) != (after is None):
             lacking = first.name if before is None else second.name
             found.append(Difference(section, "?", f"the record of {lacking} does not tell"))
@@ -59,9 +61,25 @@ def hardware_of(image: Image) -> dict[str, str]:
 def _compare(section: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
+        if (old is None or new is None) and topic_of(section, name):
+            continue  # not told, which is no difference
         if old is None:
             yield Difference(section, "+", name, after=str(new))
         elif new is None:
             yield Difference(section, "-", name, before=str(old))
         elif old != new:
             yield Difference(section, "~", name, before=str(old), after=str(new))
+
+
+def _name_gaps(
+    section: str, image: str, told: Mapping[str, str], told_by_other: Mapping[str, str]
+) -> Iterator[Difference]:
+    """What an image's record does not tell and the other's does: whole topics (it is older), or lines of a topic that it has."""
+    known = {topic_of(section, name) for name in told}
+    gaps = set()
+    for name in told_by_other.keys() - told.keys():
+        topic = topic_of(section, name)
+        if topic:
+            gaps.add(name if topic in known else topic)
+    if gaps:
+        yield Difference(section, "?", f"the record of {image} does not tell {', '.join(sorted(gaps))}")

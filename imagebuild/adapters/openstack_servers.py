@@ -163,4 +163,5 @@ class Servers:
             return None
 
         hint = "`openstack server show` tells what holds it; the operator can reset its state"
-        wait_for(probe, f"the server {server_id} to be gone", deadline=deadline, every=0.1, slowest=4.0, hint=hint)
+        what = f"the server {server_id} to be gone"
+        wait_for(probe, what, deadline=deadline, every=0.1, growth=1.15, slowest=4.0, hint=hint)

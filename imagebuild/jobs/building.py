@@ -143,11 +143,17 @@ def _claim(
     recipe = plan.recipe
     told = {"recipe": recipe.name, "file": str(recipe.path.resolve()), "cloud": cloud.name, "project": cloud.project_id}
     journal.write("build_begun", **told, **host_facts())
+
+    def seed(images: Sequence[Image]) -> str:
+        """Of what the plan was made from, it has the number already."""
+        number = plan.resolution.version if images is seen else next_version(cloud, recipe.name, among=images)
+        return str(number)
+
     return take(
         cloud,
         recipe.name,
         purpose="build",
-        seed=lambda images: str(next_version(cloud, recipe.name, among=images)),
+        seed=seed,
         owner=owner,
         lifetime_seconds=plan.steps[0].step.deadline_minutes * 60 + CLAIM_SECONDS,
         is_dead=lambda other: is_dead_here(other, settings),

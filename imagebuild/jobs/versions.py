@@ -77,5 +77,8 @@ def differ(first: str, second: str, settings: Settings, report: Report) -> None:
     found = find_differences(one.image, other.image)
     for difference in found:
         report.say(str(difference), **difference.as_json())
-    told = f"{len(found)} difference{'s' * (len(found) != 1)}" if found else "no difference"
-    report.say(f"{one.name} -> {other.name}: {told}", first=one.name, second=other.name, differences=len(found))
+    count = sum(difference.sign != "?" for difference in found)  # what a record does not tell is no difference
+    told = f"{count} difference{'s' * (count != 1)}" if count else "no difference"
+    if count < len(found):
+        told += " in what both records tell"
+    report.say(f"{one.name} -> {other.name}: {told}", first=one.name, second=other.name, differences=count)

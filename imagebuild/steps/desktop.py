@@ -28,9 +28,9 @@ class Desktop(Step):
         return ", ".join(self.items)
 
     def check(self, header: Header) -> tuple[str, ...]:
-        """The names are those of the script's own table."""
+        """The names are those of the table that the script loads."""
         del header
-        known = ["all", *_NAME.findall(windows.read_script("Set-Desktop").decode("ascii"))]
+        known = ["all", *_NAME.findall(windows.read_script("desktop").decode("ascii"))]
         return tuple(
             f"there is no item {item!r}; there are {', '.join(known)}" for item in self.items if item not in known
         )

@@ -106,5 +106,11 @@ def test_examples_are_what_the_script_reads_and_answers(name: str) -> None:
         assert [key for key in value or {} if not answers(name, key)] == [], example["test"]
 
 
+def test_the_inventory_answers_what_an_image_s_record_tells_of_settings() -> None:
+    sections = ("desktop", "remote_desktop", "time_source", "broker_settings")
+    fields = ("name", "holds", "enabled", "nla", "members", "type", "servers", "service", "value")
+    assert [key for key in (*sections, *fields) if not answers("Get-Inventory", key)] == []
+
+
 def test_examples_are_of_no_other_scripts() -> None:
     assert {example["script"] for example in examples()} <= set(script_names()) - NEVER_RUN

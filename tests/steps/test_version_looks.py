@@ -109,3 +109,15 @@ def test_diff_tells_each_difference_and_how_many(cloud: FakeCloud, settings: Set
 
 def test_no_difference_is_said(cloud: FakeCloud, settings: Settings) -> None:
     assert printed(versions.differ, "small", "small-v1", settings) == ["small-v1 -> small-v1: no difference"]
+
+
+def test_what_a_record_does_not_tell_is_not_counted(cloud: FakeCloud, settings: Settings) -> None:
+    old, new = ({"settings": {"windows build": "7601", **own}} for own in ({}, {"desktop power_plan": "on"}))
+    add_version(cloud, 1, recipe="grown", **{RECORD: pack(old)})
+    add_version(cloud, 2, recipe="grown", **{RECORD: pack(new)})
+    lines = printed(versions.differ, "grown-v1", "grown-v2", settings)
+    assert [" ".join(line.split()) for line in lines] == [
+        "settings ? the record of grown-v1 does not tell desktop",
+        "grown-v1 -> grown-v2: no difference in what both records tell",
+    ]
+    assert events(versions.differ, "grown-v1", "grown-v2", settings)[-1]["differences"] == 0

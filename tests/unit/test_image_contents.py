@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagebuild.image_contents import LEAST_USEFUL, SECTIONS, read_contents
+from imagebuild.image_contents import LEAST_USEFUL, SECTIONS, read_contents, topic_of
 from tests.steps.conftest import answer
 
 INVENTORY: dict[str, Any] = {
@@ -39,6 +39,17 @@ INVENTORY: dict[str, Any] = {
         ],
     },
     "certificates": [{"store": "Root", "thumbprint": "AA", "subject": "CN=ca"}],
+    "desktop": [
+        {"name": "power_plan", "holds": True, "lacking": []},
+        {"name": "no_hibernation", "holds": False, "lacking": ["HibernateEnabled"]},
+        {"name": "no_boot_recovery", "holds": None, "lacking": []},
+    ],
+    "remote_desktop": {"enabled": True, "nla": False, "members": [{"name": "CORP\\VDI Users"}, {"name": "kim"}]},
+    "time_source": {"type": "NTP", "servers": "ntp1.example,0x8 10.0.0.2"},
+    "broker_settings": [
+        {"service": "Agent", "name": "Broker", "value": "10.0.0.9"},
+        {"service": "Agent", "name": "BrokerPort", "value": "8089"},
+    ],
     "network": [{"name": "e1000"}],
     "volatile": {"addresses": [{"ip": ["10.0.0.5"]}]},
     "problems": {},
@@ -49,9 +60,16 @@ def test_each_section_is_names_and_values() -> None:
     assert read_contents(INVENTORY) == {
         "settings": {
             "account Guest": "disabled",
+            "broker Agent": "Broker 10.0.0.9, BrokerPort 8089",
+            "desktop no_hibernation": "off",
+            "desktop power_plan": "on",
             "kms host": "kms.example",
             "license Windows 7": "VOLUME_KMSCLIENT",
             "rearms left": "3",
+            "remote desktop": "on",
+            "remote desktop members": "CORP\\VDI Users, kim",
+            "remote desktop nla": "off",
+            "time servers": "ntp1.example, 10.0.0.2",
             "windows time_zone": "Korea Standard Time",
             "windows ui_languages": "ko-KR, en-US",
         },
@@ -72,7 +90,50 @@ def test_neither_keys_nor_identities_are_in_it() -> None:
         assert secret not in told
 
 
-@pytest.mark.parametrize("section", ["updates", "driver_packages", "os", "accounts", "activation"])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("NTP", "a.example, b.example"),
+        ("NT5DS", "the domain's"),
+        ("AllSync", "the domain's, a.example, b.example"),
+        ("NoSync", "none"),
+        (None, None),
+    ],
+)
+def test_time_servers_are_those_that_the_clock_is_set_by(kind: str | None, told: str | None) -> None:
+    source = {"type": kind, "servers": "a.example,0x9 b.example"}
+    assert read_contents({"os": {}, "time_source": source})["settings"].get("time servers") == told
+
+
+def test_remote_desktop_without_members_says_so_and_of_unread_ones_nothing() -> None:
+    remote = {"enabled": False, "nla": True, "members": []}
+    settings = {"remote desktop": "off", "remote desktop nla": "on"}
+    assert read_contents({"os": {}, "remote_desktop": remote})["settings"] == settings | {
+        "remote desktop members": "none"
+    }
+    assert read_contents({"os": {}, "remote_desktop": remote | {"members": None}})["settings"] == settings
+
+
+def test_topics_are_those_of_what_our_own_scripts_set() -> None:
+    settings = read_contents(INVENTORY)["settings"]
+    topics = {name: topic_of("settings", name) for name in settings if topic_of("settings", name)}
+    assert topics == {
+        "broker Agent": "broker",
+        "desktop no_hibernation": "desktop",
+        "desktop power_plan": "desktop",
+        "remote desktop": "remote desktop",
+        "remote desktop members": "remote desktop",
+        "remote desktop nla": "remote desktop",
+        "time servers": "time servers",
+    }
+    assert topic_of("programs", "desktop power_plan") == ""
+
+
+PARTS = ["updates", "driver_packages", "os", "accounts", "activation"]
+PARTS += ["desktop", "remote_desktop", "time_source", "broker_settings"]
+
+
+@pytest.mark.parametrize("section", PARTS)
 def test_a_section_that_could_not_be_read_is_unknown_not_empty(section: str) -> None:
     lacking = deepcopy(INVENTORY)
     lacking[section] = None

@@ -67,6 +67,44 @@ def test_what_a_record_does_not_tell_is_no_difference_but_said(lacking: str) -> 
     assert told == [f"{name} ? the record of part does not tell" for name in ("settings", "drivers", "programs")]
 
 
+OWN = {
+    "broker Agent": "Broker 10.0.0.9",
+    "desktop no_scheduled_defrag": "off",
+    "desktop power_plan": "on",
+    "remote desktop nla": "on",
+    "time servers": "time.windows.com",
+}
+
+
+def with_settings(name: str, settings: dict[str, str]) -> Image:
+    return an_image(name, {"settings": {"windows time_zone": "UTC", **settings}})
+
+
+def test_what_our_own_scripts_set_is_a_line_each() -> None:
+    changed = OWN | {"desktop no_scheduled_defrag": "on", "remote desktop nla": "off"}
+    assert lines(with_settings("v1", OWN), with_settings("v3", changed)) == [
+        "settings ~ desktop no_scheduled_defrag off -> on",
+        "settings ~ remote desktop nla on -> off",
+    ]
+
+
+def test_a_record_from_before_these_lines_does_not_tell_them() -> None:
+    old, new = with_settings("old", {"service_pack": "1"}), with_settings("new", OWN)
+    untold = "settings ? the record of old does not tell broker, desktop, remote desktop, time servers"
+    assert lines(old, new) == ["settings - service_pack 1", untold]
+    assert lines(new, old) == ["settings + service_pack 1", untold]
+
+
+def test_an_item_that_only_one_of_two_knows_is_untold_by_its_name() -> None:
+    first = with_settings("first", OWN | {"desktop of_old": "on"})
+    second = with_settings("second", OWN | {"desktop brand_new": "on", "desktop power_plan": "off"})
+    assert lines(first, second) == [
+        "settings ~ desktop power_plan on -> off",
+        "settings ? the record of first does not tell desktop brand_new",
+        "settings ? the record of second does not tell desktop of_old",
+    ]
+
+
 def test_two_without_records_are_compared_by_what_they_ask_for() -> None:
     assert lines(an_image("a"), an_image("b", min_ram=1)) == ["hardware ~ min_ram 1024 MiB -> 1 MiB"]
 

@@ -40,6 +40,12 @@ def test_what_few_commands_need_is_not_loaded_by_all() -> None:
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_what_is_loaded_is_not_looked_through_for_garbage_and_what_comes_later_is() -> None:
+    looks = "gc.get_stats()[2]['collections']"
+    code = f"import gc, invoke; before = {looks}; import tasks; print({looks} - before, gc.isenabled(), gc.get_freeze_count() > 10000)"
+    assert run(code) == ["0 True True"]
+
+
 def test_a_task_loads_its_job() -> None:
     code = "from imagebuild.front import pools; import sys; print(pools.pools.roll.__module__, 'imagebuild.jobs.pools' in sys.modules)"
     assert run(code) == ["imagebuild.jobs.pools True"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from imagebuild.lab.guest.standin.model.registry import (
     CONTROL,
     CURRENT,
+    SERVICES,
     SETUP_STATE,
     SYSPREP_STATUS,
     WINDOWS_NT,
@@ -56,6 +57,8 @@ def write_factory_registry(registry: Registry) -> None:
     registry.set(TERMINAL + "\\WinStations\\RDP-Tcp", "PortNumber", 3389)
     registry.set(CONTROL + "\\Power", "HibernateEnabled", 1)
     registry.set(CONTROL + "\\Power\\User\\PowerSchemes", "ActivePowerScheme", BALANCED)
+    registry.set(SERVICES + "\\W32Time\\Parameters", "Type", "NTP")
+    registry.set(SERVICES + "\\W32Time\\Parameters", "NtpServer", "time.windows.com,0x9")
     packages = CURRENT + "\\Component Based Servicing\\Packages"
     client_pack = f"Microsoft-Windows-Client-LanguagePack-Package~{_BASE}~{CULTURE}~6.1.7601.17514"
     registry.set(f"{packages}\\{client_pack}", "CurrentState", 112)

@@ -18,6 +18,9 @@ REMOVABLE_KEY = re.compile(
     re.IGNORECASE,
 )
 
+PLACES = "HKLM:\\SOFTWARE\\imagebuild\\BrokerAgents"
+NAMES_THE_BROKER = re.compile(r"(\w+://)?(\{address\}(:\{port\})?|\{port\})/?")
+
 
 @plays(
     "Set-BrokerAgent", "service", "address", "port", "settings", "file", "listen_port", "wait_seconds", "goal", "records"
@@ -62,7 +65,7 @@ def _find_service(guest: Guest, name: str) -> Service:
 
 def _configure(run: Run, service: Service, address: str, *, port: int) -> list[str]:
     """Write settings and file; the agent knows its broker once one of them names the address."""
-    guest, changed, written = run.guest, [], []
+    guest, changed, written, places = run.guest, [], [], []
 
     def expand(value: Any) -> Any:
         if isinstance(value, list):
@@ -71,12 +74,16 @@ def _configure(run: Run, service: Service, address: str, *, port: int) -> list[s
 
     for setting in (Parameters(one) for one in run.parameters.items("settings")):
         path, entry, kind = str(setting.required("path")), str(setting.required("name")), setting.text("kind", "String")
+        if NAMES_THE_BROKER.fullmatch(as_text(setting.get("value", ""))):
+            places.append(f"{path}\t{entry}")
         value = expand(setting.get("value", ""))
         written.append(as_text(value))
         same = guest.registry.kind(path, entry) == kind and as_text(guest.registry.get(path, entry)) == as_text(value)
         if not same:
             guest.registry.set(path, entry, int(value) if kind == "DWord" else value, kind)
             changed.append(f"{path} : {entry}")
+    if places:
+        guest.registry.set(PLACES, service.name, places)
     file = run.parameters.table("file")
     if file.values:
         path, text = str(file.required("path")), expand(str(file.required("text")))

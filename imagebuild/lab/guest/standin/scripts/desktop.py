@@ -38,13 +38,13 @@ def set_desktop(run: Run) -> dict[str, Any]:
     with run.guest.store.change():
         for number, item in enumerate((one for one in table if one.name in wanted), 1):
             run.step(f"desktop setting {number} of {len(wanted)}: {item.name}")
-            before = {setting.id: _read(run.guest, setting) for setting in item.settings}
-            due = [setting for setting in item.settings if not _holds(setting, before[setting.id])]
+            before = {setting.id: read_setting(run.guest, setting) for setting in item.settings}
+            due = [setting for setting in item.settings if not holds(setting, before[setting.id])]
             for setting in due:
                 _write(run.guest, setting)
             reboot = reboot or any(setting.kind != "task" for setting in due)
-            after = {setting.id: _read(run.guest, setting) for setting in item.settings}
-            ok = all(_holds(setting, after[setting.id]) for setting in item.settings)
+            after = {setting.id: read_setting(run.guest, setting) for setting in item.settings}
+            ok = all(holds(setting, after[setting.id]) for setting in item.settings)
             results.append(
                 {"name": item.name, "changed": bool(due), "ok": ok, "before": before, "after": after, "words": []}
             )
@@ -52,12 +52,13 @@ def set_desktop(run: Run) -> dict[str, Any]:
     return {"items": results, "failed": failed, "complete": not failed, "reboot_needed": reboot}
 
 
-def _holds(setting: Setting, value: Any) -> bool:
+def holds(setting: Setting, value: Any) -> bool:
+    """Whether the value that was read is one that will do."""
     return value == "absent" or value in setting.wanted
 
 
-def _read(guest: Guest, setting: Setting) -> Any:
-    """'absent': there is nothing to set on this Windows."""
+def read_setting(guest: Guest, setting: Setting) -> Any:
+    """What it is now; 'absent': there is nothing to set on this Windows."""
     if setting.kind == "task":
         name = setting.path.removeprefix(TASKS)
         return guest.store.section("windows_tasks").get(setting.path, True) if name in FACTORY_TASKS else "absent"

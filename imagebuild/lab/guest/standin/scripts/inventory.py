@@ -15,6 +15,7 @@ from imagebuild.lab.guest.standin.model.network import ADAPTER_INDEX
 from imagebuild.lab.guest.standin.model.registry import CONTROL, SERVICES, UNINSTALL, WINDOWS_NT
 from imagebuild.lab.guest.standin.model.services import STARTS
 from imagebuild.lab.guest.standin.model.updates import HOTFIXES
+from imagebuild.lab.guest.standin.scripts import settings
 from imagebuild.lab.guest.standin.scripts.contract import Run, ascii_json, plays
 from imagebuild.lab.guest.standin.scripts.image import adapters
 
@@ -197,6 +198,8 @@ SECTIONS: dict[str, Callable[[Guest], Any]] = {
     "os": _os, "packages": _packages, "updates": _updates, "drivers": _drivers, "driver_packages": _driver_packages,
     "kernel_drivers": _kernel_drivers, "programs": _programs, "appx": lambda guest: [], "features": lambda guest: [], "services": _services,
     "accounts": _accounts, "profiles": _profiles, "network": _network, "activation": _activation, "certificates": _certificates,
+    "desktop": settings.desktop, "remote_desktop": settings.remote_desktop, "time_source": settings.time_source,
+    "broker_settings": settings.broker_settings,
 }  # fmt: skip
 
 

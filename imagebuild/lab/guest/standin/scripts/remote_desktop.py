@@ -11,6 +11,7 @@ from imagebuild.lab.guest.standin.model.services import STARTS
 from imagebuild.lab.guest.standin.scripts.contract import Run, ScriptError, plays
 
 POLICIES = "HKLM:\\SOFTWARE\\Policies\\Microsoft\\Windows NT\\Terminal Services"
+USERS = "Remote Desktop Users"
 NO_DOMAIN, NO_USER = "the domain does not exist or cannot be reached", "no such account"
 
 
@@ -30,8 +31,8 @@ def set_remote_desktop(run: Run) -> dict[str, Any]:
     if enabled and guest.registry.get(f"{SERVICES}\\TermService", "Start") == STARTS["Disabled"]:
         guest.services.set_start_mode("TermService", "Manual")
         changed.append("TermService")
-    members = [_add_member(run, name) for name in run.parameters.texts("members")]
-    failed = [one for one in members if one["state"] == "failed"]
+    added = [_add_member(run, name) for name in run.parameters.texts("members")]
+    failed = [one for one in added if one["state"] == "failed"]
     if failed:
         listed = "; ".join(f"'{one['name']}': {one['words']}" for one in failed)
         advice = "Domain accounts can be added only where the domain is reached: leave them to the clone (agent, group policy)"
@@ -43,14 +44,14 @@ def set_remote_desktop(run: Run) -> dict[str, Any]:
         "firewall": "group",
         "policies": {name: guest.registry.get(POLICIES, name) for name in ("fDenyTSConnections", "UserAuthentication")},
         "service_start": guest.registry.get(f"{SERVICES}\\TermService", "Start"),
-        "members": members,
+        "members": added,
     }
 
 
 def _add_member(run: Run, name: str) -> dict[str, Any]:
     """The stand-in has no domain: SIDs and local accounts can be members."""
     guest = run.guest
-    group = guest.store.section("groups").setdefault("Remote Desktop Users", [])
+    group = guest.store.section("groups").setdefault(USERS, [])
     if name.casefold() in group:
         return {"name": name, "state": "already"}
     if re.search(r"[\\@]", name):
