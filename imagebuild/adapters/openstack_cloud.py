@@ -271,16 +271,18 @@ def _adapter(config: Any, session: Any, kind: str, **versions: Any) -> Any:
     Where discovery fails keystoneauth goes on with the catalogue's address as it is. Glance answers there, too: with its
     list of versions, in which a listing of images looks empty. So an address without a version is no address.
     """
-    adapter = Adapter(
-        session=session,
-        service_type=config.get_service_type(kind),
-        service_name=config.get_service_name(kind),
-        interface=config.get_interface(kind),
-        region_name=config.get_region_name(kind),
-        endpoint_override=config.get_endpoint(kind),
+    place = {
+        "service_type": config.get_service_type(kind),
+        "service_name": config.get_service_name(kind),
+        "interface": config.get_interface(kind),
+        "region_name": config.get_region_name(kind),
         **versions,
-    )
-    endpoint = None if adapter.endpoint_override else adapter.get_endpoint_data()
+    }
+    adapter = Adapter(session=session, endpoint_override=config.get_endpoint(kind), **place)
+    # Where the catalogue's address tells the version, as Nova's and Cinder's do, nobody need be asked for it.
+    endpoint = None if adapter.endpoint_override else session.get_endpoint_data(discover_versions=False, **place)
+    if endpoint is not None and endpoint.api_version is None:
+        endpoint = adapter.get_endpoint_data()
     if endpoint is not None and endpoint.api_version is None:
         setting = f"{kind.replace('-', '_')}_endpoint_override"
         raise DiscoveryFailure(
