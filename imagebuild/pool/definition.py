@@ -63,6 +63,10 @@ class Rules(Section):
         description="between the end of one desktop and the beginning of the next in its place",
     )
     parallel_boots: int = Field(default=3, ge=1, description="desktops that boot at once: agents storm their broker")
+    look_every: Annotated[Duration, Field(ge=timedelta(seconds=1))] = Field(
+        default=timedelta(seconds=15),
+        description="between two looks while a machine works; four times as long while only users are waited for",
+    )
     order: tuple[Rank, ...] = Field(
         default=get_args(Rank), description="which go first: broken, free-off, free, longest-idle"
     )

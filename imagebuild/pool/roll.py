@@ -27,8 +27,8 @@ from imagebuild.waiting import Clock, Deadline, pause
 
 Wish = Literal["pause", "abort"]
 
-BRISK, CALM = 15.0, 60.0
-"""Seconds between two turns: while a machine works, and while only users are waited for."""
+CALM = 4
+"""While only users are waited for, turns are so many times further apart."""
 PATIENCE = timedelta(minutes=10)
 """So long cloud or broker may fail before the roll halts."""
 LAST_PATIENCE = timedelta(hours=1)
@@ -125,7 +125,8 @@ class Roll:
         brisk = any(
             one.phase is not Phase.DRAINING or one.free_since or now - one.since < ASK_AGAIN for one in self.flying
         )
-        return BRISK if brisk or self.ending else CALM
+        seconds = self.rules.look_every.total_seconds()
+        return seconds if brisk or self.ending else seconds * CALM
 
     def done(self) -> int:
         """How many desktops have the image now, by this roll."""
