@@ -127,7 +127,10 @@ class Cloud(Protocol):
         ...
 
     def create_pool_group(self, name: str, *, pool: str) -> SecurityGroup:
-        """A group made to stay, found by its name or made; a new one has Neutron's rules (everything out, nothing in)."""
+        """A group made to stay, found by its name or made. What a new one lets through is the cloud's choice: look at `rules`.
+
+        Mostly everything out and nothing in; since 2023.2 administrators may choose other rules, or none.
+        """
         ...
 
     def rules(self, group_id: str) -> Sequence[Rule]:
@@ -188,9 +191,8 @@ class Cloud(Protocol):
     def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
         """A server of a pool, made to stay: POOL_KEY in its metadata and no owner, so no sweep of builds finds it.
 
-        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. With a port
-        nobody looks before, as a port takes one server; it takes a moment until Nova has plugged it in, so a process that goes on
-        for another first looks at a listing. A new one comes back as it was asked for: its address is told by later looks.
+        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. A new one comes
+        back as it was asked for: its address is told by later looks. CloudRefused when another server has its port.
         """
         ...
 
