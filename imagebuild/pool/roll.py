@@ -56,6 +56,8 @@ class Roll:
     """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
     _troubled_since: datetime | None = None
+    _stuck: bool = False
+    """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
@@ -115,7 +117,7 @@ class Roll:
         troubles += self.fleet.see_what_was_asked(view)
         if troubles:
             self._bear(troubles)
-        elif not view.silence:
+        elif not (view.silence or self._stuck):
             self._troubled_since = None
         ended = self._conclude(view.now)
         self.watch(self, view)
@@ -189,6 +191,7 @@ class Roll:
 
     def _conclude(self, now: datetime) -> bool:
         """Where the roll stands after this turn; True when it has ended."""
+        self._stuck = False
         if self.flying and not self._is_lost(now):
             return False
         try:
@@ -198,6 +201,7 @@ class Roll:
                 return False
             self._around.restore()
         except (CloudError, BrokerError) as error:
+            self._stuck = True
             self._bear([error])
             if self.ending is None or not self._is_lost(now):
                 return False
