@@ -43,6 +43,10 @@ class Rules(Section):
     allow_root_volume_wipe: bool = Field(
         default=False, description="true: rebuild volume-backed desktops, which overwrites their root volume in place"
     )
+    allow_unheld: bool = Field(
+        default=False,
+        description="true: roll although the broker cannot hold a desktop back; who logs in at the wrong moment is cut off",
+    )
     canary: int = Field(default=1, ge=1, description="how many go first, alone; chosen among the free and healthy")
     canary_names: tuple[Word, ...] = Field(default=(), description="these go first instead of chosen ones")
     auto_continue: bool = Field(
