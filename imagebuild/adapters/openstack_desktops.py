@@ -55,14 +55,15 @@ class Desktops:
         )
         return [read_server(item) for item in items]
 
-    def create(self, request: ServerRequest, *, pool: str) -> Server:
+    def create(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
         """Find-or-create by pool, name and the request's metadata.
 
-        It looks before, also with a port: Nova takes a port for a second server until nova-compute has plugged it into the first,
-        and when that second one fails its cleaning up unplugs the first one's (seen with Nova 31).
+        A port is no guard against a second one: Nova takes it for another server until nova-compute has plugged it into the first,
+        and when that other one fails its cleaning up unplugs the first one's (seen in the lab).
         """
         marks = {POOL_KEY: pool}
-        return self._servers.create_marked(request, marks=marks, known_by={**request.metadata, **marks})
+        known_by = {**request.metadata, **marks}
+        return self._servers.create_marked(request, marks=marks, known_by=known_by, is_new=is_new)
 
     def rebuild(
         self,

@@ -59,7 +59,14 @@ class Servers:
         marks = {OWNER_KEY: owner, ROLE_KEY: role}
         return self.create_marked(request, marks=marks, known_by=marks)
 
-    def create_marked(self, request: ServerRequest, *, marks: Mapping[str, str], known_by: Mapping[str, str]) -> Server:
+    def create_marked(
+        self,
+        request: ServerRequest,
+        *,
+        marks: Mapping[str, str],
+        known_by: Mapping[str, str],
+        is_new: bool = False,
+    ) -> Server:
         """A server with `marks` in its metadata: the one of that name that has `known_by` in its own, or a new one.
 
         Nova tells little more than a new one's id: it comes back as it was asked for, who waits for it will see the rest.
@@ -78,7 +85,7 @@ class Servers:
                 tags=request.tags,
             )
 
-        return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
+        return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock, is_new=is_new)
 
     def _post(self, request: ServerRequest, *, marks: Mapping[str, str]) -> str:
         doing, body = f"create the server '{request.name}'", write_server(request, marks=marks)

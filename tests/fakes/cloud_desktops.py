@@ -82,10 +82,10 @@ class DesktopCalls(World):
         return found
 
     @call
-    def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
-        self.faults.also("create_desktop", 1)  # it looks before
+    def create_desktop(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
+        self.faults.also("create_desktop", not is_new)  # it looks before
         metadata = {**request.metadata, POOL_KEY: pool}
-        for server_id in self._named[request.name]:
+        for server_id in () if is_new else self._named[request.name]:
             server = self._machines[server_id].server
             if server.task_state != "deleting" and metadata.items() <= server.metadata.items():
                 return server

@@ -191,6 +191,12 @@ class TestMaking:
         assert (made.id, made.status, made.metadata["vdi_pool"]) == ("s2", "BUILD", "staff")
         assert (made.image_id, made.tags) == (None, ("vdi-pool=staff",)), "its root is a volume"
 
+    def test_who_knows_that_it_is_new_saves_the_first_look_and_no_later_one(self) -> None:
+        ours = {**DESKTOP, "id": "s2", "metadata": {"vdi_pool": "staff", "vdi_roll_id": "r2"}}
+        wire = Wire(LOST, Response(200, {"servers": [ours]}))
+        assert desktops(wire).create(self.REQUEST, pool="staff", is_new=True).id == "s2"
+        assert wire.paths() == ["POST /servers", "GET /servers/detail"]
+
     def test_a_port_that_is_taken_is_an_error(self) -> None:
         taken = Response(409, {"conflictingRequest": {"message": "Port p1 is still in use."}})
         with pytest.raises(CloudRefused, match="Port p1 is still in use"):
