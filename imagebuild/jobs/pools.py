@@ -9,7 +9,7 @@ from imagebuild.build_folder import BuildFolder, new_build_folder
 from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.interruption import signals_as_pause
-from imagebuild.jobs.pool_desk import Desk, listening, open_desk, rolls_of, started_by
+from imagebuild.jobs.pool_desk import Desk, another_owner, listening, open_desk, owner_of, rolls_of, started_by
 from imagebuild.jobs.pool_view import heard, view_of
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
@@ -211,6 +211,7 @@ def _recalled(desk: Desk, *, finished: str) -> BuildFolder:
     assignment = assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by(), back=note.back)
     folder = BuildFolder(rolls_of(desk.settings) / roll_id)
     with Journal(folder.journal) as journal:
+        journal.write("taken_up", owner=another_owner(roll_id))
         recall(pool, made, assignment, note=note, write=journal.write)
     return folder
 
@@ -227,7 +228,7 @@ def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
     standing = desk.standing_claims()
     last = desk.last_roll()
     if last is not None and not last[0].is_alive():
-        standing = [one for one in standing if one.owner != last[0].id]
+        standing = [one for one in standing if one.owner != owner_of(last[0])]
     for claim in standing:
         desk.cloud.update_image(claim.id, properties={WISH: wish})
         desk.report.say(f"{claim.owner} ({claim.holder}) is asked to {wish}: it finishes what it has in hand")

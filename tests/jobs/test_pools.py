@@ -249,6 +249,35 @@ def test_another_machine_goes_on_without_the_journal(office: Office, seconds: fl
     assert (office.held_back(), office.broker.pools[POOL].provisioning) == ([], True)
 
 
+def test_two_machines_do_not_work_on_one_roll(office: Office, tmp_path: Path) -> None:
+    office.write_file(auto_continue=True)
+    elsewhere = Settings(tmp_path / "elsewhere")
+    shutil.copytree(office.settings.pools, elsewhere.pools)
+
+    def go_on_elsewhere() -> None:
+        with pytest.raises(Busy, match=r"is claimed by staff-[^~]+ ") as caught:
+            pools.go_on(POOL, elsewhere, office.say)
+        assert "invoke builds.unclaim staff --break-claim" in caught.value.hint
+
+    def die() -> None:
+        raise Killed
+
+    office.clock.at(100, go_on_elsewhere)
+    office.clock.at(200, die)
+    with pytest.raises(Killed):
+        office.run_roll()
+
+    def go_on_here() -> None:
+        with pytest.raises(Busy, match=r"is claimed by staff-\S+~"):
+            office.go_on()
+
+    office.clock.at(300, go_on_here)
+    assert pools.go_on(POOL, elsewhere, office.say) == 0
+    assert len(office.cloud.rebuilds) == 4
+    assert office.go_on() == 0
+    assert (len(office.cloud.rebuilds), office.held_back(), office.broker.cut) == (4, [], [])
+
+
 def test_ctrl_c_pauses_and_the_second_leaves_with_the_word_that_mends_it(
     office: Office, capfd: pytest.CaptureFixture[str]
 ) -> None:
