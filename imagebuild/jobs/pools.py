@@ -138,6 +138,8 @@ def status(name: str, settings: Settings, report: Report) -> int:
 
 
 def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> int:
+    """A new roll. What the last one could not turn on again at its end, the broker's provisioning, this one has to."""
+    last = desk.last_roll()
     folder = new_build_folder(rolls_of(desk.settings), desk.pool)
     assignment = assign(
         made,
@@ -148,7 +150,12 @@ def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> 
         back=back,
     )
     with Journal(folder.journal) as journal:
-        start(made, assignment, write=journal.write)
+        log = start(made, assignment, write=journal.write)
+        if last is not None and last[1].provisioning:
+            log.note(provisioning=True)
+            desk.report.say(
+                f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
+            )
     return _work(desk, folder, fresh=True, screen=screen)
 
 

@@ -77,7 +77,8 @@ def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
             yield f"  {one.name:15s} {one.phase.value:11s} {since:>6s}  {one.reason}{back}"
     yield from (f"  {name:15s} left out            {reason}" for name, reason in log.left_out)
     if log.provisioning:
-        yield "  the broker's own provisioning is paused by this roll"
+        left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
+        yield f"  the broker's own provisioning is paused by this roll{left}"
     yield from (f"next: {command}" for command in next_commands(log))
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from imagebuild.broker import Broker
 from imagebuild.claim import claims
-from imagebuild.errors import Busy, Interrupted, NotFound, RecipeError, RollRefused
+from imagebuild.errors import BrokerRefused, Busy, Interrupted, NotFound, RecipeError, RollRefused
 from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Phase
@@ -141,6 +141,27 @@ def test_a_failing_image_halts_and_is_given_up(office: Office) -> None:
     assert images_of(office, office.names) == {office.old.id}
     office.cloud.silent_agents = lambda server: False
     assert office.run_roll() == 6
+
+
+def test_what_a_roll_had_to_leave_paused_the_next_one_turns_on(office: Office) -> None:
+    turn_on, pool = office.broker.set_provisioning, office.broker.pools[POOL]
+
+    def set_provisioning(name: str, *, on: bool) -> bool:
+        if on and pool.image == office.old.name:  # hidden since its successor was promoted
+            raise BrokerRefused("400 BAD_DATA")
+        return turn_on(name, on=on)
+
+    office.broker.set_provisioning = set_provisioning  # type: ignore[method-assign]
+    office.cloud.silent_agents = lambda server: server.image_id == office.new.id
+    assert office.run_roll() == 4
+    assert pools.abort(POOL, office.settings, office.say) == 5
+    assert "was left so: the next roll turns it on" in office.said()
+    assert pool.provisioning is False
+    office.cloud.silent_agents = lambda server: False
+    assert office.run_roll() == 6
+    assert "left the broker's provisioning paused: it is turned on at the end" in office.said()
+    assert office.go_on() == 0
+    assert pool.provisioning is True
 
 
 def test_named_canaries_go_first_also_after_a_kill(office: Office) -> None:
