@@ -159,13 +159,17 @@ class Roll:
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
         log = self.log
-        halt = wrong or why_halt(
-            log.held,
-            self.fleet.desktops,
-            rules=self.rules,
-            size=log.assignment.size,
-            canaries=log.canaries,
-            forgiven=log.forgiven,
+        halt = (
+            wrong
+            or self.fleet.why_shrunk()
+            or why_halt(
+                log.held,
+                self.fleet.desktops,
+                rules=self.rules,
+                size=log.assignment.size,
+                canaries=log.canaries,
+                forgiven=log.forgiven,
+            )
         )
         if halt:
             self.end(RollState.HALTED, halt)
