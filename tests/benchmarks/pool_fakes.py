@@ -1,6 +1,6 @@
 """A roll of many real Nova servers, on the lab's fake hosts: `python -m tests.benchmarks.pool_fakes --servers 200`.
 
-Needs the lab with fake hosts (`invoke lab.up --fake-hosts 4`). Its servers are records of a real Nova with real ports of a real Neutron; the
+Needs the lab with fake hosts (`invoke lab.up --fake-hosts 4`). Its servers are records of a real Nova, with ports of a real Neutron; the
 driver says yes to everything, so no guest runs: the broker is the tests' one, in this process, and every agent reports at once. What is
 measured is the tool against the real APIs: requests for each desktop, wall time against the ideal schedule of the same rules and of the
 times that Nova took, and memory. Everything that was made is deleted.
