@@ -35,10 +35,10 @@ def network(name: str, settings: Settings, report: Report, *, check: bool) -> No
         ):
             unlike = make_network(definition, cloud, report=report)
     if unlike:
-        todo = "its owner must change it, or the pool's file"
-        if check and any(one.ours for one in unlike):
+        todo = "others must do what is named above; or the pool's file is to say what is there"
+        if check and not all(one.todo for one in unlike):
             todo = f"mend what is ours: invoke pool.network {name}"
-        words = f"the network of {definition.pool} is in {len(unlike)} things other than its file says"
+        words = f"the network of {definition.pool} is not as its file says"
         raise StepFailed(words, hint=todo, details=[str(one) for one in unlike])
     report.say(f"{definition.network} and {definition.security_group} are as {name} wants them", pool=definition.pool)
     if not check:
