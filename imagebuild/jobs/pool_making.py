@@ -58,6 +58,8 @@ def create(name: str, settings: Settings, report: Report, *, version: str = "") 
         made = create_desktops(definition, cloud, parts, keep=keep, report=report)
     words = f"{definition.pool} has {len(made.made) + len(made.there)} desktops, {len(made.made)} of them new"
     report.say(words, pool=definition.pool, image=parts.version.name, made=made.made, there=made.there)
+    for words in made.broken:
+        report.warn(f"{words} (delete it, and invoke pool.create {name} makes it anew; or a roll does)")
     if made.made:
         report.say("the broker shows them to users when it has scanned the cloud and their agents have reported")
     report.say(f"next: invoke pool.plan {name}")
