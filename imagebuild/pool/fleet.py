@@ -46,7 +46,7 @@ class Fleet:
     @property
     def flying(self) -> list[Progress]:
         """The desktops in hand."""
-        return [one for one in self.log.held.values() if one.phase.in_flight]
+        return list(self.log.flying.values())
 
     @property
     def pending(self) -> list[Progress]:

@@ -20,7 +20,7 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     done = [one for one in log.held.values() if one.phase is Phase.DONE]
     each = _mean(done, _in_place) or USUAL_TIME
     boot = _mean(done, _booting) or each
-    flying = [one for one in log.held.values() if one.phase.in_flight]
+    flying = log.flying.values()
     waiting = sum(one.phase is Phase.PENDING for one in log.held.values())
     waiting += sum(one.phase is Phase.DRAINING and one.free_since is None for one in flying)
     tail = max(

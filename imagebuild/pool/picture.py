@@ -58,7 +58,7 @@ def _head(
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _COUNTED if counts[phase])
     if told:
         yield f"  {told}"
-    flying = [one for one in log.held.values() if one.phase.in_flight]
+    flying = log.flying.values()
     waiting = sum(_waits(one, desktops.get(one.name), rules) for one in flying)
     users = f", and {waiting} that {'wait for their users' if waiting > 1 else 'waits for its user'}" if waiting else ""
     free = free_desktops(desktops.values(), log.held)
@@ -68,7 +68,7 @@ def _head(
 def _state(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, str] | None) -> str:
     if ending is not None:
         state, reason = ending
-        rest = "; what is in hand is finished first" if any(one.phase.in_flight for one in log.held.values()) else ""
+        rest = "; what is in hand is finished first" if log.flying else ""
         return f"{state.value}{f': {reason}' if reason else ''}{rest}"
     words = log.state.value
     if (bakes := bakes_for(log, rules, now)) is not None:
@@ -81,15 +81,13 @@ def _state(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, s
 def _to_go(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, str] | None) -> str:
     if ending is not None or all(one.phase.finished for one in log.held.values()):
         return ""
-    users = any(one.phase is Phase.DRAINING and one.free_since is None for one in log.held.values())
+    users = any(one.phase is Phase.DRAINING and one.free_since is None for one in log.flying.values())
     return f", about {lasting(time_left(log, rules, now))} to go{' when the users have left' if users else ''}"
 
 
 def _flying(log: RollLog, desktops: Mapping[str, Desktop], *, rules: Rules, now: datetime) -> Iterator[str]:
     """Those that work first; those that wait for a user in the order of their deadlines."""
-    flying = [one for one in log.held.values() if one.phase.in_flight]
-    flying.sort(key=lambda one: (_ORDER.index(one.phase), one.drain_since or one.since))
-    for one in flying:
+    for one in sorted(log.flying.values(), key=lambda one: (_ORDER.index(one.phase), one.drain_since or one.since)):
         for_so_long = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
         words = _waits_for(one, desktops.get(one.name), rules)
         yield f"  {one.name:15s} {one.phase.value:9s} {for_so_long:>10s}  {words}".rstrip()
