@@ -73,7 +73,8 @@ def rollback(
         last = desk.last_roll()
         if last is not None and last[0].is_alive():
             raise Busy(f"{last[1].assignment.id} is at work", hint=f"pause it first: invoke pool.pause {name}")
-        made, way = _plan_back(desk, to, given_up=last[1].assignment.id if last else None)
+        unfinished = last[1].assignment.id if last is not None and not last[1].state.finished else None
+        made, way = _plan_back(desk, to, given_up=unfinished)
         _show(made, report)
         _warn_of_loss(way, report)
         _check(made)
@@ -81,17 +82,21 @@ def rollback(
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
-        if last is not None and not last[1].state.finished:
+        if last is not None and unfinished:
             _work(desk, last[0], giving_up="a rollback was asked for", screen=screen)
-            made, _ = _plan_back(desk, to)
+            made, _ = _plan_back(desk, to, given_up=unfinished)
             _check(made)
         return _begin(desk, made, back=True, screen=screen)
 
 
-def _plan_back(desk: Desk, to: str, *, given_up: str | None = None) -> tuple[RollPlan, WayBack]:
-    """The plan of the way back; what the roll `given_up` has in hand does not refuse it, as that ends first."""
+def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, WayBack]:
+    """The plan of the way back; what the roll `given_up` has in hand does not refuse it, as that ends first.
+
+    Without a `to` it is that roll that is taken back, and not one before it: Raises RollRefused where it has moved nobody yet.
+    """
     pool = desk.survey()
-    way = find_way_back(pool, to_image_id=find_version(desk.cloud, to).image.id if to else None)
+    image_id = find_version(desk.cloud, to).image.id if to else None
+    way = find_way_back(pool, roll_id=None if to else given_up, to_image_id=image_id)
     return desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names, roll_id=given_up), way
 
 

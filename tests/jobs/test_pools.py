@@ -21,6 +21,7 @@ from imagebuild.report import ConsoleReport
 from imagebuild.waiting import Deadline
 from tests.fakes.kill import Killed
 from tests.unit.pool.rolling import POOL, Site, images_of
+from tests.unit.versions import add_version
 
 
 class Office(Site):
@@ -136,6 +137,9 @@ def test_a_failing_image_halts_and_is_given_up(office: Office) -> None:
     assert office.run_roll() == 4
     said = office.said()
     assert "halted: 3 pending, 1 failed (the canary desktop-1 failed" in said
+    assert "its agent has not reported to the broker; it has its old image again" in said
+    assert "pool.continue" not in said, "a canary's failure is not passed by"
+    assert "next: invoke rollback small --reason" in said
     assert pools.status(POOL, office.settings, office.say) == 4
     assert pools.abort(POOL, office.settings, office.say) == 5
     assert images_of(office, office.names) == {office.old.id}
@@ -162,6 +166,19 @@ def test_what_a_roll_had_to_leave_paused_the_next_one_turns_on(office: Office) -
     assert "left the broker's provisioning paused: it is turned on at the end" in office.said()
     assert office.go_on() == 0
     assert pool.provisioning is True
+
+
+def test_a_halted_roll_is_taken_back_and_not_the_one_before_it(office: Office) -> None:
+    office.write_file(auto_continue=True)
+    assert office.run_roll() == 0  # all have version 2 now, and a way back to 1
+    third = add_version(office.cloud, 3, "superseded")
+    office.broker.known_images |= {third.name}
+    office.cloud.silent_agents = lambda server: server.image_id == third.id
+    assert office.run_roll(to="small-v3") == 4
+    with pytest.raises(RollRefused, match="has moved no desktop") as caught:
+        pools.rollback(POOL, office.settings, office.say, yes=True, ask=lambda words: False)
+    assert "invoke pool.abort staff" in caught.value.hint
+    assert images_of(office, office.names) == {office.new.id}
 
 
 def test_named_canaries_go_first_also_after_a_kill(office: Office) -> None:
