@@ -16,6 +16,7 @@ from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import from_marks
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
@@ -135,6 +136,14 @@ class Fleet:
         gone = "its server is gone, or no longer of this pool"
         reason = (desktop.excluded or "left out") if desktop else gone
         self.keep(progress.to(Phase.SKIPPED, now, reason=reason), progress, now)
+
+    def tell_leftovers(self) -> None:
+        """What a new server under an old name leaves in a broker that forgets nothing: a second record, for its operator to remove."""
+        seats = {name: one.seat for name in self.log.held if (one := self.desktops.get(name)) is not None}
+        twice = [name for name, seat in seats.items() if seat is not None and seat.duplicates]
+        if twice:
+            words = f"the broker has {len(twice)} of the desktops several times: {some_of(twice)}"
+            self.report.warn(f"{words}; remove the records there that no machine belongs to any more")
 
     def keep(self, progress: Progress, before: Progress, now: datetime) -> None:
         """Write down how far it is, and say what is new."""
