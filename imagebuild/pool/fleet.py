@@ -23,6 +23,8 @@ from imagebuild.report import Report
 
 _A_STEP = (Phase.ACTING, Phase.BOOTING, Phase.DRAINED)
 """Behind these the cloud has to be looked at anew."""
+_IN_THE_PICTURE = (Phase.DRAINING, Phase.ACTING, Phase.CHECKING)
+"""News that only say what a picture shows as well."""
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Fleet:
     most: int = 0
     """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_watched: bool = False
+    """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
     @property
     def rules(self) -> Rules:
@@ -149,7 +153,8 @@ class Fleet:
         """Write down how far it is, and say what is new."""
         self.log.save(progress)
         self.moved_at = now
-        if (line := news(before, progress)) is not None:
+        line = news(before, progress)
+        if line is not None and not (self.is_watched and progress.phase in _IN_THE_PICTURE):
             self.report.note(line)
 
     def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:

@@ -71,7 +71,7 @@ def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
     begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  at most {assignment.limit} in hand at once, {assignment.floor} free ones stay"
+    yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
     for one in log.held.values():
         if one.phase.in_flight or one.phase in _REST:
             back = "" if not one.going_back else "; it has its old image again"
