@@ -51,7 +51,8 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
         raise NotFound(f"there is no {lacking} in {cloud.name}", hint=f"make it: invoke pool.network {definition.pool}")
     image, disk_gib = version.image, definition.root_volume_gib or flavor.disk_gib
     if image.min_ram > flavor.ram_mib or (disk_gib and image.min_disk > disk_gib):
-        words = f"{version.name} needs {image.min_disk} GiB and {image.min_ram} MiB: {flavor.name} has not"
+        has = f"{flavor.name} has {disk_gib} GiB and {flavor.ram_mib} MiB"
+        words = f"{version.name} needs a disk of {image.min_disk} GiB and {image.min_ram} MiB of memory: {has}"
         raise StepFailed(words, hint="give the pool a larger flavor, or a larger root_volume_gib")
     return Parts(version, flavor, network, group)
 
