@@ -44,6 +44,8 @@ def _check(progress: Progress, turn: Turn) -> Progress:
     desktop = turn.desktop
     if desktop is None:
         return turn.lose(progress)
+    if turn.silent:  # it may well be there; a broker that stays silent halts the roll
+        return progress
     missing = what_is_missing(desktop, progress, witness=turn.witness)
     if missing is not None:
         if desktop.broken or turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
@@ -60,7 +62,7 @@ def _check(progress: Progress, turn: Turn) -> Progress:
         if desktop.seat is not None:
             turn.hands.broker.forget(desktop.seat, record)
     outcome = Phase.FAILED if progress.going_back else Phase.DONE
-    reason = progress.reason if progress.going_back else ""
+    reason = (progress.failure or progress.reason) if progress.going_back else ""
     return replace(turn.give_back(progress, outcome, reason), stamp=words)
 
 

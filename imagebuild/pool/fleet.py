@@ -1,7 +1,7 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.errors import BrokerError, CloudError, ImagebuildError
@@ -33,6 +33,7 @@ class Fleet:
     witness: Witness
     report: Report
     desktops: dict[str, Desktop] = field(default_factory=dict)
+    view: View | None = None
     moved_at: datetime | None = None
 
     @property
@@ -50,8 +51,15 @@ class Fleet:
         """Those that nothing was done to."""
         return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
 
+    @property
+    def vacating(self) -> list[Progress]:
+        """Those whose old server was deleted in the last turn: of these it is sure that no follower was asked for yet."""
+        moment = self.view and self.view.now
+        return [one for one in self.flying if one.method == "replace" and one.accepted and one.act_since == moment]
+
     def meet(self, view: View) -> None:
         """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
+        self.view = view
         self.desktops = {one.name: one for one in view.by_id.values()}
         for progress in self.log.held.values():
             desktop = view.by_id.get(progress.server_id)
@@ -79,6 +87,13 @@ class Fleet:
     def advance(self, view: View) -> list[ImagebuildError]:
         """Let everyone in hand go as far as it gets in this turn; gives what kept some from it."""
         return [error for progress in self.flying for error in self._advance(progress, view)]
+
+    def fill_gaps(self, now: datetime) -> list[ImagebuildError]:
+        """Make the followers of servers that are gone by now, not only at the next turn; gives what kept some from it."""
+        if self.view is None:
+            return []
+        later = replace(self.view, now=now)
+        return [error for one in self.vacating for error in self._advance(one, later)]
 
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
         """Take these in hand; ends at the first that cannot be."""

@@ -39,10 +39,20 @@ class Surroundings:
         self._prepared = True
 
     def restore(self) -> None:
-        """Let the broker make desktops again, if it did before."""
-        if self.log.provisioning:
+        """Let the broker make desktops again, if it did before.
+
+        One that refuses will not change its mind: it keeps no template that is hidden, say, and an image that was superseded is. The
+        pool is left as it is and told; the run that goes on, and brings the broker the new image, tries again.
+        """
+        if not self.log.provisioning:
+            return
+        try:
             self.hands.broker.set_provisioning(self.log.assignment.pool, on=True)
-            self.log.note(provisioning=None)
+        except BrokerRefused as error:
+            reasons = f" ({'; '.join(error.details)})" if error.details else ""
+            self.report.warn(f"the broker's own provisioning stays paused: {error}{reasons}")
+            return
+        self.log.note(provisioning=None)
 
     def use_for_new_desktops(self) -> None:
         """Let the broker make new desktops from the image: only now that some have proven it."""

@@ -9,17 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
 from imagebuild import windows
 from imagebuild.adapters.openstack_cloud import connect_cloud
+from imagebuild.adapters.openstack_desktops import WITH_REASONS
 from imagebuild.adapters.vnc_screen import Screen
 from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.cloud import Cloud, Flavor, Image, Kind, Network, ServerRequest
 from imagebuild.guest import Guest, read_certificate
-from imagebuild.lab import lifecycle
+from imagebuild.lab import catalogue, layout, lifecycle
 from imagebuild.report import SilentReport
 from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Clock, Deadline, SystemClock, wait_for
@@ -30,6 +32,7 @@ from tests.fakes.guest import FakeGuest
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORD = Secret("Stand-in.2026")
+LOCKED = "looked at"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,9 @@ class CloudBench:
     flavor: Flavor
     network: Network
     owner: str
+    lock: Callable[[str], None]
+    """Lock a server as an operator does, with the reason `looked at`."""
+    unlock: Callable[[str], None]
 
     def soon(self, seconds: float = 120) -> Deadline:
         """A deadline on the cloud's clock."""
@@ -197,7 +203,8 @@ def fake_cloud_bench() -> CloudBench:
     cloud.add_image("vdi-media")
     flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
     network = cloud.add_network("vdi-network", "172.16.100.0/24")
-    return CloudBench(cloud, clock, image, flavor, network, "contract")
+    lock, unlock = partial(cloud.lock, reason=LOCKED), cloud.unlock
+    return CloudBench(cloud, clock, image, flavor, network, "contract", lock, unlock)
 
 
 def lab_cloud_bench() -> CloudBench:
@@ -208,4 +215,8 @@ def lab_cloud_bench() -> CloudBench:
         cloud.find_image("win7-sp1-x64"), cloud.find_flavor("1cpu_256MB_4GB"), cloud.find_network("vdi-network")
     )  # fmt: skip
     assert image and flavor and network
-    return CloudBench(cloud, SystemClock(), image, flavor, network, f"contract-{uuid4().hex[:8]}")
+    operator = catalogue.connect(layout.find_layout(), lab.name).compute
+    operator.default_microversion = WITH_REASONS
+    lock = partial(operator.lock_server, locked_reason=LOCKED)
+    owner = f"contract-{uuid4().hex[:8]}"
+    return CloudBench(cloud, SystemClock(), image, flavor, network, owner, lock, operator.unlock_server)

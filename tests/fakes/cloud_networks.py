@@ -111,12 +111,13 @@ class NetworkCalls(World):
         network_id: str,
         address: str | None = None,
         security_groups: Sequence[str] = (),
+        is_new: bool = False,
     ) -> Port:
         if network_id not in self._networks:
             raise NotFound(f"404 Network {network_id} could not be found")
         description = f"{POOL_KEY}={pool}"
-        found = self._plugs.named(name, description)
-        self.faults.also("create_port", found is None)  # it looks before
+        found = None if is_new else self._plugs.named(name, description)
+        self.faults.also("create_port", not is_new and found is None)  # it looks before
         return found or self._plugs.make(
             name, network_id=network_id, address=address, description=description, security_groups=security_groups
         )

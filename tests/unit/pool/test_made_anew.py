@@ -12,8 +12,8 @@ def test_killed_right_after_the_create_and_resumed_at_once(monkeypatch: pytest.M
     make = site.cloud.create_desktop
     made: list[str] = []
 
-    def killed(request: ServerRequest, *, pool: str) -> Server:
-        made.append(make(request, pool=pool).id)
+    def killed(request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
+        made.append(make(request, pool=pool, is_new=is_new).id)
         raise Killed
 
     monkeypatch.setattr(site.cloud, "create_desktop", killed)
