@@ -55,7 +55,7 @@ def reset(c: Context, json: bool = False) -> None:
         "json": JSON_HELP,
     },
 )
-def users(c: Context, pool: str = "lab", count: int = -1, seed: int = 1, json: bool = False) -> None:
+def users(c: Context, pool: str, count: int = -1, seed: int = 1, json: bool = False) -> None:
     """Let simulated users work in a pool of the lab, and say what users had to bear: sessions cut, logins refused."""
     from imagebuild.lab.layout import find_layout
     from imagebuild.lab.users import set_users
