@@ -16,7 +16,7 @@ PORT = 28443
 """Of its REST interface and its portal, on the loopback only: through the portal anybody may log anybody in."""
 URL = f"https://127.0.0.1:{PORT}"
 NAMES = ("IP:127.0.0.1", "DNS:localhost")
-LOGIN = "imagebuild"
+LOGIN = "pool-robot"  # a secret of the pool file: no word that is hidden in the midst of others
 CENTER = 3
 CODE = layout.SOURCE / "broker"
 

@@ -26,10 +26,10 @@ class Crowds:
     def set(self, pool: str, users: int, *, seed: int = 1, habits: Mapping[str, float] | None = None) -> None:
         """Let so many users work in this pool instead of those before, who log out; 0 is nobody.
 
-        Raises KeyError for a pool that there is not, ValueError for what is no number of users and no habit of theirs.
+        Raises ValueError for a pool that there is not, and for what is no number of users and no habit of theirs.
         """
         if pool not in {one["name"] for one in self._broker.state.pools.values()}:
-            raise KeyError(pool)
+            raise ValueError(f"there is no pool {pool}")
         wish = {"users": _whole(users), "seed": _whole(seed), "habits": asdict(_read_habits(habits or {}))}
         self.dismiss(pool)
         if users:
