@@ -16,6 +16,8 @@ from imagebuild.lab.layout import FAKE_ZONE, HOST, NETWORK, PROJECT, SUBNET, ZON
 SEEDED = "seeded"
 FAKES = "fake-hosts"
 VOLUME_TYPE = "file"
+DNS = [layout.GATEWAY]
+"""Where a domain controller would be: pool files name it, and nothing there answers."""
 FAKE_QUOTA = {"instances": 1000, "cores": 4000, "ram": 8_000_000}
 """Quota of the ordinary project while there are fake hosts: they are there for many servers."""
 
@@ -73,8 +75,9 @@ def _make_network(cloud: Any) -> None:
     network = cloud.network.find_network(NETWORK)
     if not network:
         network = cloud.network.create_network(name=NETWORK, is_shared=True)
-    if not cloud.network.find_subnet(f"{NETWORK}-v4"):
-        cloud.network.create_subnet(
+    subnet = cloud.network.find_subnet(f"{NETWORK}-v4")
+    if not subnet:
+        subnet = cloud.network.create_subnet(
             network_id=network.id,
             name=f"{NETWORK}-v4",
             cidr=SUBNET,
@@ -82,6 +85,8 @@ def _make_network(cloud: Any) -> None:
             gateway_ip=layout.GATEWAY,
             allocation_pools=[{"start": layout.FIRST_ADDRESS, "end": layout.LAST_ADDRESS}],
         )
+    if subnet.dns_nameservers != DNS:
+        cloud.network.update_subnet(subnet, dns_nameservers=DNS)
 
 
 def _make_zone(cloud: Any, zone: str, hosts: Iterable[str]) -> None:

@@ -12,10 +12,14 @@ from imagebuild.report import Report
 
 
 def set_users(place: Layout, pool: str, report: Report, *, count: int | None, seed: int) -> None:
-    """Let `count` users work in the pool, instead of those before; 0 sends them home, None only looks. Raises LabError."""
+    """Let `count` users work in the pool, instead of those before; 0 sends them home, None only looks.
+
+    With each new number the verdict begins anew. Raises LabError.
+    """
     try:
         portal = PortalClient(URL, ca_file=broker_access(place) / "ca.pem")
         if count is not None:
+            portal.reset_verdict()
             portal.set_crowd(pool, count, seed=seed)
         crowd, verdict = portal.crowd().get(pool), portal.verdict()
     except PortalRefused as error:
