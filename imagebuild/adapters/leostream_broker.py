@@ -41,6 +41,8 @@ class Reading:
     max_age: timedelta = timedelta(minutes=15)
     trust_unassigned: bool = False
     zone: tzinfo = UTC
+    busy_for: timedelta = timedelta(seconds=15)
+    """So long a 503 on its health is taken for busyness, or for a restart."""
 
 
 class LeostreamBroker(Limited):
@@ -63,8 +65,9 @@ class LeostreamBroker(Limited):
         self._ids: dict[str, int] = {}
 
     def health(self) -> Health:
-        """system/health; a broker that answers 503 there says itself that it is not well."""
-        told = self._api.get("/system/health", doing="ask for the broker's health", expect=(503,))
+        """system/health; a broker that goes on answering 503 there says itself that it is not well."""
+        patience = self._reading.busy_for.total_seconds()
+        told = self._api.get("/system/health", doing="ask for the broker's health", expect=(503,), patience=patience)
         if not isinstance(told, Mapping) or "error_status" in told:
             return Health(False, ("broker: service unavailable",))
         return read_health(told)

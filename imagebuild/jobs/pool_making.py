@@ -35,10 +35,10 @@ def network(name: str, settings: Settings, report: Report, *, check: bool) -> No
         ):
             unlike = make_network(definition, cloud, report=report)
     if unlike:
-        todo = "its owner must change it, or the pool's file"
-        if check and any(one.ours for one in unlike):
+        todo = "others must do what is named above; or the pool's file is to say what is there"
+        if check and not all(one.todo for one in unlike):
             todo = f"mend what is ours: invoke pool.network {name}"
-        words = f"the network of {definition.pool} is in {len(unlike)} things other than its file says"
+        words = f"the network of {definition.pool} is not as its file says"
         raise StepFailed(words, hint=todo, details=[str(one) for one in unlike])
     report.say(f"{definition.network} and {definition.security_group} are as {name} wants them", pool=definition.pool)
     if not check:
@@ -58,6 +58,8 @@ def create(name: str, settings: Settings, report: Report, *, version: str = "") 
         made = create_desktops(definition, cloud, parts, keep=keep, report=report)
     words = f"{definition.pool} has {len(made.made) + len(made.there)} desktops, {len(made.made)} of them new"
     report.say(words, pool=definition.pool, image=parts.version.name, made=made.made, there=made.there)
+    for words in made.broken:
+        report.warn(f"{words} (delete it, and invoke pool.create {name} makes it anew; or a roll does)")
     if made.made:
         report.say("the broker shows them to users when it has scanned the cloud and their agents have reported")
     report.say(f"next: invoke pool.plan {name}")

@@ -16,10 +16,11 @@ from imagebuild.lab.layout import FAKE_ZONE, HOST, NETWORK, PROJECT, SUBNET, ZON
 SEEDED = "seeded"
 FAKES = "fake-hosts"
 VOLUME_TYPE = "file"
-DNS = [layout.GATEWAY]
-"""Where a domain controller would be: pool files name it, and nothing there answers."""
 FAKE_QUOTA = {"instances": 1000, "cores": 4000, "ram": 8_000_000}
 """Quota of the ordinary project while there are fake hosts: they are there for many servers."""
+
+NAME_SERVERS = [layout.GATEWAY]
+"""What a site's network tells its desktops: the domain controller. This machine stands for it, and nobody answers there."""
 
 FLAVORS = (
     # name, vCPUs, MB of memory, GB of disk
@@ -77,16 +78,17 @@ def _make_network(cloud: Any) -> None:
         network = cloud.network.create_network(name=NETWORK, is_shared=True)
     subnet = cloud.network.find_subnet(f"{NETWORK}-v4")
     if not subnet:
-        subnet = cloud.network.create_subnet(
+        cloud.network.create_subnet(
             network_id=network.id,
             name=f"{NETWORK}-v4",
             cidr=SUBNET,
             ip_version=4,
             gateway_ip=layout.GATEWAY,
             allocation_pools=[{"start": layout.FIRST_ADDRESS, "end": layout.LAST_ADDRESS}],
+            dns_nameservers=NAME_SERVERS,
         )
-    if subnet.dns_nameservers != DNS:
-        cloud.network.update_subnet(subnet, dns_nameservers=DNS)
+    elif subnet.dns_nameservers != NAME_SERVERS:
+        cloud.network.update_subnet(subnet, dns_nameservers=NAME_SERVERS)
 
 
 def _make_zone(cloud: Any, zone: str, hosts: Iterable[str]) -> None:

@@ -34,6 +34,8 @@ class Fleet:
     report: Report
     desktops: dict[str, Desktop] = field(default_factory=dict)
     view: View | None = None
+    most: int = 0
+    """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
 
     @property
@@ -44,7 +46,7 @@ class Fleet:
     @property
     def flying(self) -> list[Progress]:
         """The desktops in hand."""
-        return [one for one in self.log.held.values() if one.phase.in_flight]
+        return list(self.log.flying.values())
 
     @property
     def pending(self) -> list[Progress]:
@@ -67,6 +69,20 @@ class Fleet:
                 self.desktops[progress.name] = desktop
             else:
                 self.desktops.pop(progress.name, None)
+        self.most = max(self.most, self._present())
+
+    def why_shrunk(self) -> str | None:
+        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go."""
+        lacking = self.most - self._present()
+        if lacking <= max(1, self.rules.failure_budget(self.log.assignment.size)):
+            return None
+        return f"{lacking} of {self.most} servers are gone from the pool: somebody deletes them, or a part of the cloud is down"
+
+    def _present(self) -> int:
+        """Those that Nova lists, and those that we have in hand between the old server and the new one."""
+        there = self.view.by_id if self.view else {}
+        ours = sum(one.method == "replace" and one.acted and one.server_id not in there for one in self.flying)
+        return len(there) + ours
 
     def believe_marks(self, view: View) -> None:
         """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""

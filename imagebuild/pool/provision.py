@@ -31,10 +31,11 @@ class Parts:
 
 @dataclass(frozen=True)
 class Made:
-    """What `create_desktops` has left: the names it made, and those that were there."""
+    """What `create_desktops` has left: the names it made, and those that were there; `broken`: which of these are in ERROR, and why."""
 
     made: tuple[str, ...]
     there: tuple[str, ...]
+    broken: tuple[str, ...] = ()
 
 
 def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) -> Parts:
@@ -122,7 +123,8 @@ def create_desktops(
     if nursery.failed:
         todo = f"look at them, delete them, and run invoke pool.create {definition.pool} again: it goes on where it stopped"
         raise StepFailed(f"{len(nursery.failed)} desktops did not start", hint=todo, details=nursery.failed)
-    return Made(names, tuple(server.name for server in ours))
+    broken = (f"{server.name}: {server.fault or server.status}" for server in ours if server.status == "ERROR")
+    return Made(names, tuple(server.name for server in ours), tuple(broken))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
@@ -32,10 +33,6 @@ CALM = 4
 """While only users are waited for, turns are so many times further apart."""
 GAP = 3
 """After such a part of a turn's time a server deleted in it is mostly gone, and its follower is made."""
-PATIENCE = timedelta(minutes=10)
-"""So long cloud or broker may fail before the roll halts."""
-LAST_PATIENCE = timedelta(hours=1)
-"""So long a roll that is ending waits for them to finish what is in hand."""
 _LONGEST = timedelta(days=60)
 
 
@@ -55,13 +52,13 @@ class Roll:
     taken_up: bool = False
     """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
-    _troubled_since: datetime | None = None
     _stuck: bool = False
     """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
         self._around = Surroundings(self.log, self.hands, self.report)
+        self._patience = Patience(self.report)
 
     @property
     def rules(self) -> Rules:
@@ -118,7 +115,7 @@ class Roll:
         if troubles:
             self._bear(troubles)
         elif not (view.silence or self._stuck):
-            self._troubled_since = None
+            self._patience.rest()
         ended = self._conclude(view.now)
         self.watch(self, view)
         return ended
@@ -159,13 +156,17 @@ class Roll:
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
         log = self.log
-        halt = wrong or why_halt(
-            log.held,
-            self.fleet.desktops,
-            rules=self.rules,
-            size=log.assignment.size,
-            canaries=log.canaries,
-            forgiven=log.forgiven,
+        halt = (
+            wrong
+            or self.fleet.why_shrunk()
+            or why_halt(
+                log.held,
+                self.fleet.desktops,
+                rules=self.rules,
+                size=log.assignment.size,
+                canaries=log.canaries,
+                forgiven=log.forgiven,
+            )
         )
         if halt:
             self.end(RollState.HALTED, halt)
@@ -226,8 +227,10 @@ class Roll:
         for one in self.fleet.pending:
             if one.name not in desktops:
                 self.fleet.skip(one, now)
-        if at_stop(self.log):
-            self._bake(now)
+        if at_stop(self.log):  # a person's word is waited for, or the time to pass
+            self.log.enter(RollState.BAKING, now)
+            if not self.rules.auto_continue:
+                self.end(RollState.BAKING, "")
             return
         self.log.enter(RollState.CANARY if before_canary(self.log) else RollState.ROLLING, now)
         window = self.rules.window
@@ -241,12 +244,6 @@ class Roll:
             self._around.use_for_new_desktops()
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
-
-    def _bake(self, now: datetime) -> None:
-        """The canary, or a checkpoint, is done: wait for a person's word, or for the time to pass."""
-        self.log.enter(RollState.BAKING, now)
-        if not self.rules.auto_continue:
-            self.end(RollState.BAKING, "")
 
     def _pass_stop(self) -> None:
         """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""
@@ -273,14 +270,9 @@ class Roll:
 
     def _bear(self, troubles: list[ImagebuildError]) -> None:
         """Services fail now and then; for too long, and nothing more is begun."""
-        now = self.now()
-        if self._troubled_since is None:
-            self._troubled_since = now
-            self.report.warn(str(troubles[0]))
-        elif now - self._troubled_since > PATIENCE:
-            self.end(RollState.HALTED, f"for {now - self._troubled_since}: {troubles[0]}")
+        if too_much := self._patience.bear(troubles[0], self.now()):
+            self.end(RollState.HALTED, too_much)
 
     def _is_lost(self, now: datetime) -> bool:
         """Ending, and what is needed to end well stays away."""
-        troubled = self._troubled_since
-        return self.ending is not None and troubled is not None and now - troubled > LAST_PATIENCE
+        return self.ending is not None and self._patience.is_over(now)

@@ -168,6 +168,8 @@ class CloudBench:
     lock: Callable[[str], None]
     """Lock a server as an operator does, with the reason `looked at`."""
     unlock: Callable[[str], None]
+    remove_network: Callable[[str], None]
+    """By its id; the network given above is another project's."""
 
     def soon(self, seconds: float = 120) -> Deadline:
         """A deadline on the cloud's clock."""
@@ -202,9 +204,9 @@ def fake_cloud_bench() -> CloudBench:
     image = cloud.add_image("win7-sp1-x64", hw_disk_bus="ide", os_type="windows")
     cloud.add_image("vdi-media")
     flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
-    network = cloud.add_network("vdi-network", "172.16.100.0/24")
+    network = cloud.add_network("vdi-network", "172.16.100.0/24", project_id="the operator's")
     lock, unlock = partial(cloud.lock, reason=LOCKED), cloud.unlock
-    return CloudBench(cloud, clock, image, flavor, network, "contract", lock, unlock)
+    return CloudBench(cloud, clock, image, flavor, network, "contract", lock, unlock, cloud.remove_network)
 
 
 def lab_cloud_bench() -> CloudBench:
@@ -215,8 +217,16 @@ def lab_cloud_bench() -> CloudBench:
         cloud.find_image("win7-sp1-x64"), cloud.find_flavor("1cpu_256MB_4GB"), cloud.find_network("vdi-network")
     )  # fmt: skip
     assert image and flavor and network
-    operator = catalogue.connect(layout.find_layout(), lab.name).compute
-    operator.default_microversion = WITH_REASONS
-    lock = partial(operator.lock_server, locked_reason=LOCKED)
-    owner = f"contract-{uuid4().hex[:8]}"
-    return CloudBench(cloud, SystemClock(), image, flavor, network, owner, lock, operator.unlock_server)
+    operator = catalogue.connect(layout.find_layout(), lab.name)
+    operator.compute.default_microversion = WITH_REASONS
+    return CloudBench(
+        cloud,
+        SystemClock(),
+        image,
+        flavor,
+        network,
+        owner=f"contract-{uuid4().hex[:8]}",
+        lock=partial(operator.compute.lock_server, locked_reason=LOCKED),
+        unlock=operator.compute.unlock_server,
+        remove_network=operator.network.delete_network,
+    )

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from imagebuild.cloud import OWNER_KEY, POOL_KEY, Image, Port, Rule, SecurityGroup, Server
+from imagebuild.cloud import OWNER_KEY, POOL_KEY, Image, Network, Port, Rule, SecurityGroup, Server
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed, NotFound
 from tests.contract.benches import LOCKED, CloudBench, fake_cloud_bench, lab_cloud_bench
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
+DNS = ("192.0.2.2", "192.0.2.1")
 
 
 @pytest.fixture(scope="module", params=["fake", pytest.param("lab", marks=pytest.mark.lab)])
@@ -60,6 +61,17 @@ def group(bench: CloudBench) -> SecurityGroup:
 
 
 @pytest.fixture(scope="module")
+def own(bench: CloudBench) -> Iterator[Network]:
+    """A network of the project's own; its range is one for examples (RFC 5737)."""
+    made = bench.cloud.create_network(f"{bench.owner}-net")
+    try:
+        assert bench.cloud.create_network(made.name).id == made.id
+        yield made
+    finally:
+        bench.remove_network(made.id)
+
+
+@pytest.fixture(scope="module")
 def port(bench: CloudBench, group: SecurityGroup) -> Port:
     asked = {"pool": bench.owner, "network_id": bench.network.id, "security_groups": (group.id,)}
     made = bench.cloud.create_port("desktop-1", **asked)  # type: ignore[arg-type]
@@ -93,6 +105,40 @@ class TestNetworks:
     def test_a_network_that_is_there_is_taken(self, bench: CloudBench) -> None:
         assert bench.cloud.create_network(bench.network.name).id == bench.network.id
 
+    def test_a_network_of_somebody_else_s_is_used_and_not_changed(self, bench: CloudBench) -> None:
+        cloud, network = bench.cloud, bench.network
+        assert network.project_id != cloud.project_id
+        (subnet,) = cloud.subnets(network.id)
+        with pytest.raises(CloudRefused):
+            cloud.set_subnet_dns(subnet.id, ("172.16.100.2",))
+        with pytest.raises(CloudRefused):
+            cloud.create_subnet("another", network_id=network.id, cidr="192.0.2.0/24")
+        with pytest.raises(CloudRefused):
+            cloud.create_port("chosen", pool=bench.owner, network_id=network.id, address="172.16.100.200")
+        assert cloud.subnets(network.id) == (subnet,)
+
+    def test_one_s_own_has_the_subnet_that_was_asked_for(self, bench: CloudBench, own: Network) -> None:
+        cloud = bench.cloud
+        ends = ("192.0.2.10", "192.0.2.20")
+        for _ in range(2):
+            made = cloud.create_subnet(
+                "desktops", network_id=own.id, cidr="192.0.2.0/24", gateway="192.0.2.254", dns=DNS, allocation=ends
+            )
+        assert cloud.subnets(own.id) == (made,)
+        assert (made.cidr, made.gateway, made.dns, made.dhcp) == ("192.0.2.0/24", "192.0.2.254", DNS, True)
+        assert cloud.set_subnet_dns(made.id, DNS[::-1]).dns == DNS[::-1] == cloud.subnets(own.id)[0].dns
+        found = cloud.find_network(own.name)
+        assert found is not None and (found.cidrs, found.project_id) == (("192.0.2.0/24",), cloud.project_id)
+
+    def test_an_address_in_one_s_own_is_chosen_and_one_port_s(self, bench: CloudBench, own: Network) -> None:
+        asked = {"pool": bench.owner, "network_id": own.id, "address": "192.0.2.15"}
+        made = bench.cloud.create_port("chosen", **asked)  # type: ignore[arg-type]
+        assert made.addresses == ("192.0.2.15",)
+        with pytest.raises(CloudRefused):
+            bench.cloud.create_port("another", **asked)  # type: ignore[arg-type]
+        bench.cloud.delete("port", made.id, deadline=bench.soon())
+        assert made.id not in {each.id for each in bench.cloud.ports(pool=bench.owner)}
+
     def test_rules_are_added_once_and_removed(self, bench: CloudBench, group: SecurityGroup) -> None:
         cloud = bench.cloud
         before = set(cloud.rules(group.id))  # what a new group lets through is the cloud's choice
@@ -108,11 +154,6 @@ class TestNetworks:
     def test_a_group_is_found_by_name_and_by_id(self, bench: CloudBench, group: SecurityGroup) -> None:
         assert bench.cloud.find_security_group(group.name) == bench.cloud.find_security_group(group.id) == group
         assert bench.cloud.find_security_group("no-such-group") is None
-
-    def test_an_address_is_one_ports(self, bench: CloudBench, port: Port) -> None:
-        with pytest.raises(CloudRefused):
-            bench.cloud.create_port("another", pool=bench.owner, network_id=bench.network.id, address=port.addresses[0])
-        assert [each.id for each in bench.cloud.ports(pool=bench.owner)] == [port.id]
 
 
 class TestDesktop:

@@ -65,6 +65,11 @@ class World(State):
             self._subnets[subnet.id] = subnet
         return network
 
+    def remove_network(self, network_id: str) -> None:
+        """Its owner deletes it, its subnets go with it."""
+        del self._networks[network_id]
+        self._subnets = {key: one for key, one in self._subnets.items() if one.network_id != network_id}
+
     def add_image(self, name: str, *, foreign: bool = True, image: Image | None = None, **properties: str) -> Image:
         """An active image; a foreign one is public and belongs to another project. `image` gives its other members."""
         made = image or Image(id="", name=name, status="active", visibility="public" if foreign else "private")

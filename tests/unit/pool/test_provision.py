@@ -71,6 +71,16 @@ def test_a_larger_size_adds_what_is_missing_and_a_gap_is_filled() -> None:
     assert len(names(site)) == len(set(names(site))) == 6
 
 
+def test_a_desktop_that_is_broken_is_there_and_told() -> None:
+    site = ready()
+    create(site)
+    broken = next(one.id for one in site.cloud.servers() if one.name == "desktop-2")
+    site.cloud._fail_boot(broken, "No valid host was found.")
+    again = create(site)
+    assert (again.made, len(again.there)) == ((), 4)
+    assert again.broken == ("desktop-2: No valid host was found.",)
+
+
 def test_few_boot_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     site = ready(9)
     booting = []

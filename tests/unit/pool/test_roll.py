@@ -513,7 +513,7 @@ def test_the_stamp_is_read_in_the_guest_and_another_one_fails() -> None:
     other.witness.stamps[other.server("desktop-1").id] = {"recipe": "small", "build": "small-1"}
     roll = other.start()
     assert roll.run() is RollState.HALTED
-    assert "its stamp says recipe=small build=small-1" in roll.log.reason
+    assert "its stamp says build=small-1, the image is build=small-2" in roll.log.reason
 
 
 def test_the_last_stamp_on_the_console_counts() -> None:
