@@ -101,15 +101,15 @@ class LeostreamBroker(Limited):
         name = self._centers.image_name(center, image) if center is not None and isinstance(image, int) else None
         return read_settings(kept, pool, image_name=name)
 
-    def set_pool_image(self, pool: str, image_name: str) -> None:
-        """Find the image by name in the pool's center, with a scan when it is new, and let the pool provision from it.
+    def set_pool_image(self, pool: str, image_name: str, *, scan: bool = True) -> None:
+        """Find the image by name in the pool's center, with a `scan` when it is new, and let the pool provision from it.
 
         Where provisioning is on it is off from that saving until the image is seen to be stored: pause it yourself before,
         and nothing stays behind whenever this is cut off.
         """
         provision = provision_of(self._read(pool))
         center = center_of({"provision": provision})
-        number = self._centers.find_image(center if center is not None else self._centers.find(), image_name)
+        number = self._centers.find_image(center if center is not None else self._centers.find(), image_name, scan=scan)
         if provision.get("provision_vm_id") == number:
             return
         doing = f"let the pool {pool} be made from {image_name}"

@@ -174,6 +174,7 @@ def _work(desk: Desk, folder: BuildFolder, *, screen: Screen | None, fresh: bool
             log, wishes=listening(desk, claim, heard(is_asked, screen)), watch=view_of(desk.report, screen)
         )
         work.taken_up = not fresh
+        work.fleet.is_watched = screen is not None
         if giving_up:
             work.end(RollState.ABORTED, giving_up)
         elif not fresh:

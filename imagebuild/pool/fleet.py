@@ -16,12 +16,15 @@ from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import from_marks
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
 _A_STEP = (Phase.ACTING, Phase.BOOTING, Phase.DRAINED)
 """Behind these the cloud has to be looked at anew."""
+_IN_THE_PICTURE = (Phase.DRAINING, Phase.ACTING, Phase.CHECKING)
+"""News that only say what a picture shows as well."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Fleet:
     most: int = 0
     """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_watched: bool = False
+    """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
     @property
     def rules(self) -> Rules:
@@ -136,11 +141,20 @@ class Fleet:
         reason = (desktop.excluded or "left out") if desktop else gone
         self.keep(progress.to(Phase.SKIPPED, now, reason=reason), progress, now)
 
+    def tell_leftovers(self) -> None:
+        """What a new server under an old name leaves in a broker that forgets nothing: a second record, for its operator to remove."""
+        seats = {name: one.seat for name in self.log.held if (one := self.desktops.get(name)) is not None}
+        twice = [name for name, seat in seats.items() if seat is not None and seat.duplicates]
+        if twice:
+            words = f"the broker has {len(twice)} of the desktops several times: {some_of(twice)}"
+            self.report.warn(f"{words}; remove the records there that no machine belongs to any more")
+
     def keep(self, progress: Progress, before: Progress, now: datetime) -> None:
         """Write down how far it is, and say what is new."""
         self.log.save(progress)
         self.moved_at = now
-        if (line := news(before, progress)) is not None:
+        line = news(before, progress)
+        if line is not None and not (self.is_watched and progress.phase in _IN_THE_PICTURE):
             self.report.note(line)
 
     def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:

@@ -70,14 +70,13 @@ def _compare_subnet(cloud: Cloud, network: Network, intranet: Intranet) -> Itera
     subnet = _find_subnet(cloud, network, intranet)
     if subnet is None:
         has = f"has {', '.join(network.cidrs)} and not" if network.cidrs else "does not have"
-        asks = (
-            owner and f"{owner}: openstack subnet create --network {network.id} --subnet-range {intranet.subnet} NAME"
-        )
-        yield Unlike(f"{network.name} {has} the subnet {intranet.subnet}", asks)
+        command = f"openstack subnet create --network {network.id} --subnet-range {intranet.subnet} NAME"
+        yield Unlike(f"{network.name} {has} the subnet {intranet.subnet}", owner and f"{owner}: {command}")
         return
     by = owner or "while no desktop runs"
     if subnet.dns != intranet.dns:
-        tells = f"{subnet.name} tells {', '.join(subnet.dns) or 'no'} name servers, wanted: {', '.join(intranet.dns)}"
+        told = f"the name servers {', '.join(subnet.dns)}" if subnet.dns else "no name servers"
+        tells = f"{subnet.name} tells {told}, wanted: {', '.join(intranet.dns)}"
         options = " ".join(["--no-dns-nameservers", *(f"--dns-nameserver {one}" for one in intranet.dns)])
         yield Unlike(tells, owner and f"{owner}: openstack subnet set {options} {subnet.id}")
     if intranet.gateway is not None and subnet.gateway != intranet.gateway:
@@ -92,12 +91,10 @@ def _compare_rules(definition: PoolDefinition, cloud: Cloud, group: SecurityGrou
     for rule in wanted:
         if rule not in there:
             yield Unlike(f"{group.name} does not let {rule_words(rule)}")
-    ours = _is_ours(definition, group)
+    why = "" if _is_ours(definition, group) else "the group was not made for this pool"
     for rule in sorted(there, key=rule_words):
         if rule not in wanted:
-            asks = (
-                "" if ours else f"the group was not made for this pool: openstack security group rule delete {rule.id}"
-            )
+            asks = why and f"{why}: openstack security group rule delete {rule.id}"
             yield Unlike(f"{group.name} lets {rule_words(rule)}, the file does not", asks)
 
 

@@ -58,6 +58,8 @@ def _head(
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _COUNTED if counts[phase])
     if told:
         yield f"  {told}"
+    if all(one.phase.finished for one in log.held.values()):
+        return
     flying = log.flying.values()
     waiting = sum(_waits(one, desktops.get(one.name), rules) for one in flying)
     users = f", and {waiting} that {'wait for their users' if waiting > 1 else 'waits for its user'}" if waiting else ""

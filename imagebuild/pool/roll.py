@@ -242,6 +242,7 @@ class Roll:
     def _complete(self) -> None:
         if self.done():
             self._around.use_for_new_desktops()
+        self.fleet.tell_leftovers()
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
 

@@ -9,6 +9,7 @@ from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
 from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.situation import some_of
 
 COMPLETED, WITH_REST, HALTED, ABORTED, WAITS = 0, 3, 4, 5, 6
 """Exit codes: done; done, but some were skipped or failed; halted; aborted; it waits for `invoke pool.continue`. 2: it may not begin."""
@@ -71,7 +72,9 @@ def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
     begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  at most {assignment.limit} in hand at once, {assignment.floor} free ones stay"
+    yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
+    if log.state is RollState.BAKING:
+        yield f"  to be tried before it goes on: {some_of([one.name for one in log.held.values() if _is_done(one)])}"
     for one in log.held.values():
         if one.phase.in_flight or one.phase in _REST:
             back = "" if not one.going_back else "; it has its old image again"

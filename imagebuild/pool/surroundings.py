@@ -55,12 +55,17 @@ class Surroundings:
         self.log.note(provisioning=None)
 
     def use_for_new_desktops(self) -> None:
-        """Let the broker make new desktops from the image: only now that some have proven it."""
+        """Let the broker make new desktops from the image: only now that some have proven it.
+
+        One that is hidden, as what a roll goes back to mostly is, would be looked for in vain for minutes.
+        """
         assignment = self.log.assignment
         if self._refused or not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
             return
+        version = self.hands.version_of(assignment.to_image_id)
+        hidden = version is not None and version.image.hidden
         try:
-            self.hands.broker.set_pool_image(assignment.pool, assignment.to)
+            self.hands.broker.set_pool_image(assignment.pool, assignment.to, scan=not hidden)
         except BrokerRefused as error:
             self._refused = True
             self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}")

@@ -80,8 +80,8 @@ class NetworkCalls(World):
         self._check_quota("security_groups", len(self._groups) + 1)
         group = SecurityGroup(id=str(uuid4()), name=name, description=f"{POOL_KEY}={pool}")
         self._groups[group.id] = group
-        for ipv6 in (False, True):
-            self._add_rule(group.id, Rule("egress", ipv6=ipv6))
+        for rule in self.default_rules:
+            self._add_rule(group.id, rule)
         return group
 
     @call

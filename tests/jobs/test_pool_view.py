@@ -44,7 +44,7 @@ def test_on_a_terminal_one_picture_is_drawn_every_turn(office: Office) -> None:
     assert pictures[-1] and pictures[-1][0] == "staff goes to small-v2: completed"
     said = office.said()
     assert "1 acting" not in said, "the numbers are in the picture"
-    assert "desktop-1 is done" in said, "the news scroll by"
+    assert "desktop-1 is done" in said and "is being rebuilt" not in said, "what ends scrolls by"
 
 
 def test_elsewhere_a_line_tells_whenever_the_numbers_change(office: Office) -> None:

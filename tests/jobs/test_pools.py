@@ -91,6 +91,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
     assert office.run_roll() == 6
     said = office.said()
     assert "baking: 1 done, 3 pending; 3 free (floor 1)" in said
+    assert "to be tried before it goes on: desktop-1" in said
     assert said.rstrip().endswith("next: invoke pool.continue staff\nnext: invoke pool.abort staff")
     assert claims(office.cloud, POOL) == []
 
@@ -171,6 +172,7 @@ def test_what_a_roll_had_to_leave_paused_the_next_one_turns_on(office: Office) -
 def test_a_halted_roll_is_taken_back_and_not_the_one_before_it(office: Office) -> None:
     office.write_file(auto_continue=True)
     assert office.run_roll() == 0  # all have version 2 now, and a way back to 1
+    shutil.rmtree(pool_desk.rolls_of(office.settings))  # it was rolled from elsewhere
     third = add_version(office.cloud, 3, "superseded")
     office.broker.known_images |= {third.name}
     office.cloud.silent_agents = lambda server: server.image_id == third.id

@@ -13,7 +13,7 @@ from imagebuild.lab import lifecycle
 from imagebuild.lab.broker.population import Population
 from imagebuild.lab.layout import find_layout
 from tests.lab import pool_office
-from tests.lab.pool_office import Line, Office, Users
+from tests.lab.pool_office import Line, Office, Users, until
 from tests.lab.project import Project
 from tests.steps.conftest import Told
 
@@ -99,3 +99,12 @@ def test_a_roll_is_taken_back(office: Office) -> None:
     assert set(office.images().values()) == {office.line.image(GOOD).id}
     assert {name: number - before[name] for name, number in office.rebuilds().items()} == dict.fromkeys(before, 1)
     office.assert_nobody_noticed()
+
+
+def test_a_careless_hand_would_have_been_noticed(office: Office) -> None:
+    """The users' verdict is one that can be otherwise: somebody rebuilds the desktop that a user is on."""
+    cut = office.users.portal.verdict()["sessions_cut"]
+    desktop = office.users.portal.log_in("kim", office.pool)
+    (server,) = [one for one in office.servers() if one.name == desktop]
+    office.cloud.rebuild_server(server.id, office.line.image(NEXT).id)
+    until(lambda: office.users.portal.verdict()["sessions_cut"] > cut, "the broker to see it")

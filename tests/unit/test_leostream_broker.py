@@ -274,6 +274,13 @@ def test_an_image_that_no_scan_finds_is_refused() -> None:
     assert wire.pools[7]["provision"]["provision_vm_id"] == 41
 
 
+def test_an_image_that_cannot_be_found_by_a_scan_is_refused_without_one() -> None:
+    wire = paused(Leostream())
+    with pytest.raises(BrokerRefused, match="knows no image win10-vdi-v9"):
+        wire.broker().set_pool_image("staff", "win10-vdi-v9", scan=False)
+    assert wire.clock.slept == 0
+
+
 def test_two_images_of_one_name_are_refused() -> None:
     wire = paused(Leostream())
     wire.center["images"].append({"id": 77, "name": "other"})

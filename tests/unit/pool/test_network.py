@@ -51,6 +51,16 @@ def test_a_new_network_is_as_the_file_wants_it_and_lets_nothing_onto_the_interne
     assert rules_of(cloud) == RULES
 
 
+@pytest.mark.parametrize(
+    "rules", [(), (Rule("egress"), Rule("egress", ipv6=True)), (Rule("ingress", "tcp", 22, 22, "0.0.0.0/0"),)]
+)
+def test_whatever_a_new_group_lets_through_in_this_cloud_ours_lets_what_the_file_says(rules: tuple[Rule, ...]) -> None:
+    cloud = FakeCloud(FakeClock())
+    cloud.default_rules = rules
+    assert make(cloud) == []
+    assert rules_of(cloud) == RULES
+
+
 def test_a_second_time_changes_nothing() -> None:
     cloud = FakeCloud(FakeClock())
     make(cloud)
@@ -95,7 +105,7 @@ def test_a_subnet_s_name_servers_are_mended_its_gateway_only_told() -> None:
     cloud.create_subnet("old", network_id=network.id, cidr="172.16.100.0/24", gateway="172.16.100.9", dns=["8.8.8.8"])
     definition = define(intranet={**INTRANET, "gateway": "172.16.100.1"})
     assert [one.what for one in compare_network(definition, cloud)][:2] == [
-        "old tells 8.8.8.8 name servers, wanted: 172.16.1.1, 172.16.1.2",
+        "old tells the name servers 8.8.8.8, wanted: 172.16.1.1, 172.16.1.2",
         "old has the gateway 172.16.100.9, wanted: 172.16.100.1",
     ]
     (left,) = make(cloud, definition)
