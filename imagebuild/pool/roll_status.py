@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
-from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.quantities import lasting
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.situation import some_of
 
@@ -79,9 +79,9 @@ def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
         if one.phase.in_flight or one.phase in _REST:
             back = "" if not one.going_back else "; it has its old image again"
             back = ", on its way to its old image" if one.going_back and one.phase.in_flight else back
-            since = duration_words((now - one.since) // 1_000_000 * 1_000_000)
-            yield f"  {one.name:15s} {one.phase.value:11s} {since:>6s}  {one.reason}{back}"
-    yield from (f"  {name:15s} left out            {reason}" for name, reason in log.left_out)
+            since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
+            yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}"
+    yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
     if log.provisioning:
         left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
         yield f"  the broker's own provisioning is paused by this roll{left}"

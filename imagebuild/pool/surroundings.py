@@ -68,7 +68,12 @@ class Surroundings:
             self.hands.broker.set_pool_image(assignment.pool, assignment.to, scan=not hidden)
         except BrokerRefused as error:
             self._refused = True
-            self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}")
+            todo = (
+                f"; to make it current again: invoke rollback {version.recipe} --to {version.name}"
+                if version and hidden
+                else ""
+            )
+            self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}{todo}")
             return
         self.log.note(pool_image=assignment.to)
 
