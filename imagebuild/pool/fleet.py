@@ -21,7 +21,7 @@ from imagebuild.pool.starting import from_marks
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
-_A_STEP = (Phase.ACTING, Phase.BOOTING, Phase.DRAINED)
+_A_STEP = (Phase.ACTING, Phase.DRAINED)
 """Behind these the cloud has to be looked at anew."""
 _IN_THE_PICTURE = (Phase.DRAINING, Phase.ACTING, Phase.CHECKING)
 """News that only say what a picture shows as well."""

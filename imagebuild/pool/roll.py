@@ -16,21 +16,19 @@ from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
-from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.model import RollState
+from imagebuild.pool.pacing import rest
 from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
 from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop
 from imagebuild.pool.surroundings import Surroundings
-from imagebuild.pool.turn import ASK_AGAIN
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, pause
 
 Wish = Literal["pause", "abort"]
 
-CALM = 4
-"""While only users are waited for, turns are so many times further apart."""
 GAP = 3
 """After such a part of a turn's time a server deleted in it is mostly gone, and its follower is made."""
 _LONGEST = timedelta(days=60)
@@ -73,13 +71,16 @@ class Roll:
     def run(self) -> RollState:
         """Work until it ends; gives how. Raises Busy, and Interrupted when services stay away with desktops in hand."""
         deadline = Deadline.after(_LONGEST.total_seconds(), self.clock)
+        begun = self.clock.now()
         while not self.turn():
-            left = self.interval()
             if self.fleet.vacating:
-                pause(left / GAP, deadline=deadline)
+                pause(self.rules.look_every.total_seconds() / GAP, deadline=deadline)
                 self._fill_gaps()
-                left -= left / GAP
-            pause(left, deadline=deadline)
+            took = self.clock.now() - begun
+            pause(
+                rest(self.log, self.rules, now=self.now(), took=took, ends=self.ending is not None), deadline=deadline
+            )
+            begun = self.clock.now()
         return self.log.state
 
     def take_up(self) -> None:
@@ -126,18 +127,6 @@ class Roll:
             self.ending = state, reason
             if reason:
                 self.report.note(f"{state.value}: {reason}")
-
-    def interval(self) -> float:
-        """Seconds until the next turn."""
-        now = self.now()
-        brisk = any(
-            one.phase is not Phase.DRAINING or one.free_since or now - one.since < ASK_AGAIN for one in self.flying
-        )
-        seconds = self.rules.look_every.total_seconds()
-        if brisk or self.ending:
-            return seconds
-        bakes = bakes_for(self.log, self.rules, now)
-        return min(seconds * CALM, bakes.total_seconds()) if bakes else seconds * CALM
 
     def done(self) -> int:
         """How many desktops have the image now, by this roll."""
