@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from imagebuild import windows
@@ -19,7 +19,7 @@ from imagebuild.adapters.openstack_cloud import connect_cloud
 from imagebuild.adapters.openstack_desktops import WITH_REASONS
 from imagebuild.adapters.vnc_screen import Screen
 from imagebuild.adapters.winrm_guest import connect_guest
-from imagebuild.cloud import Cloud, Flavor, Image, Kind, Network, ServerRequest
+from imagebuild.cloud import OWNER_KEY, Cloud, Flavor, Image, Kind, Network, ServerRequest
 from imagebuild.guest import Guest, read_certificate
 from imagebuild.lab import catalogue, layout, lifecycle
 from imagebuild.report import SilentReport
@@ -217,8 +217,7 @@ def lab_cloud_bench() -> CloudBench:
         cloud.find_image("win7-sp1-x64"), cloud.find_flavor("1cpu_256MB_4GB"), cloud.find_network("vdi-network")
     )  # fmt: skip
     assert image and flavor and network
-    operator = catalogue.connect(layout.find_layout(), lab.name)
-    operator.compute.default_microversion = WITH_REASONS
+    operator = _operator()
     return CloudBench(
         cloud,
         SystemClock(),
@@ -230,3 +229,27 @@ def lab_cloud_bench() -> CloudBench:
         unlock=operator.compute.unlock_server,
         remove_network=operator.network.delete_network,
     )
+
+
+@contextmanager
+def lab_desktop_bench() -> Iterator[CloudBench]:
+    """The lab with an image of nothing, whose servers Nova switches off without asking them: what is tried is Nova, no guest."""
+    bench = lab_cloud_bench()
+    images = _operator().image
+    properties = {OWNER_KEY: f"{bench.owner}-image", "os_shutdown_timeout": "0"}
+    made = images.create_image(
+        bench.owner, disk_format="raw", container_format="bare", data=bytes(2**20), allow_duplicates=True, **properties
+    )
+    try:
+        image = bench.cloud.image(made.id)
+        assert image is not None and image.status == "active", image
+        yield replace(bench, image=image)
+    finally:
+        images.delete_image(made.id)
+
+
+def _operator() -> Any:
+    """A connection of the SDK with the rights of the tool's ordinary user."""
+    operator = catalogue.connect(layout.find_layout(), layout.CLOUD)
+    operator.compute.default_microversion = WITH_REASONS
+    return operator

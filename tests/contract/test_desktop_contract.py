@@ -1,13 +1,14 @@
 """What every Cloud keeps about things that stay, desktops with their ports and networks, the fake and a real OpenStack alike."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from imagebuild.cloud import OWNER_KEY, POOL_KEY, Image, Network, Port, Rule, SecurityGroup, Server
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed, NotFound
-from tests.contract.benches import LOCKED, CloudBench, fake_cloud_bench, lab_cloud_bench
+from tests.contract.benches import LOCKED, CloudBench, fake_cloud_bench, lab_desktop_bench
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 DNS = ("192.0.2.2", "192.0.2.1")
@@ -16,19 +17,23 @@ DNS = ("192.0.2.2", "192.0.2.1")
 @pytest.fixture(scope="module", params=["fake", pytest.param("lab", marks=pytest.mark.lab)])
 def bench(request: pytest.FixtureRequest) -> Iterator[CloudBench]:
     """One cloud for all tests of this file; no sweep finds what stays, so it is removed by its pool."""
-    bench = fake_cloud_bench() if request.param == "fake" else lab_cloud_bench()
-    try:
-        yield bench
-    finally:
-        for server in bench.cloud.servers(tags=(tag_of(bench),)):
-            if server.locked:
-                bench.unlock(server.id)
-            bench.cloud.delete("server", server.id, deadline=bench.soon())
-        for port in bench.cloud.ports(pool=bench.owner):
-            bench.cloud.delete("port", port.id, deadline=bench.soon())
-        group = bench.cloud.find_security_group(f"{bench.owner}-desktops")
-        if group is not None:
-            bench.cloud.delete("security_group", group.id, deadline=bench.soon())
+    with nullcontext(fake_cloud_bench()) if request.param == "fake" else lab_desktop_bench() as bench:
+        try:
+            yield bench
+        finally:
+            clean(bench)
+
+
+def clean(bench: CloudBench) -> None:
+    for server in bench.cloud.servers(tags=(tag_of(bench),)):
+        if server.locked:
+            bench.unlock(server.id)
+        bench.cloud.delete("server", server.id, deadline=bench.soon())
+    for port in bench.cloud.ports(pool=bench.owner):
+        bench.cloud.delete("port", port.id, deadline=bench.soon())
+    group = bench.cloud.find_security_group(f"{bench.owner}-desktops")
+    if group is not None:
+        bench.cloud.delete("security_group", group.id, deadline=bench.soon())
 
 
 def tag_of(bench: CloudBench) -> str:
