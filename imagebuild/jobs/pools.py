@@ -135,7 +135,7 @@ def status(name: str, settings: Settings, report: Report) -> int:
         if last is None:
             report.say("this machine has the journal of no roll of it")
             return 0
-        _tell(last[1], report, desk.now())
+        _tell(last[1], report, desk.now(), at_work=last[0].is_alive())
         return exit_code(last[1])
 
 
@@ -286,5 +286,5 @@ def _warn_of_loss(way: WayBack, report: Report) -> None:
         report.warn(f"had yet another image before, and stay: {', '.join(way.others)}")
 
 
-def _tell(log: RollLog, report: Report, now: datetime) -> None:
-    report.say("\n".join(as_lines(log, now)), **as_facts(log))
+def _tell(log: RollLog, report: Report, now: datetime, *, at_work: bool = False) -> None:
+    report.say("\n".join(as_lines(log, now, at_work=at_work)), **as_facts(log))

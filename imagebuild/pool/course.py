@@ -12,6 +12,7 @@ from imagebuild.pool.drain import drain
 from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import duration_words
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
 SHOWS_UP = timedelta(minutes=5)
@@ -52,7 +53,8 @@ def _check(progress: Progress, turn: Turn) -> Progress:
             return turn.fail(progress, missing)
         return replace(progress, ready_since=None, reason=missing)
     if progress.ready_since is None:
-        progress = replace(progress, ready_since=turn.now)
+        words = f"it is well, and is to stay so for {duration_words(turn.rules.min_ready)}"
+        progress = replace(progress, ready_since=turn.now, reason=words)
     if turn.now - (progress.ready_since or turn.now) < turn.rules.min_ready:
         return progress
     words, good = read_inside(desktop, progress, hands=turn.hands, witness=turn.witness)

@@ -65,8 +65,8 @@ def news(before: Progress, after: Progress) -> str | None:
     return f"{name} {verb} {after.phase.value}{why}" if after.phase.finished else None
 
 
-def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
-    """The whole: what it is, how far, who is in hand or was left behind and why, what comes next."""
+def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[str]:
+    """The whole: what it is, how far, who is in hand or was left behind and why, what comes next. `at_work`: a process rolls it now."""
     assignment = log.assignment
     verb = "goes back to" if assignment.back else "goes to"
     begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
@@ -85,12 +85,14 @@ def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
     if log.provisioning:
         left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
         yield f"  the broker's own provisioning is paused by this roll{left}"
-    yield from (f"next: {command}" for command in next_commands(log))
+    yield from (f"next: {command}" for command in next_commands(log, at_work=at_work))
 
 
-def next_commands(log: RollLog) -> tuple[str, ...]:
+def next_commands(log: RollLog, *, at_work: bool = False) -> tuple[str, ...]:
     """What a person can do now."""
     pool, state = log.assignment.pool, log.state
+    if at_work:
+        return (f"invoke pool.pause {pool}", f"invoke pool.abort {pool}")
     back = (f"invoke pool.rollback {pool}   (to go back)",) if any(map(_is_done, log.held.values())) else ()
     if state in (RollState.COMPLETED, RollState.ABORTED):
         return back

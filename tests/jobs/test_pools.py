@@ -221,6 +221,8 @@ def test_somebody_elsewhere_pauses_and_aborts_a_roll_by_its_claim(office: Office
     office.write_file(auto_continue=True)
 
     def pause() -> None:
+        pools.status(POOL, office.settings, office.say)
+        assert office.said().rstrip().endswith("next: invoke pool.pause staff\nnext: invoke pool.abort staff")
         pools.pause(POOL, office.settings, office.say)
 
     office.clock.at(200, pause)
