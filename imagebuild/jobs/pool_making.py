@@ -1,6 +1,6 @@
 """What makes a pool: its network and security group, its first desktops, servers that are taken over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from imagebuild.adapters.brokers import open_broker
@@ -9,7 +9,7 @@ from imagebuild.errors import BrokerError, StepFailed
 from imagebuild.images import find_version
 from imagebuild.jobs.changing import changing
 from imagebuild.jobs.settings import Settings
-from imagebuild.pool.adoption import adopt_all, find_adoptions
+from imagebuild.pool.adoption import Adoption, adopt_all, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.network import compare_network, make_network
 from imagebuild.pool.pool_file import find_pool, load_pool
@@ -81,7 +81,7 @@ def adopt(
         report.say(str(one), **told)
     free = [one for one in found if not (one.member or one.obstacle)]
     if not free:
-        report.say(f"there is no server that {definition.pool} could take over: {definition.names}", adopted=0)
+        report.say(_nothing_to_adopt(definition, found), adopted=0)
         return 0
     if not (yes or ask(f"take over {len(free)} servers for {definition.pool}")):
         report.say(f"nothing was changed; to do it: invoke pool.adopt {name} --yes", adopted=0)
@@ -95,6 +95,14 @@ def adopt(
     report.say(f"{definition.pool} has {len(taken)} desktops more", pool=definition.pool, adopted=len(taken))
     report.say(f"next: invoke pool.plan {name}")
     return len(taken)
+
+
+def _nothing_to_adopt(definition: PoolDefinition, found: Sequence[Adoption]) -> str:
+    if not found:
+        return f"no server is called {definition.names}"
+    if all(one.member for one in found):
+        return f"every server called {definition.names} is {definition.pool}'s already"
+    return f"there is no server that {definition.pool} could take over"
 
 
 def _making(

@@ -163,7 +163,16 @@ def test_servers_are_shown_first_and_taken_over_when_somebody_says_so(office: Of
     marked = [server.name for server in office.cloud.servers() if "vdi_persistent" in server.metadata]
     assert marked == ["desktop-2"]
     assert adopt(office, yes=True) == 0
-    assert "no server that staff could take over" in office.out.getvalue()
+    assert "every server called desktop-{sequence} is staff's already" in office.out.getvalue()
+    office.loose("Desktop-1")
+    assert adopt(office, yes=True) == 0, "two of one name"
+    assert "there is no server that staff could take over" in office.out.getvalue()
+
+
+def test_where_no_server_has_such_a_name_that_is_told(office: Office) -> None:
+    office.loose("reception")
+    assert adopt(office, yes=True) == 0
+    assert "no server is called desktop-{sequence}" in office.out.getvalue()
 
 
 def test_a_machine_reads_the_same(office: Office) -> None:
