@@ -118,31 +118,26 @@ class Site:
     acted_at: dict[str, float] = field(default_factory=dict)
 
     def make(self) -> None:
-        """Two versions of an image, and the servers on the first."""
+        """Two versions of an image, and the servers on the first; what an earlier run has left is taken up."""
+        there = {image.name for image in self.cloud.images(properties={RECIPE: POOL})}
         for number, state in ((1, "superseded"), (2, "current")):
-            made = self.sdk.image.create_image(
-                name=f"{POOL}-v{number}",
-                data=bytes(1024),
-                disk_format="raw",
-                container_format="bare",
-                visibility="private",
-            )
-            told = {
-                RECIPE: POOL,
-                VERSION: str(number),
-                STATE: state,
-                SELF: made.id,
-                VERIFIED: "passed",
-                GENERALIZED: "yes",
-            }
-            self.cloud.update_image(made.id, properties=told, protected=True)
-            self.broker.cloud_images.add(made.name)
-            self.broker.known_images.add(made.name)
+            name = f"{POOL}-v{number}"
+            if name not in there:
+                self._make_image(name, {RECIPE: POOL, VERSION: str(number), STATE: state})
+            self.broker.cloud_images.add(name)
+            self.broker.known_images.add(name)
         self.cloud.create_pool_group(POOL, pool=POOL)
         parts = find_parts(self.definition, self.cloud, version=find_version(self.cloud, f"{POOL}-v1"))
         create_desktops(self.definition, self.cloud, parts, report=SilentReport())
         names = [server.name for server in self.cloud.servers(tags=(self.definition.tag,))]
         self.broker.add_pool(POOL, *names, image=f"{POOL}-v1")
+
+    def _make_image(self, name: str, marks: dict[str, str]) -> None:
+        made = self.sdk.image.create_image(
+            name=name, data=bytes(1024), disk_format="raw", container_format="bare", visibility="private"
+        )
+        proofs = {SELF: made.id, VERIFIED: "passed", GENERALIZED: "yes"}
+        self.cloud.update_image(made.id, properties=marks | proofs, protected=True)
 
     def roll(self, folder: Path) -> Iterator[tuple[Roll, Journal]]:
         """The roll to the second version, with a journal on the disk; ready to be run."""
