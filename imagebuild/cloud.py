@@ -127,10 +127,7 @@ class Cloud(Protocol):
         ...
 
     def create_pool_group(self, name: str, *, pool: str) -> SecurityGroup:
-        """A group made to stay, found by its name or made. What a new one lets through is the cloud's choice: look at `rules`.
-
-        Mostly everything out and nothing in; since 2023.2 administrators may choose other rules, or none.
-        """
+        """A group made to stay, found by its name or made. What a new one lets through is the cloud's choice: look at `rules`."""
         ...
 
     def rules(self, group_id: str) -> Sequence[Rule]:
@@ -161,7 +158,7 @@ class Cloud(Protocol):
     ) -> Port:
         """A port made to stay, found by pool and name or made: what keeps a desktop's address when its server is replaced.
 
-        `is_new`: the caller has listed the pool's ports, and this one was not among them: its own first look is saved.
+        `is_new`: not among the ports that the caller has listed, so the first look is saved.
         CloudRefused when the address is taken, or when the network is another project's (its owner alone chooses addresses).
         """
         ...

@@ -73,7 +73,9 @@ class Servers:
         """
 
         def find() -> Server | None:
-            return next((each for each in self.all(name=request.name) if known_by.items() <= each.metadata.items()), None)
+            return next(
+                (each for each in self.all(name=request.name) if known_by.items() <= each.metadata.items()), None
+            )
 
         def create() -> Server:
             return Server(
