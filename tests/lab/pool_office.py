@@ -1,5 +1,6 @@
 """A pool of real desktops in the lab, a broker that hands them out over HTTPS, and users at work on them."""
 
+import json
 import os
 import signal
 import threading
@@ -265,6 +266,12 @@ class Office:
     def images(self) -> dict[str, str | None]:
         """What Nova says that each desktop was made from, by name."""
         return {one.name: one.image_id for one in self.servers()}
+
+    def stamps(self) -> set[str]:
+        """What the last roll has read in the guests."""
+        _, output = self.invoke("status", "--json")
+        told = next(event for line in output.splitlines() if "desktops" in (event := json.loads(line)))
+        return {one["stamp"] for one in told["desktops"].values()}
 
     def rebuilds(self) -> dict[str, int]:
         """How often Nova was asked to rebuild each desktop, by name."""

@@ -12,6 +12,8 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.lab import lifecycle
 from imagebuild.lab.broker.population import Population
 from imagebuild.lab.layout import find_layout
+from imagebuild.pool.health import MATCHES
+from imagebuild.properties import BUILD
 from tests.lab import pool_office
 from tests.lab.pool_office import Line, Office, Users, until
 from tests.lab.project import Project
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.lab
 HERE, THERE = 0, 1
 """Two machines that roll the same pool."""
 GOOD, BAD, NEXT = 1, 2, 3
-"""The versions: what the pool begins with, one that does not come up on the network, and one that does."""
+"""The versions: what the pool begins with; one whose record speaks of another build than made its data; and one that is well."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def office(
     line = Line(cloud, place, name, master=built, folder=folder)
     machines = (Project(tmp_path_factory.mktemp("here")), Project(tmp_path_factory.mktemp("there")))
     try:
-        for number, other in ((GOOD, {}), (BAD, {"hw_vif_model": "rtl8139"}), (NEXT, {})):
+        for number, other in ((GOOD, {}), (BAD, {BUILD: "another"}), (NEXT, {})):
             line.add(number, **other)
         with pool_office.broker(folder, place, pool=name, names=f"{name}-", image=f"{name}-v1") as (portal, section):
             population = Population(name, 1, seed=5, habits=pool_office.HABITS)
@@ -62,7 +64,7 @@ def test_an_image_that_fails_gets_no_further_than_the_canary(office: Office) -> 
     promote(office, BAD)
     code, output = office.invoke("roll", "--yes")
     assert code == 4, output
-    assert re.search(r"halted: the canary \S+ failed: its agent has not reported to the broker", output)
+    assert re.search(r"halted: the canary \S+ failed: its stamp says build=\S+, the image is build=another", output)
     assert {server.id: server.image_id for server in office.servers()} == before
     assert sorted(office.rebuilds().values()) == [0, 0, 2], "the canary got the new image, and its old one back"
     assert office.invoke("status")[0] == 4
@@ -88,6 +90,7 @@ def test_a_roll_that_is_killed_at_every_step_does_nothing_twice(office: Office) 
     code, output = office.invoke("continue")
     assert code == 0, output
     assert set(office.images().values()) == {office.line.image(NEXT).id}
+    assert office.stamps() == {MATCHES}
     assert {name: number - before[name] for name, number in office.rebuilds().items()} == dict.fromkeys(before, 1)
     office.assert_nobody_noticed()
 
