@@ -15,7 +15,7 @@ import yaml
 
 from imagebuild.adapters.openstack_cloud import OpenStackCloud
 from imagebuild.build_folder import build_folders
-from imagebuild.cloud import Image, Server
+from imagebuild.cloud import Server
 from imagebuild.lab import catalogue
 from imagebuild.lab.broker.center import CenterSettings
 from imagebuild.lab.broker.nova_view import CloudAccount
@@ -25,9 +25,9 @@ from imagebuild.lab.broker.rest import Account
 from imagebuild.lab.broker.service import ServiceSettings, serving
 from imagebuild.lab.layout import Layout, find_layout
 from imagebuild.pool.marks import pool_tag
-from imagebuild.properties import BUILD, GENERALIZED, PREFIX, RECIPE, SELF, STANDIN, STATE, VERIFIED, VERSION
 from imagebuild.waiting import Deadline, wait_for
 from tests.lab.conftest import FLAVOR, NETWORK
+from tests.lab.pool_line import Line
 from tests.lab.project import Project
 
 SIZE = 3
@@ -41,57 +41,10 @@ RULES = {
     "min_ready": "2s",
     "drain_deadline": "5m",
     "act_timeout": "2m",
-    "boot_timeout": "60s",
+    "boot_timeout": "3m",
     "retries": 0,
 }
 HABITS = Habits(away=5, work=8, disconnects=0.3, apart=4, returns=0.7, retry=1)
-_NOT_COPIED = (PREFIX, "owner_", "image_", "owner_specified")
-_STAYS = (STANDIN, GENERALIZED, BUILD)
-
-
-class Line:
-    """Versions of one recipe that all have the data of one image; they differ in what their records say."""
-
-    def __init__(self, cloud: OpenStackCloud, place: Layout, recipe: str, *, master: str, folder: Path) -> None:
-        self.cloud = cloud
-        self.recipe = recipe
-        self._glance = catalogue.connect(place, cloud.name).image
-        source = cloud.image(master)
-        assert source is not None
-        self._source = source
-        self._data = folder / "master.img"
-        self._glance.download_image(master, output=str(self._data))
-
-    def add(self, number: int, **other: str) -> str:
-        """A verified candidate; its name. `other`: properties that are not as the master's."""
-        name = f"{self.recipe}-v{number}"
-        source = self._glance.get_image(self._source.id)
-        made = self._glance.create_image(
-            name=name,
-            filename=str(self._data),
-            disk_format=source.disk_format,
-            container_format=source.container_format,
-            min_disk=source.min_disk,
-            min_ram=source.min_ram,
-        )
-        told = self._source.properties
-        kept = {key: value for key, value in told.items() if key in _STAYS or not key.startswith(_NOT_COPIED)}
-        marks = {RECIPE: self.recipe, VERSION: str(number), STATE: "candidate", SELF: made.id, VERIFIED: "passed"}
-        self.cloud.update_image(
-            made.id, properties=kept | marks | other, protected=True, hidden=True, visibility="private"
-        )
-        return name
-
-    def image(self, number: int) -> Image:
-        """That version's."""
-        return next(one for one in self.cloud.images() if one.name == f"{self.recipe}-v{number}")
-
-    def remove(self) -> None:
-        """All of them."""
-        for image in self.cloud.images(properties={RECIPE: self.recipe}):
-            self.cloud.update_image(image.id, protected=False)
-            self.cloud.delete("image", image.id, deadline=Deadline.after(60))
-        self._data.unlink()
 
 
 @dataclass

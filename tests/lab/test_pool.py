@@ -15,7 +15,8 @@ from imagebuild.lab.layout import find_layout
 from imagebuild.pool.health import MATCHES
 from imagebuild.properties import BUILD
 from tests.lab import pool_office
-from tests.lab.pool_office import Line, Office, Users, until
+from tests.lab.pool_line import Line
+from tests.lab.pool_office import Office, Users, until
 from tests.lab.project import Project
 from tests.steps.conftest import Told
 
