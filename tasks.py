@@ -39,7 +39,7 @@ namespace = Collection(
         pools.abort,
         pools.rollback,
     ),
-    lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.reset),
+    lab=Collection("lab", laboratory.up, laboratory.down, laboratory.status, laboratory.users, laboratory.reset),
 )
 namespace.configure({"project": str(Path(__file__).resolve().parent)})
 gc.freeze()  # what is loaded now stays: Python would go through all of it again when it ends, which takes 0.1 s

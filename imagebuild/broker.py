@@ -155,8 +155,11 @@ class Broker(Registrar, Protocol):
         """How the broker provisions this pool."""
         ...
 
-    def set_pool_image(self, pool: str, image_name: str) -> None:
-        """Let new desktops be made from this image, and see that it is stored. Starts no provisioning that was off."""
+    def set_pool_image(self, pool: str, image_name: str, *, scan: bool = True) -> None:
+        """Let new desktops be made from this image, and see that it is stored. Starts no provisioning that was off.
+
+        `scan`: look for it in the cloud when it is not known yet, which may take minutes.
+        """
         ...
 
     def set_provisioning(self, pool: str, *, on: bool) -> bool:

@@ -127,7 +127,7 @@ class Cloud(Protocol):
         ...
 
     def create_pool_group(self, name: str, *, pool: str) -> SecurityGroup:
-        """A group made to stay, found by its name or made; a new one has Neutron's rules (everything out, nothing in)."""
+        """A group made to stay, found by its name or made. What a new one lets through is the cloud's choice: look at `rules`."""
         ...
 
     def rules(self, group_id: str) -> Sequence[Rule]:
@@ -154,9 +154,11 @@ class Cloud(Protocol):
         network_id: str,
         address: str | None = None,
         security_groups: Sequence[str] = (),
+        is_new: bool = False,
     ) -> Port:
         """A port made to stay, found by pool and name or made: what keeps a desktop's address when its server is replaced.
 
+        `is_new`: not among the ports that the caller has listed, so the first look is saved.
         CloudRefused when the address is taken, or when the network is another project's (its owner alone chooses addresses).
         """
         ...
@@ -185,12 +187,12 @@ class Cloud(Protocol):
         """
         ...
 
-    def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
+    def create_desktop(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
         """A server of a pool, made to stay: POOL_KEY in its metadata and no owner, so no sweep of builds finds it.
 
-        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. With a port
-        nobody looks before, as a port takes one server; it takes a moment until Nova has plugged it in, so a process that goes on
-        for another first looks at a listing. A new one comes back as it was asked for: its address is told by later looks.
+        Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. A new one comes
+        back as it was asked for: its address is told by later looks. CloudRefused when another server has its port. `is_new`: the
+        caller has not asked for it before and has seen none in a listing: the first look is saved.
         """
         ...
 

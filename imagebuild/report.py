@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, TextIO
 
@@ -35,7 +35,41 @@ class Report(Protocol):
         ...
 
 
-def _tell(text: str, out: TextIO) -> None:
+class Screen(Protocol):
+    """A picture that is drawn again and again while something works; what a report prints meanwhile does not run into it."""
+
+    @property
+    def rows(self) -> int:
+        """So many lines fit."""
+        ...
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Show this in place of the last picture."""
+        ...
+
+    def leave(self) -> None:
+        """The last picture stays as it is."""
+        ...
+
+
+class Paper(Protocol):
+    """What a report prints on: a text file, or a screen that has a picture below the lines."""
+
+    @property
+    def encoding(self) -> str:
+        """Which letters it knows."""
+        ...
+
+    def write(self, text: str, /) -> int:
+        """A piece of text."""
+        ...
+
+    def flush(self) -> None:
+        """Let it be seen."""
+        ...
+
+
+def _tell(text: str, out: Paper) -> None:
     """Print a line. A reader who went away (`| head`) or a terminal without Korean letters must not end an hour's work."""
     encoding = out.encoding or "utf-8"
     with suppress(OSError):
@@ -45,8 +79,8 @@ def _tell(text: str, out: TextIO) -> None:
 class ConsoleReport:
     """For people: plain lines, no cursor tricks, so that a CI log and a terminal show the same."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
+    def __init__(self, out: Paper | None = None) -> None:
+        self._out: Paper = out or sys.stdout
         self._begun = time.monotonic()
         self._depth = 0
 

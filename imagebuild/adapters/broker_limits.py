@@ -42,7 +42,7 @@ class Limited:
         """It tells nothing of how it provisions."""
         return PoolSettings(pool=pool)
 
-    def set_pool_image(self, pool: str, image_name: str) -> None:
+    def set_pool_image(self, pool: str, image_name: str, *, scan: bool = True) -> None:
         """No way to."""
         raise self._missing(Cap.POOL_IMAGE)
 

@@ -89,7 +89,7 @@ class CommandBroker(Limited):
             words = "the program for settings wrote what is no setting"
             raise BrokerError(words, hint="numbers are numbers, switches true or false", details=wrong) from None
 
-    def set_pool_image(self, pool: str, image_name: str) -> None:
+    def set_pool_image(self, pool: str, image_name: str, *, scan: bool = True) -> None:
         """{pool, image_name}; then `settings`, where there is such a program, must tell this image."""
         self._tell("set-pool-image", pool=pool, image_name=image_name)
         stored = self.settings(pool).image_name

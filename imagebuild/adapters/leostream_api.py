@@ -47,9 +47,12 @@ class LeostreamApi:
         self._session.trust_env = False
         self._session.verify = str(ca_file) if ca_file else True
 
-    def get(self, path: str, *, doing: str, expect: tuple[int, ...] = ()) -> Any:
-        """What is under this path; repeated while the broker is busy or silent. `doing` reads on from "could not"."""
-        return self._call("GET", path, doing=doing, expect=expect, repeat=True)
+    def get(self, path: str, *, doing: str, expect: tuple[int, ...] = (), patience: float = 0.0) -> Any:
+        """What is under this path; repeated while the broker is busy or silent. `doing` reads on from "could not".
+
+        `patience`: so many seconds an expected answer that may mean no more than busy (503) is asked for again before it is believed.
+        """
+        return self._call("GET", path, doing=doing, expect=expect, repeat=True, patience=patience)
 
     def put(self, path: str, body: Mapping[str, Any], *, doing: str) -> None:
         """Store an object. Repeated only while the broker says that it is busy; BrokerUnreachable: nobody knows whether it is stored."""
@@ -77,6 +80,7 @@ class LeostreamApi:
         body: Mapping[str, Any] | None = None,
         expect: tuple[int, ...] = (),
         repeat: bool = False,
+        patience: float = 0.0,
     ) -> Any:
         """One call after a login; with a new login once more, when the broker no longer knows the old one."""
         deadline = Deadline.after(self._seconds, self.clock)
@@ -85,11 +89,12 @@ class LeostreamApi:
             return self._ask(method, path, doing=doing, body=body, deadline=deadline)
 
         fresh = self._log_in(deadline)
-        answer = _persist(ask, doing, deadline=deadline, expect=expect, repeat=repeat)
+        believe = deadline.within(patience)
+        answer = _persist(ask, doing, deadline=deadline, expect=expect, repeat=repeat, believe=believe)
         if answer.status == 401 and not fresh:
             self._sid = None
             self._log_in(deadline)
-            answer = _persist(ask, doing, deadline=deadline, expect=expect, repeat=repeat)
+            answer = _persist(ask, doing, deadline=deadline, expect=expect, repeat=repeat, believe=believe)
         if answer.status >= 300 and answer.status not in expect:
             raise make_error(doing, answer)
         return answer.json(doing)
@@ -143,16 +148,26 @@ class LeostreamApi:
 
 
 def _persist(
-    ask: Callable[[], Answer], doing: str, *, deadline: Deadline, repeat: bool, expect: tuple[int, ...] = ()
+    ask: Callable[[], Answer],
+    doing: str,
+    *,
+    deadline: Deadline,
+    repeat: bool,
+    expect: tuple[int, ...] = (),
+    believe: Deadline | None = None,
 ) -> Answer:
-    """Ask until the broker is no longer busy, as often as it wishes. `repeat`: also when the connection breaks."""
+    """Ask until the broker is no longer busy, as often as it wishes. `repeat`: also when the connection breaks.
+
+    An answer that is expected, and may mean busy as well, is believed from `believe` on.
+    """
     while True:
         wait = _PAUSE
         try:
             answer = ask()
-            if answer.status not in _BUSY or answer.status in expect:
+            wait = max(_PAUSE, answer.retry_after)
+            if answer.status not in _BUSY or (answer.status in expect and (believe is None or believe.left() <= wait)):
                 return answer
-            error, wait = make_busy(doing, answer), max(_PAUSE, answer.retry_after)
+            error = make_busy(doing, answer)
         except BrokerUnreachable as lost:
             if not repeat:
                 raise

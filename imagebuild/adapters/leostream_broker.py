@@ -41,6 +41,8 @@ class Reading:
     max_age: timedelta = timedelta(minutes=15)
     trust_unassigned: bool = False
     zone: tzinfo = UTC
+    busy_for: timedelta = timedelta(seconds=15)
+    """So long a 503 on its health is taken for busyness, or for a restart."""
 
 
 class LeostreamBroker(Limited):
@@ -63,8 +65,9 @@ class LeostreamBroker(Limited):
         self._ids: dict[str, int] = {}
 
     def health(self) -> Health:
-        """system/health; a broker that answers 503 there says itself that it is not well."""
-        told = self._api.get("/system/health", doing="ask for the broker's health", expect=(503,))
+        """system/health; a broker that goes on answering 503 there says itself that it is not well."""
+        patience = self._reading.busy_for.total_seconds()
+        told = self._api.get("/system/health", doing="ask for the broker's health", expect=(503,), patience=patience)
         if not isinstance(told, Mapping) or "error_status" in told:
             return Health(False, ("broker: service unavailable",))
         return read_health(told)
@@ -98,15 +101,15 @@ class LeostreamBroker(Limited):
         name = self._centers.image_name(center, image) if center is not None and isinstance(image, int) else None
         return read_settings(kept, pool, image_name=name)
 
-    def set_pool_image(self, pool: str, image_name: str) -> None:
-        """Find the image by name in the pool's center, with a scan when it is new, and let the pool provision from it.
+    def set_pool_image(self, pool: str, image_name: str, *, scan: bool = True) -> None:
+        """Find the image by name in the pool's center, with a `scan` when it is new, and let the pool provision from it.
 
         Where provisioning is on it is off from that saving until the image is seen to be stored: pause it yourself before,
         and nothing stays behind whenever this is cut off.
         """
         provision = provision_of(self._read(pool))
         center = center_of({"provision": provision})
-        number = self._centers.find_image(center if center is not None else self._centers.find(), image_name)
+        number = self._centers.find_image(center if center is not None else self._centers.find(), image_name, scan=scan)
         if provision.get("provision_vm_id") == number:
             return
         doing = f"let the pool {pool} be made from {image_name}"

@@ -60,11 +60,13 @@ class Centers:
                 hint="see to it in the broker's own pages",
             )
 
-    def find_image(self, center: int, name: str) -> int:
+    def find_image(self, center: int, name: str, *, scan: bool = True) -> int:
         """The broker's own number of an image, which is not Glance's id. When it is not listed the center is scanned."""
         number = _number_of(self._read(center), name)
         if number is not None:
             return number
+        if not scan:
+            raise BrokerRefused(f"the broker knows no image {name}", hint="is it hidden? a scan does not find such")
         self.scan(center, wait=True)
         deadline = Deadline.after(min(_LISTED_SECONDS, self._scan_seconds), self._api.clock)
         try:

@@ -173,17 +173,20 @@ def persist(ask: Callable[[], Result], what: str, *, clock: Clock, patience: flo
 
 
 def find_or_create(
-    find: Callable[[], Result | None], create: Callable[[], Result], what: str, *, clock: Clock
+    find: Callable[[], Result | None], create: Callable[[], Result], what: str, *, clock: Clock, is_new: bool = False
 ) -> Result:
-    """What `find` finds, else what `create` makes. After a lost answer it looks before it makes again.
+    """What `find` finds, else what `create` makes. It looks before it makes, but for the first time of what `is_new`.
 
     A cloud that lost our connection may still be at it, so the second look waits a little.
     """
+    looks = not is_new
 
     def once() -> Result:
-        found = find()
+        nonlocal looks
+        found = find() if looks else None
         if found is not None:
             return found
+        looks = True
         try:
             return create()
         except AnswerLost as lost:

@@ -234,7 +234,8 @@ def connect_cloud(
         logging.getLogger(library).addHandler(logging.NullHandler())
     doing = f"use the cloud '{name}'"
     files = None if config_files is None else [str(path) for path in config_files]
-    read = OpenStackConfig(config_files=files, app_name="imagebuild").get_one
+    # The environment may name another file (OS_CLIENT_CONFIG_FILE), which the SDK reads before those that we name.
+    read = OpenStackConfig(config_files=files, load_envvars=files is None, app_name="imagebuild").get_one
     config = translate(lambda: read(name), doing, service="identity")
     session = translate(config.get_session, doing, service="identity")
     session.timeout = session.timeout or TIMEOUTS  # for tokens and discovery; requests takes the pair as it is

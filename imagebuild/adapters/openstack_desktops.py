@@ -3,16 +3,14 @@
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from imagebuild.adapters.openstack_api import SETTLE_SECONDS, Service, find_or_create, persist
+from imagebuild.adapters.openstack_api import SETTLE_SECONDS, Service, persist
 from imagebuild.adapters.openstack_errors import AnswerLost, VersionMissing
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import read_server
 from imagebuild.cloud import POOL_KEY, Server, ServerRequest
-from imagebuild.errors import CloudRefused
 from imagebuild.waiting import Clock
 
 _OVERLAP = timedelta(seconds=60)  # the cloud's controllers have clocks of their own, and write when they come to it
@@ -57,36 +55,15 @@ class Desktops:
         )
         return [read_server(item) for item in items]
 
-    def create(self, request: ServerRequest, *, pool: str) -> Server:
+    def create(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
         """Find-or-create by pool, name and the request's metadata.
 
-        A port takes one server (Nova answers 409 to the next): with one it looks after a lost answer and after that refusal only.
-        What comes back is what was asked for: who makes hundreds looks at all of them at once.
+        A port is no guard against a second one: Nova takes it for another server until nova-compute has plugged it into the first,
+        and when that other one fails its cleaning up unplugs the first one's (seen in the lab).
         """
         marks = {POOL_KEY: pool}
-        find = partial(self._servers.find_marked, request.name, {**request.metadata, **marks})
-        looks = iter((lambda: None,) if request.port_id else ())
-
-        def create() -> Server:
-            made = self._servers.post(request, marks=marks)
-            return Server(
-                id=made,
-                name=request.name,
-                status="BUILD",
-                metadata={**request.metadata, **marks},
-                image_id=request.image_id if request.root_gib is None else None,
-                tags=request.tags,
-            )
-
-        try:
-            return find_or_create(
-                lambda: next(looks, find)(), create, f"the server '{request.name}'", clock=self._clock
-            )
-        except CloudRefused:
-            found = find() if request.port_id else None
-            if found is None:
-                raise
-            return found
+        known_by = {**request.metadata, **marks}
+        return self._servers.create_marked(request, marks=marks, known_by=known_by, is_new=is_new)
 
     def rebuild(
         self,

@@ -132,7 +132,14 @@ class PoolNetworks:
         )
 
     def create_port(
-        self, name: str, *, pool: str, network_id: str, address: str | None, security_groups: Sequence[str]
+        self,
+        name: str,
+        *,
+        pool: str,
+        network_id: str,
+        address: str | None,
+        security_groups: Sequence[str],
+        is_new: bool = False,
     ) -> Port:
         """Find-or-create by pool and name."""
         asked: dict[str, Any] = {"name": name, "network_id": network_id, "description": describe_pool(pool)}
@@ -148,7 +155,7 @@ class PoolNetworks:
             doing = f"create the port '{name}'" + (f" with the address {address}" if address else "")
             return read_port(self._neutron.call("POST", "/ports", doing=doing, body={"port": asked}).json()["port"])
 
-        return find_or_create(find, create, f"the port '{name}'", clock=self._clock)
+        return find_or_create(find, create, f"the port '{name}'", clock=self._clock, is_new=is_new)
 
     def delete_port(self, port_id: str, *, deadline: Deadline) -> None:
         """Delete one that no server has: Neutron would pull the plug of a running one."""

@@ -18,9 +18,9 @@ class PoolSide:
         """One paged listing."""
         return self._desktops.all(tags=tags, changed_since=changed_since)
 
-    def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
+    def create_desktop(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
         """Find-or-create by pool, name and the request's metadata."""
-        return self._desktops.create(request, pool=pool)
+        return self._desktops.create(request, pool=pool, is_new=is_new)
 
     def rebuild_server(
         self,
@@ -111,8 +111,14 @@ class PoolSide:
         network_id: str,
         address: str | None = None,
         security_groups: Sequence[str] = (),
+        is_new: bool = False,
     ) -> Port:
         """Find-or-create by pool and name."""
         return self._pool_networks.create_port(
-            name, pool=pool, network_id=network_id, address=address, security_groups=security_groups
+            name,
+            pool=pool,
+            network_id=network_id,
+            address=address,
+            security_groups=security_groups,
+            is_new=is_new,
         )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from imagebuild.adapters.openstack_api import Service, find_or_create
@@ -60,23 +59,37 @@ class Servers:
         marks = {OWNER_KEY: owner, ROLE_KEY: role}
         return self.create_marked(request, marks=marks, known_by=marks)
 
-    def create_marked(self, request: ServerRequest, *, marks: Mapping[str, str], known_by: Mapping[str, str]) -> Server:
-        """A server with `marks` in its metadata: the one of that name that has `known_by` in its own, or a new one."""
+    def create_marked(
+        self,
+        request: ServerRequest,
+        *,
+        marks: Mapping[str, str],
+        known_by: Mapping[str, str],
+        is_new: bool = False,
+    ) -> Server:
+        """A server with `marks` in its metadata: the one of that name that has `known_by` in its own, or a new one.
+
+        Nova tells little more than a new one's id: it comes back as it was asked for, who waits for it will see the rest.
+        """
+
+        def find() -> Server | None:
+            return next(
+                (each for each in self.all(name=request.name) if known_by.items() <= each.metadata.items()), None
+            )
 
         def create() -> Server:
-            # Nova tells little more than the id; what it is, who waits for it will see.
-            told = {**request.metadata, **marks}
-            return Server(id=self.post(request, marks=marks), name=request.name, status="BUILD", metadata=told)
+            return Server(
+                id=self._post(request, marks=marks),
+                name=request.name,
+                status="BUILD",
+                metadata={**request.metadata, **marks},
+                image_id=request.image_id if request.root_gib is None else None,
+                tags=request.tags,
+            )
 
-        find = partial(self.find_marked, request.name, known_by)
-        return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock)
+        return find_or_create(find, create, f"the server '{request.name}'", clock=self._clock, is_new=is_new)
 
-    def find_marked(self, name: str, known_by: Mapping[str, str]) -> Server | None:
-        """The server of that name with these in its metadata, None when there is none."""
-        return next((each for each in self.all(name=name) if known_by.items() <= each.metadata.items()), None)
-
-    def post(self, request: ServerRequest, *, marks: Mapping[str, str]) -> str:
-        """`POST /servers`; the new server's id is all that the answer tells."""
+    def _post(self, request: ServerRequest, *, marks: Mapping[str, str]) -> str:
         doing, body = f"create the server '{request.name}'", write_server(request, marks=marks)
         made: str = self._nova.call("POST", "/servers", doing=doing, body=body).json()["server"]["id"]
         return made

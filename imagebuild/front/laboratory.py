@@ -47,6 +47,24 @@ def reset(c: Context, json: bool = False) -> None:
 
 
 @task(
+    positional=["pool"],
+    help={
+        "pool": "a pool of the lab's broker",
+        "count": "how many; 0 sends them home (default: only look)",
+        "seed": "the same seed wishes the same",
+        "json": JSON_HELP,
+    },
+)
+def users(c: Context, pool: str, count: int = -1, seed: int = 1, json: bool = False) -> None:
+    """Let simulated users work in a pool of the lab, and say what users had to bear: sessions cut, logins refused."""
+    from imagebuild.lab.layout import find_layout
+    from imagebuild.lab.users import set_users
+
+    with told(json=json) as report:
+        set_users(find_layout(), pool, report, count=count if count >= 0 else None, seed=seed)
+
+
+@task(
     help={
         "count": "rounds: each kills one build",
         "seed": "the same seed draws the same lots",

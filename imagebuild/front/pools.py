@@ -10,7 +10,7 @@ from invoke import Context, Exit, task
 
 from imagebuild.front.deferred import Deferred
 from imagebuild.front.pool_making import POOL_HELP
-from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, settings_of, told, who_is_asked
+from imagebuild.front.telling import CLOUD_HELP, JSON_HELP, screen_for, settings_of, told, who_is_asked
 from imagebuild.front.versions import VERSION_HELP
 
 if TYPE_CHECKING:
@@ -44,17 +44,20 @@ def roll(
     c: Context, pool: str, to: str = "", canary: str = "", yes: bool = False, cloud: str = "", json: bool = False
 ) -> None:
     """Move a pool to a version of its image, the canary first, without touching a user."""
-    with told(json=json) as report:
+    screen = screen_for(json=json)
+    with told(json=json, screen=screen) as report:
         ask = who_is_asked(json=json)
-        code = pools.roll(pool, settings_of(c, cloud), report, to=to, canary=canary, yes=yes, ask=ask)
+        settings = settings_of(c, cloud)
+        code = pools.roll(pool, settings, report, to=to, canary=canary, yes=yes, ask=ask, screen=screen)
     _end(code)
 
 
 @task(name="continue", positional=["pool"], help=HELP)
 def go_on(c: Context, pool: str, cloud: str = "", json: bool = False) -> None:
     """Go on with a roll: past the canary, after a pause, a halt or a crash; also on another machine."""
-    with told(json=json) as report:
-        code = pools.go_on(pool, settings_of(c, cloud), report)
+    screen = screen_for(json=json)
+    with told(json=json, screen=screen) as report:
+        code = pools.go_on(pool, settings_of(c, cloud), report, screen=screen)
     _end(code)
 
 
@@ -76,8 +79,9 @@ def pause(c: Context, pool: str, cloud: str = "", json: bool = False) -> None:
 @task(positional=["pool"], help=HELP)
 def abort(c: Context, pool: str, cloud: str = "", json: bool = False) -> None:
     """End a roll for good; desktops that it has not begun keep their image."""
-    with told(json=json) as report:
-        code = pools.abort(pool, settings_of(c, cloud), report)
+    screen = screen_for(json=json)
+    with told(json=json, screen=screen) as report:
+        code = pools.abort(pool, settings_of(c, cloud), report, screen=screen)
     _end(code)
 
 
@@ -86,6 +90,8 @@ def abort(c: Context, pool: str, cloud: str = "", json: bool = False) -> None:
 )
 def rollback(c: Context, pool: str, to: str = "", yes: bool = False, cloud: str = "", json: bool = False) -> None:
     """Take the desktops that a roll has moved back to their previous image, after saying what users may lose."""
-    with told(json=json) as report:
-        code = pools.rollback(pool, settings_of(c, cloud), report, to=to, yes=yes, ask=who_is_asked(json=json))
+    screen = screen_for(json=json)
+    with told(json=json, screen=screen) as report:
+        ask = who_is_asked(json=json)
+        code = pools.rollback(pool, settings_of(c, cloud), report, to=to, yes=yes, ask=ask, screen=screen)
     _end(code)

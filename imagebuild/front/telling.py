@@ -9,6 +9,7 @@ from typing import Any
 
 from invoke import Context, Exit
 
+from imagebuild.adapters.live_screen import LiveScreen, find_live_screen
 from imagebuild.errors import ImagebuildError, RecipeError
 from imagebuild.jobs.settings import Settings
 from imagebuild.report import ConsoleReport, JsonReport, Report
@@ -24,13 +25,18 @@ def settings_of(c: Context, cloud: str = "", **more: Any) -> Settings:
     return Settings(Path(c.project), cloud=cloud or None, **more)
 
 
+def screen_for(*, json: bool) -> LiveScreen | None:
+    """Where a person watches, and a picture can be drawn again and again; None for pipes, logs and JSON."""
+    return None if json else find_live_screen()
+
+
 @contextmanager
-def told(*, json: bool, junit: str = "", suite: str = "") -> Iterator[Report]:
+def told(*, json: bool, junit: str = "", suite: str = "", screen: LiveScreen | None = None) -> Iterator[Report]:
     """A report for the task; an error of ours becomes a sentence, an advice and an exit code, never a trace.
 
-    `junit`: a file for what was done as JUnit XML, under the name `suite`.
+    `junit`: a file for what was done as JUnit XML, under the name `suite`; `screen`: print there, as a picture is shown on it.
     """
-    report: Report = JsonReport() if json else ConsoleReport()
+    report: Report = JsonReport() if json else ConsoleReport(screen)
     try:
         _refuse_help_as_name(sys.argv)
         with ExitStack() as stack:

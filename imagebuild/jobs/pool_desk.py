@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import platform
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from imagebuild.report import Report
 from imagebuild.waiting import Clock, SystemClock
 
 CLAIM_SECONDS = 1800.0
+_ELSEWHERE = "~"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Desk:
             self.pool,
             purpose="roll",
             seed=lambda images: self._state(),
-            owner=folder.id,
+            owner=owner_of(folder),
             lifetime_seconds=CLAIM_SECONDS,
             is_dead=self._is_dead_here,
             report=self.report,
@@ -124,8 +126,9 @@ class Desk:
 
     def _is_dead_here(self, owner: str) -> bool:
         """A roll of this machine, or a `pool.create` and its like, that nothing works on any more."""
-        folders = (BuildFolder(place / owner) for place in (rolls_of(self.settings), self.settings.builds))
-        return any(one.journal.exists() and not one.is_alive() for one in folders)
+        places = (rolls_of(self.settings), self.settings.builds)
+        folders = (BuildFolder(place / owner.partition(_ELSEWHERE)[0]) for place in places)
+        return any(one.journal.exists() and owner_of(one) == owner and not one.is_alive() for one in folders)
 
     def _state(self) -> str:
         """A short word for what a roll would change: two who begin at once meet over it."""
@@ -155,6 +158,17 @@ def open_desk(name: str, settings: Settings, report: Report) -> Iterator[Desk]:
 def rolls_of(settings: Settings) -> Path:
     """Where rolls keep their journals."""
     return settings.project / ".imagebuild" / "rolls"
+
+
+def owner_of(folder: BuildFolder) -> str:
+    """By what name this machine claims the pool for the roll: two that work on the same roll are not the same to the cloud."""
+    told = [entry.facts["owner"] for entry in folder.entries() if entry.event == "taken_up"]
+    return str(told[-1]) if told else folder.id
+
+
+def another_owner(roll_id: str) -> str:
+    """A name for a machine that takes up a roll which it has not begun; for its journal's `taken_up`."""
+    return f"{roll_id}{_ELSEWHERE}{secrets.token_hex(2)}"
 
 
 def listening(desk: Desk, claim: Claim, is_asked: Callable[[], bool]) -> Callable[[], Wish | None]:

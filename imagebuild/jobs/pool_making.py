@@ -1,6 +1,6 @@
 """What makes a pool: its network and security group, its first desktops, servers that are taken over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from imagebuild.adapters.brokers import open_broker
@@ -9,7 +9,7 @@ from imagebuild.errors import BrokerError, StepFailed
 from imagebuild.images import find_version
 from imagebuild.jobs.changing import changing
 from imagebuild.jobs.settings import Settings
-from imagebuild.pool.adoption import adopt_all, find_adoptions
+from imagebuild.pool.adoption import Adoption, adopt_all, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.network import compare_network, make_network
 from imagebuild.pool.pool_file import find_pool, load_pool
@@ -35,10 +35,10 @@ def network(name: str, settings: Settings, report: Report, *, check: bool) -> No
         ):
             unlike = make_network(definition, cloud, report=report)
     if unlike:
-        todo = "its owner must change it, or the pool's file"
-        if check and any(one.ours for one in unlike):
+        todo = "others must do what is named above; or the pool's file is to say what is there"
+        if check and not all(one.todo for one in unlike):
             todo = f"mend what is ours: invoke pool.network {name}"
-        words = f"the network of {definition.pool} is in {len(unlike)} things other than its file says"
+        words = f"the network of {definition.pool} is not as its file says"
         raise StepFailed(words, hint=todo, details=[str(one) for one in unlike])
     report.say(f"{definition.network} and {definition.security_group} are as {name} wants them", pool=definition.pool)
     if not check:
@@ -58,6 +58,8 @@ def create(name: str, settings: Settings, report: Report, *, version: str = "") 
         made = create_desktops(definition, cloud, parts, keep=keep, report=report)
     words = f"{definition.pool} has {len(made.made) + len(made.there)} desktops, {len(made.made)} of them new"
     report.say(words, pool=definition.pool, image=parts.version.name, made=made.made, there=made.there)
+    for words in made.broken:
+        report.warn(f"{words} (delete it, and invoke pool.create {name} makes it anew; or a roll does)")
     if made.made:
         report.say("the broker shows them to users when it has scanned the cloud and their agents have reported")
     report.say(f"next: invoke pool.plan {name}")
@@ -79,7 +81,7 @@ def adopt(
         report.say(str(one), **told)
     free = [one for one in found if not (one.member or one.obstacle)]
     if not free:
-        report.say(f"there is no server that {definition.pool} could take over: {definition.names}", adopted=0)
+        report.say(_nothing_to_adopt(definition, found), adopted=0)
         return 0
     if not (yes or ask(f"take over {len(free)} servers for {definition.pool}")):
         report.say(f"nothing was changed; to do it: invoke pool.adopt {name} --yes", adopted=0)
@@ -93,6 +95,14 @@ def adopt(
     report.say(f"{definition.pool} has {len(taken)} desktops more", pool=definition.pool, adopted=len(taken))
     report.say(f"next: invoke pool.plan {name}")
     return len(taken)
+
+
+def _nothing_to_adopt(definition: PoolDefinition, found: Sequence[Adoption]) -> str:
+    if not found:
+        return f"no server is called {definition.names}"
+    if all(one.member for one in found):
+        return f"every server called {definition.names} is {definition.pool}'s already"
+    return f"there is no server that {definition.pool} could take over"
 
 
 def _making(

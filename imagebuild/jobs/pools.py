@@ -9,21 +9,20 @@ from imagebuild.build_folder import BuildFolder, new_build_folder
 from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.interruption import signals_as_pause
-from imagebuild.jobs.pool_desk import Desk, listening, open_desk, rolls_of, started_by
+from imagebuild.jobs.pool_desk import Desk, another_owner, listening, open_desk, owner_of, rolls_of, started_by
+from imagebuild.jobs.pool_view import heard, view_of
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
 from imagebuild.pool.assignment import assign
-from imagebuild.pool.lookout import View
 from imagebuild.pool.model import RollState
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan
-from imagebuild.pool.roll_status import as_facts, as_lines, exit_code, next_commands, summary
+from imagebuild.pool.roll_status import as_facts, as_lines, exit_code, next_commands
 from imagebuild.pool.rollback import WayBack, find_way_back
-from imagebuild.pool.rules import free_desktops
 from imagebuild.pool.starting import find_roll, marked_by, recall, start
 from imagebuild.properties import WISH
-from imagebuild.report import Report
+from imagebuild.report import Report, Screen
 
 Ask = Callable[[str], bool]
 
@@ -39,7 +38,17 @@ def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> Roll
         return made
 
 
-def roll(name: str, settings: Settings, report: Report, *, to: str = "", canary: str = "", yes: bool, ask: Ask) -> int:
+def roll(
+    name: str,
+    settings: Settings,
+    report: Report,
+    *,
+    to: str = "",
+    canary: str = "",
+    yes: bool,
+    ask: Ask,
+    screen: Screen | None = None,
+) -> int:
     """Move the pool to a version (the recipe's current one without `to`). Shows the plan first, and begins when `yes` or `ask` says so."""
     with open_desk(name, settings, report) as desk:
         desk = _with_canary(desk, canary)
@@ -53,16 +62,19 @@ def roll(name: str, settings: Settings, report: Report, *, to: str = "", canary:
         if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
-        return _begin(desk, made, back=False)
+        return _begin(desk, made, back=False, screen=screen)
 
 
-def rollback(name: str, settings: Settings, report: Report, *, to: str = "", yes: bool, ask: Ask) -> int:
+def rollback(
+    name: str, settings: Settings, report: Report, *, to: str = "", yes: bool, ask: Ask, screen: Screen | None = None
+) -> int:
     """Bring the desktops that a roll has moved back to what they had. Says first what users may lose; a roll that waits is given up."""
     with open_desk(name, settings, report) as desk:
         last = desk.last_roll()
         if last is not None and last[0].is_alive():
             raise Busy(f"{last[1].assignment.id} is at work", hint=f"pause it first: invoke pool.pause {name}")
-        made, way = _plan_back(desk, to, given_up=last[1].assignment.id if last else None)
+        unfinished = last[1].assignment.id if last is not None and not last[1].state.finished else None
+        made, way = _plan_back(desk, to, given_up=unfinished)
         _show(made, report)
         _warn_of_loss(way, report)
         _check(made)
@@ -70,32 +82,36 @@ def rollback(name: str, settings: Settings, report: Report, *, to: str = "", yes
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
-        if last is not None and not last[1].state.finished:
-            _work(desk, last[0], giving_up="a rollback was asked for")
-            made, _ = _plan_back(desk, to)
+        if last is not None and unfinished:
+            _work(desk, last[0], giving_up="a rollback was asked for", screen=screen)
+            made, _ = _plan_back(desk, to, given_up=unfinished)
             _check(made)
-        return _begin(desk, made, back=True)
+        return _begin(desk, made, back=True, screen=screen)
 
 
-def _plan_back(desk: Desk, to: str, *, given_up: str | None = None) -> tuple[RollPlan, WayBack]:
-    """The plan of the way back; what the roll `given_up` has in hand does not refuse it, as that ends first."""
+def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, WayBack]:
+    """The plan of the way back; what the roll `given_up` has in hand does not refuse it, as that ends first.
+
+    Without a `to` it is that roll that is taken back, and not one before it: Raises RollRefused where it has moved nobody yet.
+    """
     pool = desk.survey()
-    way = find_way_back(pool, to_image_id=find_version(desk.cloud, to).image.id if to else None)
+    image_id = find_version(desk.cloud, to).image.id if to else None
+    way = find_way_back(pool, roll_id=None if to else given_up, to_image_id=image_id)
     return desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names, roll_id=given_up), way
 
 
-def go_on(name: str, settings: Settings, report: Report) -> int:
+def go_on(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
     """Go on with the pool's unfinished roll: past its stop, after a pause, a halt or a kill -9; also on another machine."""
     with open_desk(name, settings, report) as desk:
-        return _work(desk, _unfinished(desk))
+        return _work(desk, _unfinished(desk), screen=screen)
 
 
-def abort(name: str, settings: Settings, report: Report) -> int:
+def abort(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
     """End the roll for good: what works is finished, what was not touched keeps its image. Where a process works, it is asked to."""
     with open_desk(name, settings, report) as desk:
         if _wish(desk, "abort"):
             return 0
-        return _work(desk, _unfinished(desk), giving_up="somebody aborted it")
+        return _work(desk, _unfinished(desk), giving_up="somebody aborted it", screen=screen)
 
 
 def pause(name: str, settings: Settings, report: Report) -> None:
@@ -119,14 +135,16 @@ def status(name: str, settings: Settings, report: Report) -> int:
         if last is None:
             report.say("this machine has the journal of no roll of it")
             return 0
-        _tell(last[1], report, desk.now())
+        _tell(last[1], report, desk.now(), at_work=last[0].is_alive())
         return exit_code(last[1])
 
 
 # ---------------------------------------------------------------------------------------------- a roll at work
 
 
-def _begin(desk: Desk, made: RollPlan, *, back: bool) -> int:
+def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> int:
+    """A new roll. What the last one could not turn on again at its end, the broker's provisioning, this one has to."""
+    last = desk.last_roll()
     folder = new_build_folder(rolls_of(desk.settings), desk.pool)
     assignment = assign(
         made,
@@ -137,29 +155,37 @@ def _begin(desk: Desk, made: RollPlan, *, back: bool) -> int:
         back=back,
     )
     with Journal(folder.journal) as journal:
-        start(made, assignment, write=journal.write)
-    return _work(desk, folder, fresh=True)
+        log = start(made, assignment, write=journal.write)
+        if last is not None and last[1].provisioning:
+            log.note(provisioning=True)
+            desk.report.say(
+                f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
+            )
+    return _work(desk, folder, fresh=True, screen=screen)
 
 
-def _work(desk: Desk, folder: BuildFolder, *, fresh: bool = False, giving_up: str = "") -> int:
+def _work(desk: Desk, folder: BuildFolder, *, screen: Screen | None, fresh: bool = False, giving_up: str = "") -> int:
     """Work on the roll of that folder until it ends, under the pool's claim."""
     with Journal(folder.journal) as journal, desk.claimed(folder) as claim, signals_as_pause() as is_asked:
         log = read_log(journal.entries(), write=journal.write)
         if log is None:
             raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
-        work = desk.roll(log, wishes=listening(desk, claim, is_asked), watch=_Teller(desk.report))
+        work = desk.roll(
+            log, wishes=listening(desk, claim, heard(is_asked, screen)), watch=view_of(desk.report, screen)
+        )
         work.taken_up = not fresh
+        work.fleet.is_watched = screen is not None
         if giving_up:
             work.end(RollState.ABORTED, giving_up)
         elif not fresh:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
-            _run(work)
+            _run(work, screen)
         _tell(log, desk.report, desk.now())
         return exit_code(log)
 
 
-def _run(work: Roll) -> None:
+def _run(work: Roll, screen: Screen | None) -> None:
     """Until it ends. Who leaves at once, by a second Ctrl-C, is told what stands half done and what mends it."""
     try:
         work.run()
@@ -168,21 +194,9 @@ def _run(work: Roll) -> None:
         words = f"left at once; still in hand: {names}" if names else "left at once; nothing was in hand"
         hint = f"go on with it: invoke pool.continue {work.log.assignment.pool}"
         raise Interrupted(words, hint=hint) from error
-
-
-class _Teller:
-    """A line whenever the numbers change: the live view of a roll."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._told = ""
-
-    def __call__(self, work: Roll, view: View) -> None:
-        line = summary(work.log)
-        if line != self._told:
-            self._told = line
-            free, floor = free_desktops(work.fleet.desktops.values(), work.log.held), work.log.assignment.floor
-            self._report.note(f"{view.now:%H:%M} {line}; {free} free (floor {floor})")
+    finally:
+        if screen is not None:
+            screen.leave()
 
 
 def _unfinished(desk: Desk) -> BuildFolder:
@@ -210,6 +224,7 @@ def _recalled(desk: Desk, *, finished: str) -> BuildFolder:
     assignment = assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by(), back=note.back)
     folder = BuildFolder(rolls_of(desk.settings) / roll_id)
     with Journal(folder.journal) as journal:
+        journal.write("taken_up", owner=another_owner(roll_id))
         recall(pool, made, assignment, note=note, write=journal.write)
     return folder
 
@@ -226,7 +241,7 @@ def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
     standing = desk.standing_claims()
     last = desk.last_roll()
     if last is not None and not last[0].is_alive():
-        standing = [one for one in standing if one.owner != last[0].id]
+        standing = [one for one in standing if one.owner != owner_of(last[0])]
     for claim in standing:
         desk.cloud.update_image(claim.id, properties={WISH: wish})
         desk.report.say(f"{claim.owner} ({claim.holder}) is asked to {wish}: it finishes what it has in hand")
@@ -271,5 +286,5 @@ def _warn_of_loss(way: WayBack, report: Report) -> None:
         report.warn(f"had yet another image before, and stay: {', '.join(way.others)}")
 
 
-def _tell(log: RollLog, report: Report, now: datetime) -> None:
-    report.say("\n".join(as_lines(log, now)), **as_facts(log))
+def _tell(log: RollLog, report: Report, now: datetime, *, at_work: bool = False) -> None:
+    report.say("\n".join(as_lines(log, now, at_work=at_work)), **as_facts(log))

@@ -19,6 +19,9 @@ VOLUME_TYPE = "file"
 FAKE_QUOTA = {"instances": 1000, "cores": 4000, "ram": 8_000_000}
 """Quota of the ordinary project while there are fake hosts: they are there for many servers."""
 
+NAME_SERVERS = [layout.GATEWAY]
+"""What a site's network tells its desktops: the domain controller. This machine stands for it, and nobody answers there."""
+
 FLAVORS = (
     # name, vCPUs, MB of memory, GB of disk
     ("2cpu_2GB_40GB", 2, 2048, 40),
@@ -73,7 +76,8 @@ def _make_network(cloud: Any) -> None:
     network = cloud.network.find_network(NETWORK)
     if not network:
         network = cloud.network.create_network(name=NETWORK, is_shared=True)
-    if not cloud.network.find_subnet(f"{NETWORK}-v4"):
+    subnet = cloud.network.find_subnet(f"{NETWORK}-v4")
+    if not subnet:
         cloud.network.create_subnet(
             network_id=network.id,
             name=f"{NETWORK}-v4",
@@ -81,7 +85,10 @@ def _make_network(cloud: Any) -> None:
             ip_version=4,
             gateway_ip=layout.GATEWAY,
             allocation_pools=[{"start": layout.FIRST_ADDRESS, "end": layout.LAST_ADDRESS}],
+            dns_nameservers=NAME_SERVERS,
         )
+    elif subnet.dns_nameservers != NAME_SERVERS:
+        cloud.network.update_subnet(subnet, dns_nameservers=NAME_SERVERS)
 
 
 def _make_zone(cloud: Any, zone: str, hosts: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The clouds.yaml files: the lab's own, and the machine-wide one in which its two clouds stand beside whatever was there."""
+"""What lets people in: the lab's clouds.yaml, its clouds in the machine-wide one beside whatever was there, and the broker's files."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import yaml
 
 from imagebuild.errors import LabError
 from imagebuild.lab import layout
+from imagebuild.lab.broker_settings import describe_access
 from imagebuild.lab.databases import Accounts
 from imagebuild.lab.layout import ADMIN_CLOUD, CLOUD, REGION, Layout, url_of
 from imagebuild.secrets import Secret
@@ -22,6 +23,11 @@ def describe_clouds(accounts: Accounts) -> dict[str, Any]:
         CLOUD: _describe(layout.USER, layout.PROJECT, accounts.user),
         ADMIN_CLOUD: _describe("admin", "admin", accounts.admin),
     }
+
+
+def broker_access(place: Layout) -> Path:
+    """The folder with `user`, `password` and `ca.pem` of the lab's broker: what a pool file names."""
+    return place.root / "broker"
 
 
 def _describe(user: str, project: str, password: Secret) -> dict[str, Any]:
@@ -40,11 +46,18 @@ def _describe(user: str, project: str, password: Secret) -> dict[str, Any]:
 
 
 def write_credentials(place: Layout, accounts: Accounts) -> None:
-    """Write the lab's clouds.yaml and merge its entries into the machine-wide one. Files that we make belong to the user who asked."""
+    """Write the lab's clouds.yaml and the broker's files, and merge the clouds into the machine-wide clouds.yaml.
+
+    Files that we make belong to the user who asked.
+    """
     clouds = describe_clouds(accounts)
-    _write(place.clouds_yaml, yaml.safe_dump({"clouds": clouds}, sort_keys=False))
-    if "SUDO_UID" in os.environ:  # also when another user asked before
-        _give_to_asker(place.clouds_yaml)
+    ours = {place.clouds_yaml: yaml.safe_dump({"clouds": clouds}, sort_keys=False)}
+    for name, text in describe_access(place, accounts).items():
+        ours[broker_access(place) / name] = text
+    for path, text in ours.items():
+        _write(path, text)
+        if "SUDO_UID" in os.environ:  # also when another user asked before
+            _give_to_asker(path)
     merge(MACHINE_WIDE, clouds)
 
 

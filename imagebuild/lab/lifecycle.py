@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imagebuild.errors import LabError
 from imagebuild.lab import (
+    broker_settings,
     catalogue,
     configuration,
     credentials,
@@ -218,6 +219,8 @@ def _start(place: Layout, report: Report, fake_hosts: int, deadline: Deadline) -
         shutil.rmtree(place.dhcp, ignore_errors=True)  # networks that are no more
         configuration.write_settings(place.conf, Place(place, place.state, accounts.service))
         configuration.write_libvirt_settings(place)
+        broker_settings.write_settings(place, accounts)
+    packages.copy_broker(place)
     credentials.write_credentials(place, accounts)
     credentials.link_command(place)
     changed = supervision.write_plan(place, fake_hosts=fake_hosts)

@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 
 from imagebuild.errors import LabError
-from imagebuild.lab import environment, layout
+from imagebuild.lab import broker_settings, environment, layout
 from imagebuild.lab.guest.image import host_packages
 from imagebuild.lab.jobs import Job
 from imagebuild.lab.layout import Layout
@@ -102,6 +102,22 @@ def plan_environment(place: Layout) -> list[Job]:
         for name, wanted, needs, heavy in jobs
         if not set(wanted) <= (installed or set())
     ]
+
+
+def copy_broker(place: Layout) -> None:
+    """Put the stand-in broker where its service runs it from; what older versions left goes."""
+    wanted = broker_settings.code_of(place)
+    if wanted.exists():
+        return
+    part = place.root / "broker-code.new"
+    shutil.rmtree(part, ignore_errors=True)
+    for path in broker_settings.find_code():
+        target = part / "imagebuild" / path.relative_to(layout.SOURCE.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    for old in place.root.glob("broker-code-*"):
+        shutil.rmtree(old)
+    part.rename(wanted)
 
 
 def copy_code(place: Layout) -> None:

@@ -4,10 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+from imagebuild.lab.broker_settings import AGENTS_PORT, code_of, settings_file
 from imagebuild.lab.layout import GATEWAY, PORTS, Layout, digest_code
-
-BROKER_PORT = 8089
-"""On the gateway of the desktops' network, where the recipes say that the broker is."""
 
 # Libraries that most services import. The supervisor imports them once and forks: that saves a fifth of the memory, and seconds
 # at the start.
@@ -91,9 +89,9 @@ def _others(place: Layout) -> list[dict[str, Any]]:
     cinder |= {"needs": ["keystone", "glance"], "environment": {"OS_CINDER_DISABLE_EVENTLET_PATCHING": "true"}}
     console = _service("console", "labservices.console:main", str(place.conf / "nova.conf"))
     console |= {"needs": ["nova"], "environment": {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "true"}}
-    broker = _service(
-        "broker", "labservices.broker:main", GATEWAY, str(BROKER_PORT), str(place.state / "registrations.jsonl")
-    )
+    heard = str(place.state / "registrations.jsonl")
+    reads = str(settings_file(place)), str(code_of(place))
+    broker = _service("broker", "labservices.broker:main", GATEWAY, str(AGENTS_PORT), heard, *reads)
     return [neutron, cinder, console, broker]
 
 

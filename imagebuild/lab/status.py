@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild.lab import databases, layout, network
+from imagebuild.lab import broker_settings, databases, layout, network
 from imagebuild.lab.layout import Layout
 from imagebuild.lab.processes import find_processes, measure_memory
 from imagebuild.lab.supervision import read_fake_hosts, read_running
@@ -38,6 +38,8 @@ class LabStatus:
     memory_mb: float
     fake_hosts: int
     network: str
+    broker: str
+    agents_door: str
     bridges: tuple[str, ...]
     blocked: bool
     guests: int
@@ -55,6 +57,7 @@ class LabStatus:
         blocked = "unreachable where no bridge serves it" if self.blocked else "NOT blocked"
         text.append(f"  memory {self.memory_mb:.0f} MB   guests {self.guests}   fake hosts {self.fake_hosts}")
         text.append(f"  network {self.network}   bridges {', '.join(self.bridges) or 'none'}   subnet {blocked}")
+        text.append(f"  broker {self.broker}   its agents' door {self.agents_door}")
         text.append(f"  images made: {', '.join(self.cached_images) or 'none'}")
         return text + [f"  {event}" for event in self.events]
 
@@ -71,6 +74,8 @@ def read_status(place: Layout) -> LabStatus:
         memory_mb=sum(s.memory_mb for s in services),
         fake_hosts=read_fake_hosts(place),
         network=f"{layout.NETWORK} {layout.SUBNET}",
+        broker=broker_settings.URL,
+        agents_door=f"http://{layout.GATEWAY}:{broker_settings.AGENTS_PORT}",
         bridges=tuple(network.find_bridges(place)),
         blocked=network.is_subnet_blocked(),
         guests=sum(p.is_guest for p in processes),

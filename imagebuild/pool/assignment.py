@@ -8,7 +8,7 @@ from typing import Any
 from imagebuild.cloud import Image
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.roll_plan import RollPlan
-from imagebuild.properties import BUILD, RECIPE
+from imagebuild.properties import BUILD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def assign(
 
 
 def stamp_of(image: Image | None) -> dict[str, str]:
-    """What the stamp in an image says (windows/Set-ImageStamp); {} for one that is not a version of ours."""
-    properties = image.properties if image else {}
-    told = {"recipe": properties.get(RECIPE, ""), "build": properties.get(BUILD, "")}
-    return told if all(told.values()) else {}
+    """What the stamp in an image says (windows/Set-ImageStamp): the build that made its data, whatever it is called by now; {} for
+    one that is not a version of ours."""
+    build = image.properties.get(BUILD, "") if image else ""
+    return {"build": build} if build else {}

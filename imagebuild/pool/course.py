@@ -12,6 +12,7 @@ from imagebuild.pool.drain import drain
 from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import duration_words
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
 SHOWS_UP = timedelta(minutes=5)
@@ -44,13 +45,16 @@ def _check(progress: Progress, turn: Turn) -> Progress:
     desktop = turn.desktop
     if desktop is None:
         return turn.lose(progress)
+    if turn.silent:  # it may well be there; a broker that stays silent halts the roll
+        return progress
     missing = what_is_missing(desktop, progress, witness=turn.witness)
     if missing is not None:
         if desktop.broken or turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
             return turn.fail(progress, missing)
         return replace(progress, ready_since=None, reason=missing)
     if progress.ready_since is None:
-        progress = replace(progress, ready_since=turn.now)
+        words = f"it is well, and is to stay so for {duration_words(turn.rules.min_ready)}"
+        progress = replace(progress, ready_since=turn.now, reason=words)
     if turn.now - (progress.ready_since or turn.now) < turn.rules.min_ready:
         return progress
     words, good = read_inside(desktop, progress, hands=turn.hands, witness=turn.witness)
@@ -60,7 +64,7 @@ def _check(progress: Progress, turn: Turn) -> Progress:
         if desktop.seat is not None:
             turn.hands.broker.forget(desktop.seat, record)
     outcome = Phase.FAILED if progress.going_back else Phase.DONE
-    reason = progress.reason if progress.going_back else ""
+    reason = (progress.failure or progress.reason) if progress.going_back else ""
     return replace(turn.give_back(progress, outcome, reason), stamp=words)
 
 

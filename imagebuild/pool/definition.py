@@ -43,6 +43,10 @@ class Rules(Section):
     allow_root_volume_wipe: bool = Field(
         default=False, description="true: rebuild volume-backed desktops, which overwrites their root volume in place"
     )
+    allow_unheld: bool = Field(
+        default=False,
+        description="true: roll although the broker cannot hold a desktop back; who logs in at the wrong moment is cut off",
+    )
     canary: int = Field(default=1, ge=1, description="how many go first, alone; chosen among the free and healthy")
     canary_names: tuple[Word, ...] = Field(default=(), description="these go first instead of chosen ones")
     auto_continue: bool = Field(
@@ -63,6 +67,10 @@ class Rules(Section):
         description="between the end of one desktop and the beginning of the next in its place",
     )
     parallel_boots: int = Field(default=3, ge=1, description="desktops that boot at once: agents storm their broker")
+    look_every: Annotated[Duration, Field(ge=timedelta(seconds=1))] = Field(
+        default=timedelta(seconds=15),
+        description="between two looks while a machine works; four times as long while only users are waited for",
+    )
     order: tuple[Rank, ...] = Field(
         default=get_args(Rank), description="which go first: broken, free-off, free, longest-idle"
     )

@@ -1,7 +1,7 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.errors import BrokerError, CloudError, ImagebuildError
@@ -16,12 +16,15 @@ from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import from_marks
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
-_A_STEP = (Phase.ACTING, Phase.BOOTING, Phase.DRAINED)
+_A_STEP = (Phase.ACTING, Phase.DRAINED)
 """Behind these the cloud has to be looked at anew."""
+_IN_THE_PICTURE = (Phase.DRAINING, Phase.ACTING, Phase.CHECKING)
+"""News that only say what a picture shows as well."""
 
 
 @dataclass
@@ -33,7 +36,12 @@ class Fleet:
     witness: Witness
     report: Report
     desktops: dict[str, Desktop] = field(default_factory=dict)
+    view: View | None = None
+    most: int = 0
+    """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_watched: bool = False
+    """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
     @property
     def rules(self) -> Rules:
@@ -43,15 +51,22 @@ class Fleet:
     @property
     def flying(self) -> list[Progress]:
         """The desktops in hand."""
-        return [one for one in self.log.held.values() if one.phase.in_flight]
+        return list(self.log.flying.values())
 
     @property
     def pending(self) -> list[Progress]:
         """Those that nothing was done to."""
         return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
 
+    @property
+    def vacating(self) -> list[Progress]:
+        """Those whose old server was deleted in the last turn: of these it is sure that no follower was asked for yet."""
+        moment = self.view and self.view.now
+        return [one for one in self.flying if one.method == "replace" and one.accepted and one.act_since == moment]
+
     def meet(self, view: View) -> None:
         """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
+        self.view = view
         self.desktops = {one.name: one for one in view.by_id.values()}
         for progress in self.log.held.values():
             desktop = view.by_id.get(progress.server_id)
@@ -59,6 +74,20 @@ class Fleet:
                 self.desktops[progress.name] = desktop
             else:
                 self.desktops.pop(progress.name, None)
+        self.most = max(self.most, self._present())
+
+    def why_shrunk(self) -> str | None:
+        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go."""
+        lacking = self.most - self._present()
+        if lacking <= max(1, self.rules.failure_budget(self.log.assignment.size)):
+            return None
+        return f"{lacking} of {self.most} servers are gone from the pool: somebody deletes them, or a part of the cloud is down"
+
+    def _present(self) -> int:
+        """Those that Nova lists, and those that we have in hand between the old server and the new one."""
+        there = self.view.by_id if self.view else {}
+        ours = sum(one.method == "replace" and one.acted and one.server_id not in there for one in self.flying)
+        return len(there) + ours
 
     def believe_marks(self, view: View) -> None:
         """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
@@ -79,6 +108,13 @@ class Fleet:
     def advance(self, view: View) -> list[ImagebuildError]:
         """Let everyone in hand go as far as it gets in this turn; gives what kept some from it."""
         return [error for progress in self.flying for error in self._advance(progress, view)]
+
+    def fill_gaps(self, now: datetime) -> list[ImagebuildError]:
+        """Make the followers of servers that are gone by now, not only at the next turn; gives what kept some from it."""
+        if self.view is None:
+            return []
+        later = replace(self.view, now=now)
+        return [error for one in self.vacating for error in self._advance(one, later)]
 
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
         """Take these in hand; ends at the first that cannot be."""
@@ -105,11 +141,20 @@ class Fleet:
         reason = (desktop.excluded or "left out") if desktop else gone
         self.keep(progress.to(Phase.SKIPPED, now, reason=reason), progress, now)
 
+    def tell_leftovers(self) -> None:
+        """What a new server under an old name leaves in a broker that forgets nothing: a second record, for its operator to remove."""
+        seats = {name: one.seat for name in self.log.held if (one := self.desktops.get(name)) is not None}
+        twice = [name for name, seat in seats.items() if seat is not None and seat.duplicates]
+        if twice:
+            words = f"the broker has {len(twice)} of the desktops several times: {some_of(twice)}"
+            self.report.warn(f"{words}; remove the records there that no machine belongs to any more")
+
     def keep(self, progress: Progress, before: Progress, now: datetime) -> None:
         """Write down how far it is, and say what is new."""
         self.log.save(progress)
         self.moved_at = now
-        if (line := news(before, progress)) is not None:
+        line = news(before, progress)
+        if line is not None and not (self.is_watched and progress.phase in _IN_THE_PICTURE):
             self.report.note(line)
 
     def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.broker import Broker, Cap, Seat
-from imagebuild.cloud import Cloud, Server
+from imagebuild.cloud import Cloud, Port, Server
 from imagebuild.errors import BrokerRefused, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.assignment import Assignment, stamp_of
@@ -30,6 +30,9 @@ class Hands:
     version_of: Callable[[str], Version | None]
     provisioned: Callable[[], bool] = lambda: False
     _parts: dict[str, Parts] = field(default_factory=dict)
+    _ports: dict[str, Port] = field(default_factory=dict)
+    _asked_for: set[str] = field(default_factory=set)
+    """Names of the desktops that were asked for by make_anew: whether they were made is not known for sure."""
 
     def can(self, cap: Cap) -> bool:
         """Is the broker able to do that?"""
@@ -109,16 +112,28 @@ class Hands:
         if version.image.id not in self._parts:
             self._parts[version.image.id] = find_parts(self.definition, self.cloud, version=version)
         parts = self._parts[version.image.id]
-        port = self.cloud.create_port(
+        is_new = progress.name not in self._asked_for
+        self._asked_for.add(progress.name)
+        port = self._port(progress, parts, is_new=is_new)
+        request = desktop_request(self.definition, progress.name, parts, port=port)
+        marked = replace(request, metadata={**request.metadata, **marks})
+        return self.cloud.create_desktop(marked, pool=self.definition.pool, is_new=is_new)
+
+    def _port(self, progress: Progress, parts: Parts, *, is_new: bool) -> Port:
+        """The desktop's own port, which outlives its servers; one listing tells of all that there are."""
+        if not self._ports:
+            self._ports.update((port.name, port) for port in self.cloud.ports(pool=self.definition.pool))
+        if is_new and progress.name in self._ports:
+            return self._ports[progress.name]
+        self._ports[progress.name] = self.cloud.create_port(
             progress.name,
             pool=self.definition.pool,
             network_id=parts.network.id,
             address=next(iter(progress.addresses), None),
             security_groups=(parts.group.id,),
+            is_new=is_new,
         )
-        request = desktop_request(self.definition, progress.name, parts, port=port)
-        marked = replace(request, metadata={**request.metadata, **marks})
-        return self.cloud.create_desktop(marked, pool=self.definition.pool)
+        return self._ports[progress.name]
 
     def _marks(self, progress: Progress) -> dict[str, str]:
         version = self.version_of(self.target(progress))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imagebuild.cloud import POOL_KEY, Cloud, Network, Rule, SecurityGroup, Subnet
-from imagebuild.errors import CloudRefused, RecipeError
+from imagebuild.errors import RecipeError
 from imagebuild.pool.definition import Intranet, PoolDefinition
 from imagebuild.report import Report
 
@@ -17,16 +17,13 @@ RDP = 3389
 
 @dataclass(frozen=True)
 class Unlike:
-    """One thing that is other than the pool's file wants. `ours`: making the network again mends it."""
+    """One thing that is other than the pool's file wants. `todo`: who must mend it and how; '' = making the network again does."""
 
-    thing: str
-    found: str
-    wanted: str
-    ours: bool = True
+    what: str
+    todo: str = ""
 
     def __str__(self) -> str:
-        left = "" if self.ours else " (not ours to change)"
-        return f"{self.thing}: is {self.found}, wanted is {self.wanted}{left}"
+        return f"{self.what}; {self.todo}" if self.todo else self.what
 
 
 def compare_network(definition: PoolDefinition, cloud: Cloud) -> tuple[Unlike, ...]:
@@ -38,20 +35,8 @@ def make_network(definition: PoolDefinition, cloud: Cloud, *, report: Report) ->
     """Make what is missing and mend what is ours; gives what still is other. Safe to repeat, also after it was cut off."""
     intranet = _intranet(definition)
     network = cloud.create_network(definition.network)
-    subnet = _find_subnet(cloud, network, intranet)
-    if subnet is None:
-        name = f"{definition.network}-v4"
-        subnet = cloud.create_subnet(
-            name,
-            network_id=network.id,
-            cidr=intranet.subnet,
-            gateway=intranet.gateway,
-            dns=intranet.dns,
-            allocation=intranet.first_and_last,
-        )
-        report.note(f"{definition.network} has the subnet {name}, {intranet.subnet}")
-    if subnet.dns != intranet.dns:
-        _set_dns(cloud, subnet, intranet, report)
+    if not _owner_of(network, cloud):
+        _fit_subnet(cloud, network, intranet, report)
     group = cloud.create_pool_group(definition.security_group, pool=definition.pool)
     _fit_rules(definition, cloud, group, report)
     return compare_network(definition, cloud)
@@ -68,40 +53,49 @@ def wanted_rules(intranet: Intranet) -> tuple[Rule, ...]:
 def _compare(definition: PoolDefinition, cloud: Cloud) -> Iterator[Unlike]:
     intranet = _intranet(definition)
     network = cloud.find_network(definition.network)
-    subnet = _find_subnet(cloud, network, intranet) if network else None
     if network is None:
-        yield Unlike(f"network {definition.network}", "not there", "there")
-    elif subnet is None:
-        there = ", ".join(network.cidrs) or "nothing"
-        yield Unlike(f"subnets of {definition.network}", there, intranet.subnet)
+        yield Unlike(f"there is no network {definition.network}")
     else:
-        yield from _compare_subnet(subnet, intranet)
+        yield from _compare_subnet(cloud, network, intranet)
     group = cloud.find_security_group(definition.security_group)
     if group is None:
-        yield Unlike(f"security group {definition.security_group}", "not there", "there")
+        yield Unlike(f"there is no security group {definition.security_group}")
     else:
         yield from _compare_rules(definition, cloud, group)
 
 
-def _compare_subnet(subnet: Subnet, intranet: Intranet) -> Iterator[Unlike]:
+def _compare_subnet(cloud: Cloud, network: Network, intranet: Intranet) -> Iterator[Unlike]:
     """A subnet's gateway and its DHCP are told, never changed: whoever is in it would lose the way."""
-    name = f"subnet {subnet.name}"
+    owner = _owner_of(network, cloud)
+    subnet = _find_subnet(cloud, network, intranet)
+    if subnet is None:
+        has = f"has {', '.join(network.cidrs)} and not" if network.cidrs else "does not have"
+        command = f"openstack subnet create --network {network.id} --subnet-range {intranet.subnet} NAME"
+        yield Unlike(f"{network.name} {has} the subnet {intranet.subnet}", owner and f"{owner}: {command}")
+        return
+    by = owner or "while no desktop runs"
     if subnet.dns != intranet.dns:
-        yield Unlike(f"{name}, name servers", ", ".join(subnet.dns) or "none", ", ".join(intranet.dns))
+        told = f"the name servers {', '.join(subnet.dns)}" if subnet.dns else "no name servers"
+        tells = f"{subnet.name} tells {told}, wanted: {', '.join(intranet.dns)}"
+        options = " ".join(["--no-dns-nameservers", *(f"--dns-nameserver {one}" for one in intranet.dns)])
+        yield Unlike(tells, owner and f"{owner}: openstack subnet set {options} {subnet.id}")
     if intranet.gateway is not None and subnet.gateway != intranet.gateway:
-        yield Unlike(f"{name}, gateway", subnet.gateway or "none", intranet.gateway, ours=False)
+        has = f"{subnet.name} has the gateway {subnet.gateway or 'none'}, wanted: {intranet.gateway}"
+        yield Unlike(has, f"{by}: openstack subnet set --gateway {intranet.gateway} {subnet.id}")
     if not subnet.dhcp:
-        yield Unlike(f"{name}, DHCP", "off", "on", ours=False)
+        yield Unlike(f"{subnet.name} has no DHCP", f"{by}: openstack subnet set --dhcp {subnet.id}")
 
 
 def _compare_rules(definition: PoolDefinition, cloud: Cloud, group: SecurityGroup) -> Iterator[Unlike]:
-    there, wanted = set(cloud.rules(group.id)), wanted_rules(_intranet(definition))
+    there, wanted = cloud.rules(group.id), wanted_rules(_intranet(definition))
     for rule in wanted:
         if rule not in there:
-            yield Unlike(f"security group {group.name}", "without it", f"lets {rule_words(rule)}")
-    for rule in sorted(there - set(wanted), key=rule_words):
-        ours = _is_ours(definition, group)
-        yield Unlike(f"security group {group.name}", f"lets {rule_words(rule)}", "does not", ours=ours)
+            yield Unlike(f"{group.name} does not let {rule_words(rule)}")
+    why = "" if _is_ours(definition, group) else "the group was not made for this pool"
+    for rule in sorted(there, key=rule_words):
+        if rule not in wanted:
+            asks = why and f"{why}: openstack security group rule delete {rule.id}"
+            yield Unlike(f"{group.name} lets {rule_words(rule)}, the file does not", asks)
 
 
 def _fit_rules(definition: PoolDefinition, cloud: Cloud, group: SecurityGroup, report: Report) -> None:
@@ -117,15 +111,23 @@ def _fit_rules(definition: PoolDefinition, cloud: Cloud, group: SecurityGroup, r
             report.note(f"{group.name} no longer lets {rule_words(rule)}")
 
 
-def _set_dns(cloud: Cloud, subnet: Subnet, intranet: Intranet, report: Report) -> None:
-    try:
-        cloud.set_subnet_dns(subnet.id, intranet.dns)
-    except CloudRefused as error:  # another project's network: its owner must do it
-        report.warn(f"the name servers of {subnet.name} stay as they are: {error}")
-    else:
-        report.note(
-            f"{subnet.name} tells {', '.join(intranet.dns)} as name servers; desktops hear it when they renew their lease"
+def _fit_subnet(cloud: Cloud, network: Network, intranet: Intranet, report: Report) -> None:
+    subnet = _find_subnet(cloud, network, intranet)
+    if subnet is None:
+        name = f"{network.name}-v4"
+        subnet = cloud.create_subnet(
+            name,
+            network_id=network.id,
+            cidr=intranet.subnet,
+            gateway=intranet.gateway,
+            dns=intranet.dns,
+            allocation=intranet.first_and_last,
         )
+        report.note(f"{network.name} has the subnet {name}, {intranet.subnet}")
+    if subnet.dns != intranet.dns:
+        cloud.set_subnet_dns(subnet.id, intranet.dns)
+        told = ", ".join(intranet.dns)
+        report.note(f"{subnet.name} tells {told} as name servers; desktops hear it when they renew their lease")
 
 
 def rule_words(rule: Rule) -> str:
@@ -141,6 +143,13 @@ def rule_words(rule: Rule) -> str:
 
 def _is_ours(definition: PoolDefinition, group: SecurityGroup) -> bool:
     return f"{POOL_KEY}={definition.pool}" in group.description.split()
+
+
+def _owner_of(network: Network, cloud: Cloud) -> str:
+    """Who may change the network, '' when this project may: an administrator's rights are not used on what others own."""
+    if network.project_id in ("", cloud.project_id):
+        return ""
+    return f"an administrator, or {network.name}'s owner (project {network.project_id}), must do that"
 
 
 def _find_subnet(cloud: Cloud, network: Network, intranet: Intranet) -> Subnet | None:

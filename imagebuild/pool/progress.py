@@ -46,6 +46,8 @@ class Progress:
     acted: bool = False
     accepted: bool = False
     going_back: bool = False
+    failure: str = ""
+    """Why it goes back: `reason` tells by then what it waits for."""
     launched_before: datetime | None = None
     old_server_id: str = ""
     """With replace: the server that goes."""

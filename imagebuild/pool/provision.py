@@ -31,10 +31,11 @@ class Parts:
 
 @dataclass(frozen=True)
 class Made:
-    """What `create_desktops` has left: the names it made, and those that were there."""
+    """What `create_desktops` has left: the names it made, and those that were there; `broken`: which of these are in ERROR, and why."""
 
     made: tuple[str, ...]
     there: tuple[str, ...]
+    broken: tuple[str, ...] = ()
 
 
 def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) -> Parts:
@@ -50,7 +51,8 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
         raise NotFound(f"there is no {lacking} in {cloud.name}", hint=f"make it: invoke pool.network {definition.pool}")
     image, disk_gib = version.image, definition.root_volume_gib or flavor.disk_gib
     if image.min_ram > flavor.ram_mib or (disk_gib and image.min_disk > disk_gib):
-        words = f"{version.name} needs {image.min_disk} GiB and {image.min_ram} MiB: {flavor.name} has not"
+        has = f"{flavor.name} has {disk_gib} GiB and {flavor.ram_mib} MiB"
+        words = f"{version.name} needs a disk of {image.min_disk} GiB and {image.min_ram} MiB of memory: {has}"
         raise StepFailed(words, hint="give the pool a larger flavor, or a larger root_volume_gib")
     return Parts(version, flavor, network, group)
 
@@ -122,7 +124,8 @@ def create_desktops(
     if nursery.failed:
         todo = f"look at them, delete them, and run invoke pool.create {definition.pool} again: it goes on where it stopped"
         raise StepFailed(f"{len(nursery.failed)} desktops did not start", hint=todo, details=nursery.failed)
-    return Made(names, tuple(server.name for server in ours))
+    broken = (f"{server.name}: {server.fault or server.status}" for server in ours if server.status == "ERROR")
+    return Made(names, tuple(server.name for server in ours), tuple(broken))
 
 
 @dataclass

@@ -16,23 +16,21 @@ from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
-from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.model import RollState
+from imagebuild.pool.pacing import rest
+from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
+from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop
 from imagebuild.pool.surroundings import Surroundings
-from imagebuild.pool.turn import ASK_AGAIN
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, pause
 
 Wish = Literal["pause", "abort"]
 
-BRISK, CALM = 15.0, 60.0
-"""Seconds between two turns: while a machine works, and while only users are waited for."""
-PATIENCE = timedelta(minutes=10)
-"""So long cloud or broker may fail before the roll halts."""
-LAST_PATIENCE = timedelta(hours=1)
-"""So long a roll that is ending waits for them to finish what is in hand."""
+GAP = 3
+"""After such a part of a turn's time a server deleted in it is mostly gone, and its follower is made."""
 _LONGEST = timedelta(days=60)
 
 
@@ -52,11 +50,13 @@ class Roll:
     taken_up: bool = False
     """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
-    _troubled_since: datetime | None = None
+    _stuck: bool = False
+    """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
         self._around = Surroundings(self.log, self.hands, self.report)
+        self._patience = Patience(self.report)
 
     @property
     def rules(self) -> Rules:
@@ -71,15 +71,22 @@ class Roll:
     def run(self) -> RollState:
         """Work until it ends; gives how. Raises Busy, and Interrupted when services stay away with desktops in hand."""
         deadline = Deadline.after(_LONGEST.total_seconds(), self.clock)
+        begun = self.clock.now()
         while not self.turn():
-            pause(self.interval(), deadline=deadline)
+            if self.fleet.vacating:
+                pause(self.rules.look_every.total_seconds() / GAP, deadline=deadline)
+                self._fill_gaps()
+            took = self.clock.now() - begun
+            pause(
+                rest(self.log, self.rules, now=self.now(), took=took, ends=self.ending is not None), deadline=deadline
+            )
+            begun = self.clock.now()
         return self.log.state
 
     def take_up(self) -> None:
         """A person says go on: what is done is good enough to pass a stop, and what has failed was looked at."""
-        stop = self._next_stop()
-        if self.log.state is RollState.BAKING and stop is not None and self.done() >= stop:
-            self.log.note(passed=stop)
+        if self.log.state is RollState.BAKING and at_stop(self.log):
+            self._pass_stop()
         if self.log.state is RollState.HALTED:
             self.log.note(forgiven=[one.name for one in self.log.held.values() if one.failed])
 
@@ -98,6 +105,8 @@ class Roll:
             self.taken_up = False
         self.fleet.meet(view)
         if self.ending is None:
+            if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
+                self._pass_stop()
             troubles += self._look_around(view)
         self.fleet.give_back(self._leaving(view.now), view.now)
         troubles += self.fleet.advance(view)
@@ -106,8 +115,8 @@ class Roll:
         troubles += self.fleet.see_what_was_asked(view)
         if troubles:
             self._bear(troubles)
-        elif not view.silence:
-            self._troubled_since = None
+        elif not (view.silence or self._stuck):
+            self._patience.rest()
         ended = self._conclude(view.now)
         self.watch(self, view)
         return ended
@@ -119,17 +128,9 @@ class Roll:
             if reason:
                 self.report.note(f"{state.value}: {reason}")
 
-    def interval(self) -> float:
-        """Seconds until the next turn."""
-        now = self.now()
-        brisk = any(
-            one.phase is not Phase.DRAINING or one.free_since or now - one.since < ASK_AGAIN for one in self.flying
-        )
-        return BRISK if brisk or self.ending else CALM
-
     def done(self) -> int:
         """How many desktops have the image now, by this roll."""
-        return sum(one.phase is Phase.DONE for one in self.log.held.values())
+        return done(self.log)
 
     # ------------------------------------------------------------------------------------------ the parts of a turn
 
@@ -144,13 +145,17 @@ class Roll:
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
         log = self.log
-        halt = wrong or why_halt(
-            log.held,
-            self.fleet.desktops,
-            rules=self.rules,
-            size=log.assignment.size,
-            canaries=log.canaries,
-            forgiven=log.forgiven,
+        halt = (
+            wrong
+            or self.fleet.why_shrunk()
+            or why_halt(
+                log.held,
+                self.fleet.desktops,
+                rules=self.rules,
+                size=log.assignment.size,
+                canaries=log.canaries,
+                forgiven=log.forgiven,
+            )
         )
         if halt:
             self.end(RollState.HALTED, halt)
@@ -164,7 +169,7 @@ class Roll:
         return list(to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now))
 
     def _begin(self, view: View) -> list[ImagebuildError]:
-        if self._next_stop() == self.done():
+        if at_stop(self.log):
             return []
         pace = self._pace()
         chosen = choose(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
@@ -176,6 +181,7 @@ class Roll:
 
     def _conclude(self, now: datetime) -> bool:
         """Where the roll stands after this turn; True when it has ended."""
+        self._stuck = False
         if self.flying and not self._is_lost(now):
             return False
         try:
@@ -185,6 +191,7 @@ class Roll:
                 return False
             self._around.restore()
         except (CloudError, BrokerError) as error:
+            self._stuck = True
             self._bear([error])
             if self.ending is None or not self._is_lost(now):
                 return False
@@ -209,11 +216,12 @@ class Roll:
         for one in self.fleet.pending:
             if one.name not in desktops:
                 self.fleet.skip(one, now)
-        stop = self._next_stop()
-        if stop is not None and self.done() >= stop:
-            self._bake(now, stop)
+        if at_stop(self.log):  # a person's word is waited for, or the time to pass
+            self.log.enter(RollState.BAKING, now)
+            if not self.rules.auto_continue:
+                self.end(RollState.BAKING, "")
             return
-        self.log.enter(RollState.CANARY if self._is_canary() else RollState.ROLLING, now)
+        self.log.enter(RollState.CANARY if before_canary(self.log) else RollState.ROLLING, now)
         window = self.rules.window
         if self.fleet.moved_at is None or (window is not None and not window.is_open(now)):
             self.fleet.moved_at = now
@@ -223,53 +231,38 @@ class Roll:
     def _complete(self) -> None:
         if self.done():
             self._around.use_for_new_desktops()
+        self.fleet.tell_leftovers()
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
 
-    def _bake(self, now: datetime, stop: int) -> None:
-        """The canary, or a checkpoint, is done: wait for a person's word, or for the time to pass."""
-        self.log.enter(RollState.BAKING, now)
-        since = self.log.state_since or now
-        if not self.rules.auto_continue:
-            self.end(RollState.BAKING, "")
-        elif now - since >= self.rules.bake_time:
-            self.pass_stop(stop)
-
-    def pass_stop(self, stop: int) -> None:
-        """What is done is good: go on. From the next turn the broker makes new desktops from the new image, too."""
-        self.log.note(passed=stop)
+    def _pass_stop(self) -> None:
+        """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""
+        self.log.note(passed=next_stop(self.log))
         self.fleet.moved_at = None
+
+    def _fill_gaps(self) -> None:
+        """Between two turns: nothing is listed, only the servers deleted a moment ago are looked for."""
+        if troubles := self.fleet.fill_gaps(self.now()):
+            self._bear(troubles)
 
     # ------------------------------------------------------------------------------------------ smaller questions
 
     def _pace(self) -> Pace:
-        stop, assignment = self._next_stop(), self.log.assignment
+        stop, assignment = next_stop(self.log), self.log.assignment
         room = assignment.size if stop is None else stop - self.done() - len(self.flying)
         return Pace(
             limit=assignment.limit,
             floor=assignment.floor,
             boots=self.rules.parallel_boots,
             room=room,
-            canary=self._is_canary(),
+            canary=before_canary(self.log),
         )
-
-    def _next_stop(self) -> int | None:
-        return next((stop for stop in self.log.assignment.stops if stop > self.log.passed), None)
-
-    def _is_canary(self) -> bool:
-        stops = self.log.assignment.stops
-        return bool(stops) and self.log.passed < stops[0]
 
     def _bear(self, troubles: list[ImagebuildError]) -> None:
         """Services fail now and then; for too long, and nothing more is begun."""
-        now = self.now()
-        if self._troubled_since is None:
-            self._troubled_since = now
-            self.report.warn(str(troubles[0]))
-        elif now - self._troubled_since > PATIENCE:
-            self.end(RollState.HALTED, f"for {now - self._troubled_since}: {troubles[0]}")
+        if too_much := self._patience.bear(troubles[0], self.now()):
+            self.end(RollState.HALTED, too_much)
 
     def _is_lost(self, now: datetime) -> bool:
         """Ending, and what is needed to end well stays away."""
-        troubled = self._troubled_since
-        return self.ending is not None and troubled is not None and now - troubled > LAST_PATIENCE
+        return self.ending is not None and self._patience.is_over(now)

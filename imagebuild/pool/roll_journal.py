@@ -41,9 +41,12 @@ class RollLog:
     write: Write = _nowhere
     working: int = field(default=0, init=False)
     """How many desktops Nova and their boot have at work now: counted along, it is asked for every desktop of every turn."""
+    flying: dict[str, Progress] = field(default_factory=dict, init=False)
+    """The desktops in hand, in the order in which they were taken; kept along, as they are few among many."""
 
     def __post_init__(self) -> None:
         self.working = sum(one.working for one in self.held.values())
+        self.flying = {name: one for name, one in self.held.items() if one.phase.in_flight}
 
     def begin(self) -> None:
         """The first line."""
@@ -63,6 +66,10 @@ class RollLog:
         before = self.held.get(progress.name)
         self.working += progress.working - (before is not None and before.working)
         self.held[progress.name] = progress
+        if progress.phase.in_flight:
+            self.flying[progress.name] = progress
+        else:
+            self.flying.pop(progress.name, None)
 
     def enter(self, state: RollState, now: datetime, reason: str = "") -> None:
         """The roll itself has come further."""

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
-from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.quantities import lasting
 from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.situation import some_of
 
 COMPLETED, WITH_REST, HALTED, ABORTED, WAITS = 0, 3, 4, 5, 6
 """Exit codes: done; done, but some were skipped or failed; halted; aborted; it waits for `invoke pool.continue`. 2: it may not begin."""
@@ -54,6 +55,8 @@ def news(before: Progress, after: Progress) -> str | None:
         return f"{name} is not well{why}; {'its old image is put back' if after.going_back else 'one more attempt'}"
     if after.phase is Phase.ACTING:
         return f"{name} is being {'rebuilt' if after.method == 'rebuild' else 'replaced'}"
+    if after.phase is Phase.FAILED and after.going_back:
+        return f"{name} has failed{why}; it has its old image again"
     if after.phase is Phase.CHECKING:
         return f"{name} runs, and is looked at"
     if after.phase is Phase.PENDING:
@@ -62,40 +65,50 @@ def news(before: Progress, after: Progress) -> str | None:
     return f"{name} {verb} {after.phase.value}{why}" if after.phase.finished else None
 
 
-def as_lines(log: RollLog, now: datetime) -> Iterator[str]:
-    """The whole: what it is, how far, who is in hand or was left behind and why, what comes next."""
+def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[str]:
+    """The whole: what it is, how far, who is in hand or was left behind and why, what comes next. `at_work`: a process rolls it now."""
     assignment = log.assignment
     verb = "goes back to" if assignment.back else "goes to"
     begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  at most {assignment.limit} in hand at once, {assignment.floor} free ones stay"
+    yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
+    if log.state is RollState.BAKING:
+        yield f"  to be tried before it goes on: {some_of([one.name for one in log.held.values() if _is_done(one)])}"
     for one in log.held.values():
         if one.phase.in_flight or one.phase in _REST:
-            back = ", on its way to its old image" if one.going_back and one.phase.in_flight else ""
-            since = duration_words((now - one.since) // 1_000_000 * 1_000_000)
-            yield f"  {one.name:15s} {one.phase.value:11s} {since:>6s}  {one.reason}{back}"
-    yield from (f"  {name:15s} left out            {reason}" for name, reason in log.left_out)
+            back = "" if not one.going_back else "; it has its old image again"
+            back = ", on its way to its old image" if one.going_back and one.phase.in_flight else back
+            since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
+            yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}"
+    yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
     if log.provisioning:
-        yield "  the broker's own provisioning is paused by this roll"
-    yield from (f"next: {command}" for command in next_commands(log))
+        left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
+        yield f"  the broker's own provisioning is paused by this roll{left}"
+    yield from (f"next: {command}" for command in next_commands(log, at_work=at_work))
 
 
-def next_commands(log: RollLog) -> tuple[str, ...]:
+def next_commands(log: RollLog, *, at_work: bool = False) -> tuple[str, ...]:
     """What a person can do now."""
     pool, state = log.assignment.pool, log.state
+    if at_work:
+        return (f"invoke pool.pause {pool}", f"invoke pool.abort {pool}")
+    back = (f"invoke pool.rollback {pool}   (to go back)",) if any(map(_is_done, log.held.values())) else ()
     if state in (RollState.COMPLETED, RollState.ABORTED):
-        done = any(one.phase is Phase.DONE for one in log.held.values())
-        return (f"invoke pool.rollback {pool}   (to go back)",) if done else ()
+        return back
     if state is RollState.ROLLED_BACK:
         return ()
     if state is RollState.HALTED:
-        return (
-            f"invoke pool.rollback {pool}",
-            f"invoke pool.continue {pool}   (when you know why)",
-            f"invoke pool.abort {pool}",
-        )
+        recipe = log.assignment.to.rpartition("-v")[0]
+        image = (f"invoke rollback {recipe} --reason '...'   (when it is the image: the one before is current again)",)
+        canary = any(name in log.held and log.held[name].failed for name in log.canaries)
+        go_on = (f"invoke pool.continue {pool}   (when you know why)",)
+        return (f"invoke pool.abort {pool}", *back, *(image if canary and recipe else go_on))
     return (f"invoke pool.continue {pool}", f"invoke pool.abort {pool}")
+
+
+def _is_done(progress: Progress) -> bool:
+    return progress.phase is Phase.DONE
 
 
 def as_facts(log: RollLog) -> dict[str, Any]:

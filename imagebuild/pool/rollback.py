@@ -32,12 +32,21 @@ def find_way_back(survey: Survey, *, roll_id: str | None = None, to_image_id: st
         to_image_id = before.most_common(1)[0][0]
     going = [one for one in moved if one.metadata[PREVIOUS_IMAGE_ID] == to_image_id]
     if to_image_id is None or not going:
-        raise RollRefused(
-            f"no desktop of {survey.pool} tells that a roll has moved it",
-            hint=f"a roll forward does the same: invoke pool.roll {survey.pool} --to VERSION",
-        )
+        raise _nothing(survey, roll_id)
     others = tuple(one.name for one in moved if one not in going)
     return WayBack(to_image_id, frozenset(one.name for one in going), tuple(map(_use_of, going)), others)
+
+
+def _nothing(survey: Survey, roll_id: str | None) -> RollRefused:
+    if roll_id is not None:
+        words = f"{roll_id} has moved no desktop that it could be taken back from"
+        return RollRefused(
+            words, hint=f"end it: invoke pool.abort {survey.pool}; what failed has its old image already"
+        )
+    return RollRefused(
+        f"no desktop of {survey.pool} tells that a roll has moved it",
+        hint=f"a roll forward does the same: invoke pool.roll {survey.pool} --to VERSION",
+    )
 
 
 def _is_moved(desktop: Desktop, roll_id: str | None) -> bool:

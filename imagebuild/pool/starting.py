@@ -79,7 +79,8 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
     if desktop.metadata.get(ROLL_ID) != roll_id or phase is None or note is None:
         return before
     told = replace(before, server_id=desktop.id, attempt=note.attempt, held=note.held, was_off=note.was_off)
-    told = replace(told, going_back=note.going_back)
+    failure = before.failure or ("it failed, as its server says" if note.going_back else "")
+    told = replace(told, going_back=note.going_back, failure=failure)
     if phase is Phase.DRAINING and before.phase is Phase.PENDING:
         return told.to(
             Phase.DRAINING, now, drain_since=now, known=desktop.seat is not None, addresses=desktop.addresses

@@ -39,21 +39,41 @@ class Surroundings:
         self._prepared = True
 
     def restore(self) -> None:
-        """Let the broker make desktops again, if it did before."""
-        if self.log.provisioning:
+        """Let the broker make desktops again, if it did before.
+
+        One that refuses will not change its mind: it keeps no template that is hidden, say, and an image that was superseded is. The
+        pool is left as it is and told; the run that goes on, and brings the broker the new image, tries again.
+        """
+        if not self.log.provisioning:
+            return
+        try:
             self.hands.broker.set_provisioning(self.log.assignment.pool, on=True)
-            self.log.note(provisioning=None)
+        except BrokerRefused as error:
+            reasons = f" ({'; '.join(error.details)})" if error.details else ""
+            self.report.warn(f"the broker's own provisioning stays paused: {error}{reasons}")
+            return
+        self.log.note(provisioning=None)
 
     def use_for_new_desktops(self) -> None:
-        """Let the broker make new desktops from the image: only now that some have proven it."""
+        """Let the broker make new desktops from the image: only now that some have proven it.
+
+        One that is hidden, as what a roll goes back to mostly is, would be looked for in vain for minutes.
+        """
         assignment = self.log.assignment
         if self._refused or not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
             return
+        version = self.hands.version_of(assignment.to_image_id)
+        hidden = version is not None and version.image.hidden
         try:
-            self.hands.broker.set_pool_image(assignment.pool, assignment.to)
+            self.hands.broker.set_pool_image(assignment.pool, assignment.to, scan=not hidden)
         except BrokerRefused as error:
             self._refused = True
-            self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}")
+            todo = (
+                f"; to make it current again: invoke rollback {version.recipe} --to {version.name}"
+                if version and hidden
+                else ""
+            )
+            self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}{todo}")
             return
         self.log.note(pool_image=assignment.to)
 

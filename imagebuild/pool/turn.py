@@ -49,7 +49,7 @@ class Turn:
             return again
         old = progress.from_image_id
         if self.rules.put_back and not progress.going_back and old and self.hands.version_of(old) is not None:
-            return replace(again, going_back=True, attempt=0)
+            return replace(again, going_back=True, attempt=0, failure=reason)
         lost = progress.to(Phase.QUARANTINED, self.now, reason=reason)
         self.save(lost)
         self.hands.mark(lost)

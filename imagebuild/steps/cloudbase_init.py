@@ -9,6 +9,7 @@ from imagebuild.errors import StepFailed
 from imagebuild.recipe_header import Word
 from imagebuild.step import Context, Step
 
+_STAMP = r"HKLM\SOFTWARE\imagebuild\Image"  # of windows/Set-ImageStamp
 _TEMPLATES = ("cloudbase-init.conf.j2", "cloudbase-init-unattend.conf.j2")
 
 
@@ -55,7 +56,7 @@ class CloudbaseInit(Step):
                 "RUN_SERVICE_AS_LOCAL_SYSTEM": "1",
             },
             "enable_administrator": self.enable_administrator or context.header.windows.enables_administrator,
-            "first_boot_commands": self.first_boot_commands,
+            "first_boot_commands": [*tell_stamp(context.header.windows.serial_port), *self.first_boot_commands],
         }
         done = context.guest.run_as_system(
             "Install-CloudbaseInit",
@@ -71,3 +72,18 @@ class CloudbaseInit(Step):
             f"Cloudbase-Init {done['version']}, service {done['service']['start_mode']} until a clone's first boot"
         )
         context.remember(cloudbase_init={"version": done["version"], "service": done["service"]})
+
+
+def tell_stamp(serial_port: str | None) -> tuple[str, ...]:
+    """The line by which a clone says on its console, at its first boot, what image it is: `imagebuild: image recipe=R build=B`.
+
+    Read from the registry, as what an image is is written there last, and by no PowerShell, which takes long to start. SetupComplete.cmd
+    runs it before Cloudbase-Init takes the port for its own log. The redirection stands first: behind a digit it would name a stream.
+    """
+    if not serial_port:
+        return ()
+    read = f"('reg.exe query {_STAMP} /v {{}} ^| findstr.exe REG_SZ')"
+    loops = (
+        f'for /f "tokens=3" %%{letter} in {read.format(name)} do' for letter, name in (("r", "recipe"), ("b", "build"))
+    )
+    return (f"{' '.join(loops)} >\\\\.\\{serial_port} echo imagebuild: image recipe=%%r build=%%b",)

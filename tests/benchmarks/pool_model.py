@@ -58,8 +58,8 @@ class Outcome:
 
     @property
     def calls_beyond(self) -> float:
-        """Those that are not the act itself: rebuild; or delete, port and create."""
-        acts = sum(self.calls.get(act, 0) for act in UNAVOIDABLE)
+        """Those that are not the act itself: a rebuild; or one delete, port and create. To look for what is to be made is beyond it."""
+        acts = sum(min(self.calls.get(act, 0), self.done) for act in UNAVOIDABLE)
         return self.calls_each - acts / self.desktops
 
     @property

@@ -9,17 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from imagebuild import windows
 from imagebuild.adapters.openstack_cloud import connect_cloud
+from imagebuild.adapters.openstack_desktops import WITH_REASONS
 from imagebuild.adapters.vnc_screen import Screen
 from imagebuild.adapters.winrm_guest import connect_guest
-from imagebuild.cloud import Cloud, Flavor, Image, Kind, Network, ServerRequest
+from imagebuild.cloud import OWNER_KEY, Cloud, Flavor, Image, Kind, Network, ServerRequest
 from imagebuild.guest import Guest, read_certificate
-from imagebuild.lab import lifecycle
+from imagebuild.lab import catalogue, layout, lifecycle
 from imagebuild.report import SilentReport
 from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Clock, Deadline, SystemClock, wait_for
@@ -30,6 +32,7 @@ from tests.fakes.guest import FakeGuest
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORD = Secret("Stand-in.2026")
+LOCKED = "looked at"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,11 @@ class CloudBench:
     flavor: Flavor
     network: Network
     owner: str
+    lock: Callable[[str], None]
+    """Lock a server as an operator does, with the reason `looked at`."""
+    unlock: Callable[[str], None]
+    remove_network: Callable[[str], None]
+    """By its id; the network given above is another project's."""
 
     def soon(self, seconds: float = 120) -> Deadline:
         """A deadline on the cloud's clock."""
@@ -196,8 +204,9 @@ def fake_cloud_bench() -> CloudBench:
     image = cloud.add_image("win7-sp1-x64", hw_disk_bus="ide", os_type="windows")
     cloud.add_image("vdi-media")
     flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
-    network = cloud.add_network("vdi-network", "172.16.100.0/24")
-    return CloudBench(cloud, clock, image, flavor, network, "contract")
+    network = cloud.add_network("vdi-network", "172.16.100.0/24", project_id="the operator's")
+    lock, unlock = partial(cloud.lock, reason=LOCKED), cloud.unlock
+    return CloudBench(cloud, clock, image, flavor, network, "contract", lock, unlock, cloud.remove_network)
 
 
 def lab_cloud_bench() -> CloudBench:
@@ -208,4 +217,39 @@ def lab_cloud_bench() -> CloudBench:
         cloud.find_image("win7-sp1-x64"), cloud.find_flavor("1cpu_256MB_4GB"), cloud.find_network("vdi-network")
     )  # fmt: skip
     assert image and flavor and network
-    return CloudBench(cloud, SystemClock(), image, flavor, network, f"contract-{uuid4().hex[:8]}")
+    operator = _operator()
+    return CloudBench(
+        cloud,
+        SystemClock(),
+        image,
+        flavor,
+        network,
+        owner=f"contract-{uuid4().hex[:8]}",
+        lock=partial(operator.compute.lock_server, locked_reason=LOCKED),
+        unlock=operator.compute.unlock_server,
+        remove_network=operator.network.delete_network,
+    )
+
+
+@contextmanager
+def lab_desktop_bench() -> Iterator[CloudBench]:
+    """The lab with an image of nothing, whose servers Nova switches off without asking them: what is tried is Nova, no guest."""
+    bench = lab_cloud_bench()
+    images = _operator().image
+    properties = {OWNER_KEY: f"{bench.owner}-image", "os_shutdown_timeout": "0"}
+    made = images.create_image(
+        bench.owner, disk_format="raw", container_format="bare", data=bytes(2**20), allow_duplicates=True, **properties
+    )
+    try:
+        image = bench.cloud.image(made.id)
+        assert image is not None and image.status == "active", image
+        yield replace(bench, image=image)
+    finally:
+        images.delete_image(made.id)
+
+
+def _operator() -> Any:
+    """A connection of the SDK with the rights of the tool's ordinary user."""
+    operator = catalogue.connect(layout.find_layout(), layout.CLOUD)
+    operator.compute.default_microversion = WITH_REASONS
+    return operator

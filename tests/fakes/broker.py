@@ -131,7 +131,7 @@ class FakeBroker(BrokerWorld):
         )
 
     @call
-    def set_pool_image(self, pool: str, image_name: str) -> None:
+    def set_pool_image(self, pool: str, image_name: str, *, scan: bool = True) -> None:
         """Refused for an image that no scan has found."""
         self._require(Cap.POOL_IMAGE)
         if image_name not in self.known_images:

@@ -82,10 +82,10 @@ class DesktopCalls(World):
         return found
 
     @call
-    def create_desktop(self, request: ServerRequest, *, pool: str) -> Server:
-        self.faults.also("create_desktop", request.port_id is None)  # it looks before
+    def create_desktop(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
+        self.faults.also("create_desktop", not is_new)  # it looks before
         metadata = {**request.metadata, POOL_KEY: pool}
-        for server_id in self._named[request.name]:
+        for server_id in () if is_new else self._named[request.name]:
             server = self._machines[server_id].server
             if server.task_state != "deleting" and metadata.items() <= server.metadata.items():
                 return server
@@ -197,8 +197,6 @@ class DesktopCalls(World):
             flavor_specs=self._specs[flavor.id],
             volume_ids=tuple(volumes),
         )
-        if request.port_id is not None:
-            self._plugs.plug(request.port_id, server.id)
         self._machines[server.id] = Machine(server, request, flavor, volumes)
         self._named[server.name].append(server.id)
         self._use(flavor, 1)

@@ -44,6 +44,7 @@ class NetworkCalls(World):
         for one in self._subnets.values():
             if (one.network_id, one.cidr) == (network_id, cidr):
                 return one
+        self._check_ours(self._networks[network_id], "create_subnet")
         ranged = ipaddress.ip_network(cidr)
         first = str(gateway or ranged.network_address + 1)
         if ipaddress.ip_address(first) not in ranged:
@@ -60,6 +61,7 @@ class NetworkCalls(World):
 
     @call
     def set_subnet_dns(self, subnet_id: str, dns: Sequence[str]) -> Subnet:
+        self._check_ours(self._networks[self._subnets[subnet_id].network_id], "update_subnet")
         self._subnets[subnet_id] = replace(self._subnets[subnet_id], dns=tuple(dns))
         return self._subnets[subnet_id]
 
@@ -78,8 +80,8 @@ class NetworkCalls(World):
         self._check_quota("security_groups", len(self._groups) + 1)
         group = SecurityGroup(id=str(uuid4()), name=name, description=f"{POOL_KEY}={pool}")
         self._groups[group.id] = group
-        for ipv6 in (False, True):
-            self._add_rule(group.id, Rule("egress", ipv6=ipv6))
+        for rule in self.default_rules:
+            self._add_rule(group.id, rule)
         return group
 
     @call
@@ -111,15 +113,23 @@ class NetworkCalls(World):
         network_id: str,
         address: str | None = None,
         security_groups: Sequence[str] = (),
+        is_new: bool = False,
     ) -> Port:
         if network_id not in self._networks:
             raise NotFound(f"404 Network {network_id} could not be found")
         description = f"{POOL_KEY}={pool}"
-        found = self._plugs.named(name, description)
-        self.faults.also("create_port", found is None)  # it looks before
+        found = None if is_new else self._plugs.named(name, description)
+        self.faults.also("create_port", not is_new and found is None)  # it looks before
+        if address is not None and found is None:
+            self._check_ours(self._networks[network_id], "create_port:fixed_ips")
         return found or self._plugs.make(
             name, network_id=network_id, address=address, description=description, security_groups=security_groups
         )
+
+    def _check_ours(self, network: Network, act: str) -> None:
+        """Neutron's policy: what a network is like, and who has which address there, is its owner's and the administrators' to say."""
+        if network.project_id not in ("", self.project_id):
+            raise CloudRefused(f"403 rule:{act} is disallowed by policy", hint="this user's role does not allow it")
 
     def _add_rule(self, group_id: str, rule: Rule) -> None:
         made = replace(rule, id=str(uuid4()))

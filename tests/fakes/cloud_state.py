@@ -82,6 +82,10 @@ class State:
         self._plugs = Plugs()
         self._subnets: dict[str, Subnet] = {}
         self.allocations: dict[str, tuple[str, str] | None] = {}  # what a new subnet was asked to give away, by range
+        self.default_rules = (
+            Rule("egress"),
+            Rule("egress", ipv6=True),
+        )  # of a new group; administrators may choose others
         self._rules: dict[str, tuple[str, Rule]] = {}  # rule id -> group id, rule
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()

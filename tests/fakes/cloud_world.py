@@ -65,6 +65,11 @@ class World(State):
             self._subnets[subnet.id] = subnet
         return network
 
+    def remove_network(self, network_id: str) -> None:
+        """Its owner deletes it, its subnets go with it."""
+        del self._networks[network_id]
+        self._subnets = {key: one for key, one in self._subnets.items() if one.network_id != network_id}
+
     def add_image(self, name: str, *, foreign: bool = True, image: Image | None = None, **properties: str) -> Image:
         """An active image; a foreign one is public and belongs to another project. `image` gives its other members."""
         made = image or Image(id="", name=name, status="active", visibility="public" if foreign else "private")
@@ -115,8 +120,9 @@ class World(State):
         machine = self._machines.get(server_id)
         if machine is None or machine.server.task_state == "deleting":
             return
-        if not self._plugs.of(server_id):
-            self._plugs.plug(self._plugs.make("", network_id=machine.request.network_id).id, server_id)
+        if not self._plug(server_id, machine.request):
+            self._fail_boot(server_id, "Exceeded maximum number of retries.")
+            return
         addresses = tuple(address for port in self._plugs.of(server_id) for address in port.addresses)
         launched_at = machine.server.launched_at or self._now()
         self._set(
@@ -125,6 +131,17 @@ class World(State):
         for volume_id in machine.volumes:
             self._volumes[volume_id] = replace(self._volumes[volume_id], status="in-use")
         self.boots(server_id)
+
+    def _plug(self, server_id: str, request: ServerRequest) -> bool:
+        """Its port, which nova-compute plugs in only now; False when another server was quicker, or it is gone."""
+        if self._plugs.of(server_id):
+            return True
+        port_id = request.port_id or self._plugs.make("", network_id=request.network_id).id
+        port = self._plugs.ports.get(port_id)
+        if port is None or port.server_id is not None:
+            return False
+        self._plugs.plug(port_id, server_id)
+        return True
 
     def _fail_boot(self, server_id: str, fault: str) -> None:
         self._set(server_id, status="ERROR", task_state=None, fault=fault)

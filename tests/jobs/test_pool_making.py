@@ -84,7 +84,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 
 def test_from_a_file_to_desktops_that_stand(office: Office) -> None:
-    with pytest.raises(StepFailed, match="in 2 things other than its file says") as caught:
+    with pytest.raises(StepFailed, match="is not as its file says") as caught:
         office.network(check=True)
     assert caught.value.hint == "mend what is ours: invoke pool.network staff"
     assert len(caught.value.details) == 2
@@ -107,10 +107,11 @@ def test_desktops_of_an_older_version_when_that_is_asked_for(office: Office) -> 
 
 def test_what_others_own_is_told_with_what_to_do_about_it(office: Office) -> None:
     office.cloud.create_pool_group("vdi-desktop", pool="students")
-    with pytest.raises(StepFailed, match="in 2 things other") as caught:
+    with pytest.raises(StepFailed, match="not as its file says") as caught:
         office.network()
-    assert caught.value.hint == "its owner must change it, or the pool's file"
-    assert all("not ours to change" in line for line in caught.value.details)
+    assert caught.value.hint.startswith("others must do what is named above")
+    assert len(caught.value.details) == 2
+    assert all("openstack security group rule delete" in line for line in caught.value.details)
 
 
 def test_without_a_network_no_desktop_is_begun(office: Office) -> None:
@@ -162,7 +163,16 @@ def test_servers_are_shown_first_and_taken_over_when_somebody_says_so(office: Of
     marked = [server.name for server in office.cloud.servers() if "vdi_persistent" in server.metadata]
     assert marked == ["desktop-2"]
     assert adopt(office, yes=True) == 0
-    assert "no server that staff could take over" in office.out.getvalue()
+    assert "every server called desktop-{sequence} is staff's already" in office.out.getvalue()
+    office.loose("Desktop-1")
+    assert adopt(office, yes=True) == 0, "two of one name"
+    assert "there is no server that staff could take over" in office.out.getvalue()
+
+
+def test_where_no_server_has_such_a_name_that_is_told(office: Office) -> None:
+    office.loose("reception")
+    assert adopt(office, yes=True) == 0
+    assert "no server is called desktop-{sequence}" in office.out.getvalue()
 
 
 def test_a_machine_reads_the_same(office: Office) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from imagebuild.broker import Broker
 from imagebuild.claim import claims
-from imagebuild.errors import Busy, Interrupted, NotFound, RecipeError, RollRefused
+from imagebuild.errors import BrokerRefused, Busy, Interrupted, NotFound, RecipeError, RollRefused
 from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Phase
@@ -21,6 +21,7 @@ from imagebuild.report import ConsoleReport
 from imagebuild.waiting import Deadline
 from tests.fakes.kill import Killed
 from tests.unit.pool.rolling import POOL, Site, images_of
+from tests.unit.versions import add_version
 
 
 class Office(Site):
@@ -90,6 +91,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
     assert office.run_roll() == 6
     said = office.said()
     assert "baking: 1 done, 3 pending; 3 free (floor 1)" in said
+    assert "to be tried before it goes on: desktop-1" in said
     assert said.rstrip().endswith("next: invoke pool.continue staff\nnext: invoke pool.abort staff")
     assert claims(office.cloud, POOL) == []
 
@@ -136,11 +138,49 @@ def test_a_failing_image_halts_and_is_given_up(office: Office) -> None:
     assert office.run_roll() == 4
     said = office.said()
     assert "halted: 3 pending, 1 failed (the canary desktop-1 failed" in said
+    assert "its agent has not reported to the broker; it has its old image again" in said
+    assert "pool.continue" not in said, "a canary's failure is not passed by"
+    assert "next: invoke rollback small --reason" in said
     assert pools.status(POOL, office.settings, office.say) == 4
     assert pools.abort(POOL, office.settings, office.say) == 5
     assert images_of(office, office.names) == {office.old.id}
     office.cloud.silent_agents = lambda server: False
     assert office.run_roll() == 6
+
+
+def test_what_a_roll_had_to_leave_paused_the_next_one_turns_on(office: Office) -> None:
+    turn_on, pool = office.broker.set_provisioning, office.broker.pools[POOL]
+
+    def set_provisioning(name: str, *, on: bool) -> bool:
+        if on and pool.image == office.old.name:  # hidden since its successor was promoted
+            raise BrokerRefused("400 BAD_DATA")
+        return turn_on(name, on=on)
+
+    office.broker.set_provisioning = set_provisioning  # type: ignore[method-assign]
+    office.cloud.silent_agents = lambda server: server.image_id == office.new.id
+    assert office.run_roll() == 4
+    assert pools.abort(POOL, office.settings, office.say) == 5
+    assert "was left so: the next roll turns it on" in office.said()
+    assert pool.provisioning is False
+    office.cloud.silent_agents = lambda server: False
+    assert office.run_roll() == 6
+    assert "left the broker's provisioning paused: it is turned on at the end" in office.said()
+    assert office.go_on() == 0
+    assert pool.provisioning is True
+
+
+def test_a_halted_roll_is_taken_back_and_not_the_one_before_it(office: Office) -> None:
+    office.write_file(auto_continue=True)
+    assert office.run_roll() == 0  # all have version 2 now, and a way back to 1
+    shutil.rmtree(pool_desk.rolls_of(office.settings))  # it was rolled from elsewhere
+    third = add_version(office.cloud, 3, "superseded")
+    office.broker.known_images |= {third.name}
+    office.cloud.silent_agents = lambda server: server.image_id == third.id
+    assert office.run_roll(to="small-v3") == 4
+    with pytest.raises(RollRefused, match="has moved no desktop") as caught:
+        pools.rollback(POOL, office.settings, office.say, yes=True, ask=lambda words: False)
+    assert "invoke pool.abort staff" in caught.value.hint
+    assert images_of(office, office.names) == {office.new.id}
 
 
 def test_named_canaries_go_first_also_after_a_kill(office: Office) -> None:
@@ -181,6 +221,8 @@ def test_somebody_elsewhere_pauses_and_aborts_a_roll_by_its_claim(office: Office
     office.write_file(auto_continue=True)
 
     def pause() -> None:
+        pools.status(POOL, office.settings, office.say)
+        assert office.said().rstrip().endswith("next: invoke pool.pause staff\nnext: invoke pool.abort staff")
         pools.pause(POOL, office.settings, office.say)
 
     office.clock.at(200, pause)
@@ -247,6 +289,35 @@ def test_another_machine_goes_on_without_the_journal(office: Office, seconds: fl
     assert images_of(office, office.names) == {office.new.id}
     assert len(office.cloud.rebuilds) == 4
     assert (office.held_back(), office.broker.pools[POOL].provisioning) == ([], True)
+
+
+def test_two_machines_do_not_work_on_one_roll(office: Office, tmp_path: Path) -> None:
+    office.write_file(auto_continue=True)
+    elsewhere = Settings(tmp_path / "elsewhere")
+    shutil.copytree(office.settings.pools, elsewhere.pools)
+
+    def go_on_elsewhere() -> None:
+        with pytest.raises(Busy, match=r"is claimed by staff-[^~]+ ") as caught:
+            pools.go_on(POOL, elsewhere, office.say)
+        assert "invoke builds.unclaim staff --break-claim" in caught.value.hint
+
+    def die() -> None:
+        raise Killed
+
+    office.clock.at(100, go_on_elsewhere)
+    office.clock.at(200, die)
+    with pytest.raises(Killed):
+        office.run_roll()
+
+    def go_on_here() -> None:
+        with pytest.raises(Busy, match=r"is claimed by staff-\S+~"):
+            office.go_on()
+
+    office.clock.at(300, go_on_here)
+    assert pools.go_on(POOL, elsewhere, office.say) == 0
+    assert len(office.cloud.rebuilds) == 4
+    assert office.go_on() == 0
+    assert (len(office.cloud.rebuilds), office.held_back(), office.broker.cut) == (4, [], [])
 
 
 def test_ctrl_c_pauses_and_the_second_leaves_with_the_word_that_mends_it(

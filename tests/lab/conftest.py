@@ -19,8 +19,8 @@ from imagebuild.cloud import Server, ServerRequest
 from imagebuild.errors import DeadlinePassed
 from imagebuild.guest import Guest, read_certificate
 from imagebuild.lab import lifecycle
+from imagebuild.lab.broker_settings import AGENTS_PORT
 from imagebuild.lab.layout import GATEWAY
-from imagebuild.lab.service_plan import BROKER_PORT
 from imagebuild.properties import CHECKPOINT, RECIPE
 from imagebuild.report import ConsoleReport, SilentReport
 from imagebuild.secrets import Secret, make_password
@@ -188,7 +188,7 @@ class Broker:
 @pytest.fixture(scope="session")
 def broker(lab: lifecycle.LabCloud) -> Broker:
     """Where the recipe says it is."""
-    return Broker(f"http://{GATEWAY}:{BROKER_PORT}/registrations")
+    return Broker(f"http://{GATEWAY}:{AGENTS_PORT}/registrations")
 
 
 @pytest.fixture(scope="session")

@@ -1,37 +1,105 @@
-"""The lab's broker as a service: it answers where the recipes say, and what it was told survives its own death."""
+"""The lab's broker as a service: agents find it where the recipes say, the tool by its files; what it was told survives its own death."""
 
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import requests
 
+from imagebuild.adapters.brokers import open_broker
+from imagebuild.adapters.openstack_cloud import OpenStackCloud
 from imagebuild.lab import lifecycle, supervision
+from imagebuild.lab.broker.portal_client import PortalClient
+from imagebuild.lab.broker_settings import URL
+from imagebuild.lab.credentials import broker_access
 from imagebuild.lab.layout import Layout
+from imagebuild.pool.health import read_stamp
+from imagebuild.pool.pool_file import load_pool
+from imagebuild.properties import BUILD, RECIPE
 from imagebuild.waiting import Deadline, wait_for
-from tests.lab.conftest import Broker
+from tests.lab.conftest import Broker, Machines
+from tests.lab.project import Project
 
 pytestmark = pytest.mark.lab
 
 
-def test_registrations_survive_a_killed_broker(lab: lifecycle.LabCloud, broker: Broker) -> None:
-    said = {"message": "agent registration", "name": f"TEST-{uuid4().hex[:8]}", "address": "172.16.100.9"}
+@pytest.fixture
+def portal(lab: lifecycle.LabCloud) -> PortalClient:
+    """The door of the simulated users."""
+    return PortalClient(URL, ca_file=broker_access(Layout(lab.root)) / "ca.pem")
+
+
+def ask_until(told: Any, what: str) -> Any:
+    """Its first answer that is something; a broker that is just being started refuses."""
+
+    def ask() -> Any:
+        try:
+            return told() or None
+        except OSError:  # requests' errors are some, too
+            return None
+
+    return wait_for(ask, what, deadline=Deadline.after(30), every=0.1)
+
+
+def test_the_tool_gets_in_by_the_pool_file_that_we_ship(project: Project) -> None:
+    definition = load_pool(project.folder / "recipes" / "pools" / "lab.yaml")
+    with open_broker(definition.broker, folder=project.folder) as broker:
+        assert broker.health().ok
+        settings = broker.settings(definition.pool)
+        assert (settings.name_pattern, settings.provisioning) == ("lab-{SEQUENCE}", False)
+        assert all(definition.number_of(seat.name) for seat in broker.seats(definition.pool))
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{URL}/rest/v1/system/health", timeout=10)
+
+
+@pytest.fixture
+def pool(lab: lifecycle.LabCloud, portal: PortalClient) -> Iterator[str]:
+    """A pool of one desktop that no cloud has, made as administrators do it."""
+    name = f"test-{uuid4().hex[:8]}"
+    access = broker_access(Layout(lab.root))
+    login = {"user_login": (access / "user").read_text().strip(), "password": (access / "password").read_text().strip()}
+    ca = str(access / "ca.pem")  # said in each call: for a session the environment's own bundle would win
+    sid = requests.post(f"{URL}/rest/v1/session/login", json=login, verify=ca, timeout=10).json()["sid"]
+    rule = {"vm_table_field": "name", "condition_type": "eq", "text_to_match": name}
+    wanted = {"name": name, "pool_definition": {"restrict_by": "A", "pool_attribute_join": "A", "attributes": [rule]}}
+    bearer = {"Authorization": f"Bearer {sid}"}
+    requests.post(f"{URL}/rest/v1/pools", json=wanted, headers=bearer, verify=ca, timeout=10).raise_for_status()
+    yield name
+    portal.forget_pool(name)
+    portal.reset_verdict()
+
+
+def test_what_agents_and_users_did_survives_a_killed_broker(
+    lab: lifecycle.LabCloud, broker: Broker, portal: PortalClient, pool: str
+) -> None:
+    said = {"message": "agent registration", "name": pool.upper(), "address": "172.16.100.9"}
     requests.post(broker.url, json=said, timeout=10).raise_for_status()
+    portal.set_crowd(pool, 1, seed=3, habits={"away": 0.1, "work": 9000})
+
+    def on_it() -> str | None:
+        return next((one["user"] for one in portal.desktops() if one["name"] == pool.upper()), None)
+
+    user = ask_until(on_it, "the user on the desktop whose agent has reported")
     running = supervision.read_running(Layout(lab.root))
     assert running is not None
     os.kill(running.services["broker"]["pid"], signal.SIGKILL)
-
-    def ask() -> list[dict[str, object]] | None:
-        try:
-            return broker.registrations()
-        except requests.ConnectionError:
-            return None
-
-    told = wait_for(ask, "the broker to be back", deadline=Deadline.after(30), every=0.1)
-    (kept,) = [one for one in told if one["name"] == said["name"]]
+    (kept,) = [one for one in ask_until(broker.registrations, "the broker to be back") if one["name"] == said["name"]]
     assert said.items() <= kept.items() and "at" in kept
+    assert ask_until(on_it, "the session") == user == f"{pool}-user-0001"
+    assert portal.crowd()[pool]["users"] == 1
+    assert portal.verdict()["sessions_cut"] == 0
+
+
+def test_a_clone_tells_its_stamp_at_its_first_boot(built: str, machines: Machines, cloud: OpenStackCloud) -> None:
+    image = cloud.image(built)
+    assert image is not None
+    clone = machines.boot(built, name="stamp", opens_winrm=False)
+    console = clone.wait_for_console("imagebuild: image ")
+    assert read_stamp(console) == {"recipe": image.properties[RECIPE], "build": image.properties[BUILD]}
 
 
 def test_a_guest_that_says_nothing_keeps_nobody_else_waiting(broker: Broker) -> None:

@@ -29,8 +29,10 @@ def test_the_msi_and_both_files_are_sent_as_system(windows: World) -> None:
     assert "SetUserPasswordPlugin" in sent["configuration"]
     assert "SetUserPasswordPlugin" not in sent["unattend_configuration"]
     assert sent["properties"] == {"LOGGINGSERIALPORTNAME": "COM1", "RUN_SERVICE_AS_LOCAL_SYSTEM": "1"}
-    assert sent["first_boot_commands"] == ["echo hello"]
     assert windows.remembered()["cloudbase_init"]["version"] == "1.1.6.0"
+    stamp, theirs = sent["first_boot_commands"]
+    assert theirs == "echo hello"
+    assert stamp.endswith(r"do >\\.\COM1 echo imagebuild: image recipe=%%r build=%%b")
 
 
 @pytest.mark.parametrize(

@@ -165,9 +165,24 @@ def test_health_is_told_in_the_brokers_words(told: dict[str, Any], ok: bool, pro
 @pytest.mark.parametrize(
     "body", [None, {"error_status": "SERVICE_UNAVAILABLE", "error_message": "Service unavailable"}]
 )
-def test_a_broker_without_its_database_says_so_at_once(body: Any) -> None:
+def test_a_broker_that_goes_on_without_its_database_says_so_soon(body: Any) -> None:
     wire = Leostream()
-    wire.faults["GET /system/health"] = [Fault(503, body)]
+    wire.faults["GET /system/health"] = [Fault(503, body)] * 50
+    assert not wire.broker().health().ok
+    assert 10 <= wire.clock.slept <= 15
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(None, 2), ("7", 7)])
+def test_a_broker_that_is_busy_for_a_moment_is_well(asked: str | None, waited: float) -> None:
+    wire = Leostream()
+    wire.faults["GET /system/health"] = [Fault(503, None, {"Retry-After": asked} if asked else None)]
+    assert wire.broker().health().ok
+    assert wire.clock.slept == waited
+
+
+def test_a_broker_that_asks_for_longer_than_that_is_believed_at_once() -> None:
+    wire = Leostream()
+    wire.faults["GET /system/health"] = [Fault(503, None, {"Retry-After": "120"})] * 2
     assert not wire.broker().health().ok
     assert wire.clock.slept == 0
 
@@ -257,6 +272,13 @@ def test_an_image_that_no_scan_finds_is_refused() -> None:
     assert "shared" in caught.value.hint
     assert wire.clock.slept < 200
     assert wire.pools[7]["provision"]["provision_vm_id"] == 41
+
+
+def test_an_image_that_cannot_be_found_by_a_scan_is_refused_without_one() -> None:
+    wire = paused(Leostream())
+    with pytest.raises(BrokerRefused, match="knows no image win10-vdi-v9"):
+        wire.broker().set_pool_image("staff", "win10-vdi-v9", scan=False)
+    assert wire.clock.slept == 0
 
 
 def test_two_images_of_one_name_are_refused() -> None:

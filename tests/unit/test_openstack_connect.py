@@ -34,6 +34,17 @@ def test_an_unknown_name_is_told(clouds_yaml: Path) -> None:
     assert "clouds.yaml" in caught.value.hint
 
 
+def test_files_that_are_given_are_read_whatever_the_environment_names(
+    clouds_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("clouds: {theirs: {}}")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(other))
+    with pytest.raises(CloudError, match="could not use the cloud 'half'") as caught:
+        connect_cloud("half", config_files=[clouds_yaml])
+    assert "was not found" not in str(caught.value)
+
+
 def test_an_entry_without_credentials_is_told(clouds_yaml: Path) -> None:
     with pytest.raises(CloudError, match="could not use the cloud 'half'"):
         connect_cloud("half", config_files=[clouds_yaml])

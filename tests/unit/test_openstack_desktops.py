@@ -178,24 +178,29 @@ class TestMaking:
         assert wire.sent[1].body["server"]["metadata"] == {"vdi_roll_id": "r2", "vdi_pool": "staff"}
         assert wire.sent[1].body["server"]["tags"] == ["vdi-pool=staff"]
 
-    def test_with_a_port_nobody_looks_before(self) -> None:
-        wire = Wire(Response(202, {"server": {"id": "s2"}}))
-        made = desktops(wire).create(self.REQUEST, pool="staff")
-        assert wire.paths() == ["POST /servers"], "a port takes one server: there cannot be two"
-        assert (made.id, made.status, made.metadata["vdi_pool"]) == ("s2", "BUILD", "staff")
-
-    def test_a_port_that_is_taken_is_taken_by_ours_or_it_is_an_error(self) -> None:
+    def test_with_a_port_it_looks_before_too(self) -> None:
         ours = {**DESKTOP, "id": "s2", "metadata": {"vdi_pool": "staff", "vdi_roll_id": "r2"}}
-        taken = Response(409, {"conflictingRequest": {"message": "Port p1 is still in use."}})
-        assert desktops(Wire(taken, Response(200, {"servers": [ours]}))).create(self.REQUEST, pool="staff").id == "s2"
-        with pytest.raises(CloudRefused, match="Port p1 is still in use"):
-            desktops(Wire(taken, Response(200, {"servers": [DESKTOP]}))).create(self.REQUEST, pool="staff")
+        wire = Wire(Response(200, {"servers": [ours]}))
+        assert desktops(wire).create(self.REQUEST, pool="staff").id == "s2"
+        assert wire.paths() == ["GET /servers/detail"], "Nova may take the port twice, and unplug it from both"
 
-    def test_a_create_with_a_port_that_was_cut_off_is_looked_for(self) -> None:
+    def test_a_new_one_comes_back_as_it_was_asked_for(self) -> None:
+        wire = Wire(Response(200, {"servers": []}), Response(202, {"server": {"id": "s2"}}))
+        made = desktops(wire).create(self.REQUEST, pool="staff")
+        assert wire.paths() == ["GET /servers/detail", "POST /servers"]
+        assert (made.id, made.status, made.metadata["vdi_pool"]) == ("s2", "BUILD", "staff")
+        assert (made.image_id, made.tags) == (None, ("vdi-pool=staff",)), "its root is a volume"
+
+    def test_who_knows_that_it_is_new_saves_the_first_look_and_no_later_one(self) -> None:
         ours = {**DESKTOP, "id": "s2", "metadata": {"vdi_pool": "staff", "vdi_roll_id": "r2"}}
         wire = Wire(LOST, Response(200, {"servers": [ours]}))
-        assert desktops(wire).create(self.REQUEST, pool="staff").id == "s2"
+        assert desktops(wire).create(self.REQUEST, pool="staff", is_new=True).id == "s2"
         assert wire.paths() == ["POST /servers", "GET /servers/detail"]
+
+    def test_a_port_that_is_taken_is_an_error(self) -> None:
+        taken = Response(409, {"conflictingRequest": {"message": "Port p1 is still in use."}})
+        with pytest.raises(CloudRefused, match="Port p1 is still in use"):
+            desktops(Wire(Response(200, {"servers": [DESKTOP]}), taken)).create(self.REQUEST, pool="staff")
 
     def test_a_port_that_is_there_brings_address_and_groups(self) -> None:
         body = write_server(self.REQUEST, marks={})["server"]

@@ -53,6 +53,13 @@ def test_a_port_whose_create_was_cut_off_is_found_again() -> None:
     assert (asked["fixed_ips"], asked["description"]) == ([{"ip_address": "172.16.100.7"}], "vdi_pool=staff")
 
 
+def test_a_port_that_is_known_to_be_new_is_made_without_a_look_and_after_a_lost_answer_with_one() -> None:
+    asked = {"pool": "staff", "network_id": "n1", "address": None, "security_groups": (), "is_new": True}
+    wire = Wire(keystone.ConnectFailure("reset"), Response(200, {"ports": [PORT]}))
+    assert networks(wire).create_port("desktop-1", **asked).id == "p1"  # type: ignore[arg-type]
+    assert wire.paths() == ["POST /ports", "GET /ports"]
+
+
 def test_an_address_that_is_taken_is_refused() -> None:
     taken = Response(409, {"NeutronError": {"type": "IpAddressAlreadyAllocated", "message": "already allocated"}})
     with pytest.raises(CloudRefused, match="create the port 'd' with the address 172.16.100.7"):

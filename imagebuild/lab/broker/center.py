@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagebuild.lab.broker.cloud_view import Look, Machine
+from imagebuild.lab.broker.machines import LATELY
 from imagebuild.lab.broker.state import Desktop, State
 from imagebuild.lab.broker.troubles import Troubles
 
@@ -79,7 +80,7 @@ class Center:
             self.learn_image(name)
         there = {machine.id for machine in look.machines}
         if not self._troubles.duplicates:
-            kept = [one for one in self._state.desktops if one.machine is None or one.machine in there]
+            kept = [one for one in self._state.desktops if one.machine in there or self._is_heard_of(one)]
             self._state.desktops[:] = kept
         for machine in look.machines:
             self._find_or_add(machine)
@@ -93,12 +94,21 @@ class Center:
         alone = next((one for one in same if one.machine is None), None)
         if alone is not None:
             alone.name, alone.machine, alone.mark = machine.name, machine.id, machine.mark
-            alone.running = machine.running
+            alone.running, alone.agent = machine.running, self._has_agent(machine)
             return
         made = Desktop(self._state.new_id(), machine.name, machine.id, machine.mark, machine.running)
         made.out_of_service = self.settings.new_unavailable
-        made.agent = machine.name.casefold() in self._state.heard and not same
+        made.agent = self._has_agent(machine) and not same
         self._state.desktops.append(made)
+
+    def _has_agent(self, machine: Machine) -> bool:
+        """Has its agent reported since the machine was launched?"""
+        return self._state.heard.get(machine.name.casefold(), -1.0) >= machine.launched_at
+
+    def _is_heard_of(self, desktop: Desktop) -> bool:
+        """No center has it: somebody is on it, or its agent reported lately."""
+        lately = self._state.heard.get(desktop.key, self._now()) > self._now() - LATELY
+        return desktop.machine is None and (desktop.session != "none" or lately)
 
     def tell_short(self) -> dict[str, Any]:
         """An item of the list of centers."""

@@ -9,12 +9,16 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Machine:
-    """A server. `mark` is any text that changes when its disk or its start does (image and launch time of a Nova server)."""
+    """A server. `mark` is any text that changes when its disk or its start does (image and launch time of a Nova server).
+
+    `launched_at`, in Unix seconds: what an agent of its name has said before was another machine's word.
+    """
 
     id: str
     name: str
     running: bool = True
     mark: str = ""
+    launched_at: float = 0.0
 
 
 @dataclass(frozen=True)

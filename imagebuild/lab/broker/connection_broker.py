@@ -9,6 +9,7 @@ from typing import Any
 from imagebuild.lab.broker.center import Center, CenterSettings
 from imagebuild.lab.broker.cloud_view import CloudView, NoCloud
 from imagebuild.lab.broker.machines import Machines
+from imagebuild.lab.broker.membership import ROOT, members
 from imagebuild.lab.broker.pools import Pools
 from imagebuild.lab.broker.seating import Seating
 from imagebuild.lab.broker.state import State
@@ -49,7 +50,7 @@ class ConnectionBroker:
         """One turn: look at the cloud, hear the agents, end a scan, count, order machines. Raises OSError for a cloud that is silent."""
         look, lost, scanned = None, None, self.center.scan_is_due
         try:
-            look = self._cloud.look(images=scanned)
+            look = self._cloud.look(images=scanned) if scanned or self._is_watching() else None
         except OSError as error:
             lost = error
         with self.lock:
@@ -61,6 +62,15 @@ class ConnectionBroker:
         if lost is not None:
             raise lost
         self._fulfil()
+
+    def _is_watching(self) -> bool:
+        """Is there a machine that users get, or that somebody is on? Others are of interest when the center is scanned."""
+        with self.lock:
+            state = self.state
+            if any(one.machine and one.session != "none" for one in state.desktops):
+                return True
+            pools = [number for number in state.pools if number != ROOT]
+            return any(one.machine for number in pools for one in members(state, number, state.desktops))
 
     def _fulfil(self) -> None:
         """What cannot be done now is tried again at another turn, after the rest."""

@@ -9,6 +9,9 @@ from typing import Any
 from imagebuild.lab.broker.cloud_view import Look, Machine
 from imagebuild.lab.broker.state import Desktop, Incident, State
 
+LATELY = 3600.0
+"""Seconds for which a desktop that no center has is remembered by its agent's word alone."""
+
 
 class Machines:
     """The machines of all desktops. What the broker itself knows of them comes later, with a scan."""
@@ -51,13 +54,14 @@ class Machines:
 
     def hear(self, registrations: Iterable[Mapping[str, Any]]) -> None:
         """Agents that have reported since the last time. An agent reports once a start: under a session it means that the machine was
-        started anew. One that nobody knows is a desktop that no center has."""
+        started anew. One that nobody knows is a desktop that no center has, if it reported lately."""
         for said in registrations:
-            at, name = _moment(said.get("at")), said.get("name")
+            at, name = moment_of(said.get("at")), said.get("name")
             if not isinstance(name, str) or not name or at <= self._state.heard.get(name.casefold(), 0.0):
                 continue
             self._state.heard[name.casefold()] = at
-            self._report(name, at)
+            if self._state.named(name) or at > self._now() - LATELY:
+                self._report(name, at)
 
     def _report(self, name: str, at: float) -> None:
         known = self._state.named(name)
@@ -78,7 +82,8 @@ class Machines:
             desktop.agent, desktop.silent_since = False, at
 
 
-def _moment(told: object) -> float:
+def moment_of(told: object) -> float:
+    """Unix seconds of an ISO time, which is UTC where it does not say; 0 for anything else."""
     try:
         moment = datetime.fromisoformat(str(told))
     except ValueError:

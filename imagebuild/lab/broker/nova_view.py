@@ -7,11 +7,13 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from math import inf
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 
 from imagebuild.lab.broker.cloud_view import Look, Machine
+from imagebuild.lab.broker.machines import moment_of
 
 SECONDS = 20.0
 _PAGE = 1000
@@ -127,5 +129,6 @@ def _request(url: str, body: Any, method: str | None) -> urllib.request.Request:
 def _machine(server: Mapping[str, Any]) -> Machine:
     """Nova sets the image when it accepts a rebuild, and the launch time when that is done: either is a new beginning."""
     image = (server.get("image") or {}).get("id", "")
-    mark = f"{image} {server.get('OS-SRV-USG:launched_at')}"
-    return Machine(server["id"], server["name"], server["status"] == "ACTIVE", mark)
+    launched = server.get("OS-SRV-USG:launched_at")
+    at = moment_of(launched) if launched else inf
+    return Machine(server["id"], server["name"], server["status"] == "ACTIVE", f"{image} {launched}", at)

@@ -50,6 +50,15 @@ class Pools:
         required = {name: kept[name] for name in ("name", "pool_definition")}
         self._store(number, {**(required if empties else kept), **told})
 
+    def remove(self, name: str) -> None:
+        """Forget the pool of this name. Raises KeyError when there is none, ValueError for that of all desktops."""
+        number = next((one for one, pool in self._state.pools.items() if pool["name"] == name), None)
+        if number is None:
+            raise KeyError(name)
+        if number == ROOT:
+            raise ValueError("the pool of all desktops stays")
+        del self._state.pools[number]
+
     def problems(self, told: Mapping[str, Any], number: int | None = None) -> list[Problem]:
         """What is wrong with a pool that is to be stored under this number."""
         whole = {**self._state.pools[number], **told} if number is not None else told

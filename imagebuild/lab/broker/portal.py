@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imagebuild.lab.broker.connection_broker import ConnectionBroker
+from imagebuild.lab.broker.crowds import Crowds
 from imagebuild.lab.broker.rest import Answer, Request
 from imagebuild.lab.broker.state import Verdict
 
@@ -15,20 +16,25 @@ BASE = "/portal/v1"
 
 
 class PortalService:
-    """The portal's side of the broker. All is POST with an object, but for what is only told."""
+    """The portal's side of the broker. All is POST with an object, but for what is only told, and for the verdict that begins anew."""
 
-    def __init__(self, broker: ConnectionBroker) -> None:
+    def __init__(self, broker: ConnectionBroker, crowds: Crowds | None = None) -> None:
         self._broker = broker
+        self._crowds = crowds or Crowds(broker)
         self._routes: dict[tuple[str, str], Callable[[Mapping[str, Any]], Answer]] = {
             ("POST", "/login"): self._log_in,
             ("POST", "/login-around-the-broker"): self._sit_down,
             ("POST", "/disconnect"): self._disconnect,
             ("POST", "/logout"): self._log_out,
             ("POST", "/availability"): self._set_available,
+            ("POST", "/forget-pool"): self._forget_pool,
+            ("POST", "/crowd"): self._set_crowd,
+            ("GET", "/crowd"): lambda _: Answer(200, self._crowds.tell()),
             ("POST", "/troubles"): self._switch,
             ("GET", "/troubles"): lambda _: Answer(200, broker.troubles.tell()),
             ("GET", "/desktops"): lambda _: Answer(200, [asdict(desktop) for desktop in broker.state.desktops]),
             ("GET", "/verdict"): lambda _: Answer(200, tell_verdict(broker.state.verdict)),
+            ("DELETE", "/verdict"): self._begin_verdict,
         }
 
     def answer(self, request: Request) -> Answer:
@@ -66,6 +72,21 @@ class PortalService:
         for desktop in found:
             desktop.out_of_service = not told["available"]
         return Answer(200, {"desktop": found[-1].name})
+
+    def _forget_pool(self, told: Mapping[str, Any]) -> Answer:
+        """A pool that a test has made goes again."""
+        self._crowds.dismiss(told["pool"])
+        self._broker.pools.remove(told["pool"])
+        return Answer(200, {"pool": told["pool"]})
+
+    def _set_crowd(self, told: Mapping[str, Any]) -> Answer:
+        self._crowds.set(told["pool"], told["users"], seed=told.get("seed", 1), habits=told.get("habits"))
+        return Answer(200, self._crowds.tell())
+
+    def _begin_verdict(self, _: Mapping[str, Any]) -> Answer:
+        """What users have had to bear until now is forgotten."""
+        self._broker.state.verdict = Verdict()
+        return Answer(200, tell_verdict(self._broker.state.verdict))
 
     def _switch(self, told: Mapping[str, Any]) -> Answer:
         self._broker.troubles.switch(dict(told))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,18 @@ class PortalClient:
         """What an operator does in the broker's pages."""
         self._ask("POST", "/availability", {"desktop": desktop, "available": available})
 
+    def forget_pool(self, pool: str) -> None:
+        """Remove a pool, and its simulated users with it."""
+        self._ask("POST", "/forget-pool", {"pool": pool})
+
+    def set_crowd(self, pool: str, users: int, *, seed: int = 1, habits: Mapping[str, float] | None = None) -> None:
+        """Let so many simulated users work in the pool, instead of those before; 0 sends them home."""
+        self._ask("POST", "/crowd", {"pool": pool, "users": users, "seed": seed, "habits": dict(habits or {})})
+
+    def crowd(self) -> dict[str, Any]:
+        """By pool: its simulated users, and what they noticed."""
+        return dict(self._ask("GET", "/crowd")[1])
+
     def trouble(self, **switches: Any) -> None:
         """Switch troubles on and off."""
         self._ask("POST", "/troubles", switches)
@@ -58,6 +71,10 @@ class PortalClient:
     def verdict(self) -> dict[str, Any]:
         """What users had to bear."""
         return dict(self._ask("GET", "/verdict")[1])
+
+    def reset_verdict(self) -> None:
+        """Begin to count anew."""
+        self._ask("DELETE", "/verdict")
 
     def _ask(self, method: str, path: str, body: Any = None, *, also: int = 200) -> tuple[int, Any]:
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=SECONDS, context=self._tls)

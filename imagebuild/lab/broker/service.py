@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,17 @@ from imagebuild.lab.broker.center import CenterSettings
 from imagebuild.lab.broker.certificates import find_or_make
 from imagebuild.lab.broker.cloud_view import CloudView
 from imagebuild.lab.broker.connection_broker import COUNT_SECONDS, ConnectionBroker
+from imagebuild.lab.broker.crowds import Crowds
 from imagebuild.lab.broker.nova_view import CloudAccount, NovaView
 from imagebuild.lab.broker.rest import Account, Answer, Request, Rest
 from imagebuild.lab.broker.server import Server
 from imagebuild.lab.broker.state import Desktop, State, load
 
 TURN_SECONDS = 1.0
+REST = 4.0
+"""After a turn it rests so many times as long as that took: a slow cloud is not asked without end."""
+
+Hearsay = Callable[[], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,9 @@ def read_settings(path: Path) -> ServiceSettings:
 class Service:
     """The broker with its state file."""
 
-    def __init__(self, settings: ServiceSettings, *, cloud: CloudView | None = None) -> None:
+    def __init__(
+        self, settings: ServiceSettings, *, cloud: CloudView | None = None, registrations: Hearsay | None = None
+    ) -> None:
         self._path = settings.folder / "state.json"
         self._kept = ""
         self._writing = threading.Lock()
@@ -72,14 +79,16 @@ class Service:
             State() if first else load(self._path.read_text(encoding="utf-8")),
             now=time.time,
             cloud=cloud,
-            registrations=lambda: read_registrations(settings.registrations),
+            registrations=registrations or (lambda: read_registrations(settings.registrations)),
             center=settings.center,
             count_seconds=settings.count_seconds,
         )
         if first:
             furnish(self.broker, settings)
         self._rest = Rest(self.broker, *settings.accounts)
-        self._portal = portal.PortalService(self.broker)
+        self._crowds = Crowds(self.broker)
+        self._portal = portal.PortalService(self.broker, self._crowds)
+        self._silence = ""
         self.save()
 
     def answer(self, request: Request) -> Answer:
@@ -94,11 +103,17 @@ class Service:
         return told
 
     def turn(self) -> None:
-        """What happens by itself. A cloud that does not answer is asked again at the next turn."""
+        """What happens by itself. A cloud that does not answer is asked again at the next turn, and complained of once."""
+        silence = ""
         try:
             self.broker.go_on()
         except OSError as error:
-            print(f"the cloud: {error}", flush=True)
+            silence = f"the cloud: {error}"
+        if silence != self._silence:
+            print(silence or "the cloud answers again", flush=True)
+            self._silence = silence
+        with self.broker.lock:
+            self._crowds.advance()
         self.save()
 
     def save(self) -> None:
@@ -141,18 +156,23 @@ def read_registrations(path: Path | None) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def serving(settings: ServiceSettings, *, cloud: CloudView | None = None) -> Iterator[tuple[Server, Service]]:
-    """The service, in threads of this process, until the block ends."""
+def serving(
+    settings: ServiceSettings, *, cloud: CloudView | None = None, registrations: Hearsay | None = None
+) -> Iterator[tuple[Server, Service]]:
+    """The service, in threads of this process, until the block ends. `registrations`: what agents said, where no file has it."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     made = find_or_make(settings.folder / "tls", *settings.names)
     if cloud is None and settings.cloud is not None:
         cloud = NovaView(settings.cloud)
-    service = Service(settings, cloud=cloud)
+    service = Service(settings, cloud=cloud, registrations=registrations)
     over = threading.Event()
 
     def turns() -> None:
-        while not over.wait(settings.turn_seconds):
+        pause = settings.turn_seconds
+        while not over.wait(pause):
+            begun = time.monotonic()
             service.turn()
+            pause = max(settings.turn_seconds, REST * (time.monotonic() - begun))
 
     with Server((settings.address, settings.port), made.certificate, made.key, service.answer) as server:
         threads = [threading.Thread(target=one) for one in (lambda: server.serve_forever(poll_interval=0.1), turns)]
@@ -167,8 +187,14 @@ def serving(settings: ServiceSettings, *, cloud: CloudView | None = None) -> Ite
                 thread.join()
 
 
-def serve(settings: ServiceSettings, *, ready: Callable[[int], None], over: threading.Event) -> None:
+def serve(
+    settings: ServiceSettings,
+    *,
+    ready: Callable[[int], None],
+    over: threading.Event,
+    registrations: Hearsay | None = None,
+) -> None:
     """Serve until `over`; `ready` gets the port."""
-    with serving(settings) as (server, _):
+    with serving(settings, registrations=registrations) as (server, _):
         ready(server.port)
         over.wait()

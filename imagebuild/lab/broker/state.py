@@ -76,7 +76,8 @@ class State:
     """Everything that survives a restart.
 
     `counted` are copies of the desktops at the last counting; `wishes` are calls of CloudView that are due, name and arguments;
-    `ordered` are desktops that were made for a pool and not yet found by a scan; `heard` is when an agent last reported.
+    `ordered` are desktops that were made for a pool and not yet found by a scan; `heard` is when an agent last reported;
+    `crowds` are the simulated users that were asked for, by pool.
     """
 
     desktops: list[Desktop] = field(default_factory=list)
@@ -91,6 +92,7 @@ class State:
     counted_at: float = 0.0
     counted: list[Desktop] = field(default_factory=list)
     heard: dict[str, float] = field(default_factory=dict)
+    crowds: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=Verdict)
 
     def new_id(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 from imagebuild.lab.broker.cloud_view import Machine
 from imagebuild.lab.broker.nova_view import CloudAccount, NovaView
 
-ACTIVE = {"status": "ACTIVE", "image": {"id": "i-1"}, "OS-SRV-USG:launched_at": "t1"}
+ACTIVE = {"status": "ACTIVE", "image": {"id": "i-1"}, "OS-SRV-USG:launched_at": "2026-03-02T08:00:00.000000"}
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -114,7 +114,7 @@ def view(cloud: Cloud) -> NovaView:
 
 def test_a_look_is_all_servers_and_the_images_when_they_are_wanted(cloud: Cloud, view: NovaView) -> None:
     look = view.look(images=False)
-    assert look.machines[0] == Machine("s-1", "desktop-1", True, "i-1 t1")
+    assert look.machines[0] == Machine("s-1", "desktop-1", True, "i-1 2026-03-02T08:00:00.000000", 1772438400.0)
     assert [machine.name for machine in look.machines] == ["desktop-1", "desktop-2", "desktop-3"]
     assert look.images == ()
     assert view.look(images=True).images == ("v1", "v 2")
@@ -125,7 +125,8 @@ def test_a_look_is_all_servers_and_the_images_when_they_are_wanted(cloud: Cloud,
     ("change", "running"),
     [
         ({"status": "REBUILD", "image": {"id": "i-2"}}, False),
-        ({"OS-SRV-USG:launched_at": "t2"}, True),
+        ({"OS-SRV-USG:launched_at": "2026-03-02T09:00:00.000000"}, True),
+        ({"OS-SRV-USG:launched_at": None}, True),
         ({"status": "SHUTOFF"}, False),
         ({"status": "ERROR", "image": ""}, False),
     ],

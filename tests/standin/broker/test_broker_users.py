@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from broker_wire import POOL, Site, sessions
 
+from imagebuild.lab.broker.machines import LATELY
 from imagebuild.lab.broker.portal import BASE, tell_verdict
 from imagebuild.lab.broker.rest import Request
 from imagebuild.lab.broker.state import KEPT, Incident, Verdict, load
@@ -177,6 +178,29 @@ def test_an_agent_that_nobody_knows_is_a_desktop_until_a_scan_finds_its_machine(
     site.scan()
     assert [(one.machine, one.name) for one in site.broker.state.named("DESKTOP-7")] == [("server-3", "desktop-7")]
     assert site.broker.state.named("desktop-7")[0].agent
+
+
+def test_what_an_older_machine_s_agent_said_does_not_count_for_a_new_one_of_its_name(site: Site) -> None:
+    site.cloud.drop("desktop-1")
+    site.scan()
+    site.cloud.add("desktop-1")
+    site.cloud.change("desktop-1", launched_at=site.now().timestamp())
+    site.scan()
+    (made,) = site.broker.state.named("desktop-1")
+    assert not made.agent
+    site.boot("desktop-1")
+    assert made.agent
+
+
+def test_a_desktop_that_no_center_has_is_forgotten_after_a_while(site: Site) -> None:
+    site.boot("desktop-7", "desktop-8")
+    site.broker.seating.log_in_on("ada", "desktop-8", assigned=False)
+    site.go_on(LATELY)
+    site.scan()
+    assert site.names() == ["desktop-1", "desktop-2", "DESKTOP-8"]
+    site.agents.append({"name": "desktop-9", "at": "2025-01-01T00:00:00+00:00"})
+    site.go_on(1)
+    assert site.broker.state.named("desktop-9") == []
 
 
 def test_registrations_that_make_no_sense_are_nobodys(site: Site) -> None:

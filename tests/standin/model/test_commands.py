@@ -33,10 +33,20 @@ def encoded(text: str, program: str = "powershell.exe -EncodedCommand") -> str:
         ("sc.exe config W32Time start= auto", 0, ""),
         ("net.exe start W32Time", 0, ""),
         ("ping -n 3 127.0.0.1", 0, "Reply from the stand-in: waited.\r\n"),
+        (r"reg.exe query HKLM\SOFTWARE\nothing /v at_all", 1, ""),
     ],
 )
 def test_plain_commands(builder: Bench, line: str, code: int, out: str) -> None:
     assert builder.run(line)[:2] == (code, out)
+
+
+def test_each_line_of_an_output_is_taken_apart(builder: Bench) -> None:
+    builder.guest.registry.set("HKLM:\\SOFTWARE\\here", "name", "value-7", "String")
+    loop = r"""for /f "tokens=3" %%v in ('reg.exe query HKLM\SOFTWARE\here /v name ^| findstr.exe REG_SZ') do"""
+    assert builder.run(f"{loop} echo it is %%v") == (0, "it is value-7\r\n", "")
+    assert builder.run(f"{loop} >\\\\.\\COM1 echo it is %%v") == (0, "", "")
+    assert builder.machine.lines[-1] == "it is value-7"
+    assert builder.run(loop.replace("tokens=3", "tokens=4") + " echo never") == (0, "", "")
 
 
 def test_ver_says_what_this_is(builder: Bench) -> None:
@@ -55,8 +65,12 @@ def test_what_is_unknown_fails_with_windows_words_and_a_console_line(builder: Be
 
 
 @pytest.mark.parametrize(
-    "line", ["sc.exe delete W32Time", "net.exe use Z:", "C:\\nothing.cmd", "sc.exe config Nobody start= auto"]
-)
+    "line",
+    [
+        "sc.exe delete W32Time", "net.exe use Z:", "C:\\nothing.cmd", "sc.exe config Nobody start= auto",
+        "reg.exe add HKLM\\SOFTWARE /v x", "for %%a in (1 2) do echo %%a",
+    ],
+)  # fmt: skip
 def test_known_programs_refuse_what_they_do_not_play(builder: Bench, line: str) -> None:
     assert builder.run(line)[0] != 0
     assert builder.machine.lines[-1].startswith("stand-in: no play for")

@@ -123,6 +123,6 @@ class LeostreamSite(Site):
         with pytest.MonkeyPatch.context() as patch:
             made = lambda clock: LeostreamWorld(clock, drain=drain, count_seconds=count_seconds)  # noqa: E731
             patch.setattr(rolling, "FakeBroker", made)
-            super().__init__(size, **rules)
+            super().__init__(size, allow_unheld=drain == "none", **rules)
         self.broker.standin.center.learn_image(self.new.name)
         self.clock.sleep(2 * count_seconds)

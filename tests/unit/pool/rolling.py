@@ -52,6 +52,7 @@ class SimulatedClock(FakeClock):
         while self._events and self._events[0][0] <= end:
             when, _, action = heapq.heappop(self._events)
             super().sleep(max(0.0, when - self.now()))
+            self._now = max(self._now, when)  # a sum of floats may stay a hair before it
             action()
         super().sleep(max(0.0, end - self.now()))
 
@@ -60,12 +61,12 @@ class PoolCloud(FakeCloud):
     """A cloud whose desktops' users and agents feel what is done to them. `check` is called before each act that ends a system."""
 
     def __init__(self, clock: SimulatedClock, broker: FakeBroker) -> None:
+        self.sim = clock
         super().__init__(clock, limits=Limits(instances=10**6, cores=10**6, ram_mib=10**9, volumes=10**6))
         self._broker = broker
         self.agent_seconds = 20.0
         self.silent_agents: Callable[[Server], bool] = lambda server: False
         self.boots = self._booted
-        self.sim = clock
 
     def rebuild_server(self, server_id: str, image_id: str, **more: Any) -> None:
         before = len(self.rebuilds)
@@ -90,6 +91,11 @@ class PoolCloud(FakeCloud):
     def image_now(self, name: str) -> str | None:
         """The image that the server of that name has, without a call."""
         return self._machines[self._named[name][0]].server.image_id
+
+    def _after(self, seconds: float, event: Callable[[], object]) -> None:
+        """Nova works on whether anybody asks or not: what is due happens at its moment."""
+        super()._after(seconds, event)
+        self.sim.at(seconds, self.go_on)
 
     def _booted(self, server_id: str) -> None:
         server = self._machines[server_id].server

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from imagebuild.pool.lookout import WHOLE_EVERY
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.turn import ABSENCE
@@ -35,6 +37,29 @@ def test_one_that_stays_away_is_told_as_that() -> None:
     lost = roll.log.held[DOWN]
     assert (lost.phase, lost.reason) == (Phase.FAILED, "Nova lists it no more, though it is there")
     assert site.clock.now() - since > ABSENCE.total_seconds()
+
+
+@pytest.mark.parametrize("method", ["rebuild", "replace"])
+def test_a_pool_that_loses_its_servers_is_rolled_no_further(method: str) -> None:
+    site = Site(10, method=method)
+    roll = site.start()
+    while roll.done() < 2:
+        assert not roll.turn()
+        site.clock.sleep(15)
+    for name in ("desktop-8", "desktop-9", "desktop-10"):
+        site.cloud.delete_server(site.server(name).id)
+    assert roll.run() is RollState.HALTED
+    assert roll.log.reason.startswith("3 of 10 servers are gone from the pool")
+    assert set(site.phases(roll).values()) == {Phase.DONE, Phase.PENDING}, "what was in hand is finished"
+    assert site.held_back() == []
+    again = site.resume()  # a person has looked
+    again.take_up()
+    assert again.run() is RollState.COMPLETED
+    assert [name for name, phase in site.phases(again).items() if phase is Phase.SKIPPED] == [
+        "desktop-8",
+        "desktop-9",
+        "desktop-10",
+    ]
 
 
 def test_one_that_somebody_took_out_of_the_pool_is_told_as_that() -> None:

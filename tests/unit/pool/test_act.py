@@ -44,7 +44,7 @@ def at_the_last_look(site: Site, action: Callable[[Server], None]) -> None:
 
 @pytest.mark.parametrize("method", ["rebuild", "replace"])
 def test_who_logs_in_at_the_last_moment_keeps_the_desktop(method: str) -> None:
-    site = Site(2, min_available=0, method=method)
+    site = Site(2, min_available=0, method=method, allow_unheld=True)
     site.broker.caps = NO_HOLD
     at_the_last_look(site, lambda server: site.broker.log_in(server.name, "kim"))
     site.clock.at(7200, lambda: site.broker.log_out("desktop-1"))
@@ -114,7 +114,7 @@ def test_two_looks_of_the_brokers_own_are_needed_not_two_of_ours() -> None:
 
 
 def test_a_broker_without_a_hold_is_believed_only_while_its_word_is_fresh() -> None:
-    site = Site(6, min_available=0, max_unavailable=3, parallel_boots=1)
+    site = Site(6, min_available=0, max_unavailable=3, parallel_boots=1, allow_unheld=True)
     site.broker.caps = NO_HOLD
     site.broker.count_every = 600.0
     site.cloud.rebuild_seconds = lambda server: 1500.0  # the next one is empty long before there is room for its boot
@@ -164,7 +164,7 @@ def test_nothing_is_begun_while_the_broker_is_silent() -> None:
 
 @pytest.mark.parametrize("method", ["rebuild", "replace"])
 def test_killed_before_the_call_the_user_is_looked_for_again(method: str) -> None:
-    site = Site(2, min_available=0, method=method)
+    site = Site(2, min_available=0, method=method, allow_unheld=True)
     site.broker.caps = NO_HOLD
     roll = site.start()
 

@@ -71,6 +71,16 @@ def test_a_larger_size_adds_what_is_missing_and_a_gap_is_filled() -> None:
     assert len(names(site)) == len(set(names(site))) == 6
 
 
+def test_a_desktop_that_is_broken_is_there_and_told() -> None:
+    site = ready()
+    create(site)
+    broken = next(one.id for one in site.cloud.servers() if one.name == "desktop-2")
+    site.cloud._fail_boot(broken, "No valid host was found.")
+    again = create(site)
+    assert (again.made, len(again.there)) == ((), 4)
+    assert again.broken == ("desktop-2: No valid host was found.",)
+
+
 def test_few_boot_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     site = ready(9)
     booting = []
@@ -162,11 +172,11 @@ def test_what_is_missing_is_told_with_the_command_that_makes_it() -> None:
 def test_an_image_that_does_not_fit_the_flavor_is_refused_before_anything_is_made() -> None:
     site = ready()
     site.cloud.update_image(site.new.id, min_ram=8192)
-    with pytest.raises(StepFailed, match="small-v2 needs 0 GiB and 8192 MiB"):
+    with pytest.raises(StepFailed, match="and 8192 MiB of memory: desktop has 40 GiB and 2048 MiB"):
         create(site)
     assert names(site) == []
     site.cloud.update_image(site.new.id, min_ram=0, min_disk=60)
-    with pytest.raises(StepFailed, match="small-v2 needs 60 GiB"):
+    with pytest.raises(StepFailed, match="small-v2 needs a disk of 60 GiB"):
         create(site)
     site.definition = site.definition.model_copy(update={"root_volume_gib": 80})
     create(site)

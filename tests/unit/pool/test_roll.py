@@ -7,7 +7,7 @@ import pytest
 
 from imagebuild.broker import Cap
 from imagebuild.cloud import ServerRequest
-from imagebuild.errors import BrokerUnreachable, Busy, CloudUnreachable, Interrupted
+from imagebuild.errors import BrokerRefused, BrokerUnreachable, Busy, CloudUnreachable, Interrupted
 from imagebuild.pool.health import MATCHES, read_stamp
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
@@ -16,6 +16,7 @@ from imagebuild.pool.rollback import find_way_back
 from imagebuild.pool.starting import find_roll, recall
 from imagebuild.pool.survey import survey
 from imagebuild.properties import BUILD
+from tests.steps.conftest import Told
 from tests.unit.pool.rolling import POOL, Site, images_of
 
 
@@ -196,7 +197,7 @@ def test_users_who_come_get_back_what_was_not_begun() -> None:
     roll = site.start()
     while len(site.held_back()) < 3:  # behind the canary
         assert not roll.turn()
-        site.clock.sleep(roll.interval())
+        site.clock.sleep(15)
     for user in ("kim", "lee"):
         site.broker.arrive(POOL, user)
     roll.turn()
@@ -380,6 +381,42 @@ def test_a_broker_that_never_comes_back_is_left_with_a_word() -> None:
     assert (site.held_back(), site.broker.pools[POOL].provisioning) == ([], True)
 
 
+def test_a_broker_that_will_not_provision_from_an_image_that_is_hidden_by_now_does_not_keep_the_roll_at_its_stop() -> (
+    None
+):
+    said = Told()
+    site = Site(6, report=said, auto_continue=False)
+    refuse = BrokerRefused("400 BAD_DATA", details=("provision_vm_id: Please select a template",))
+    turn_on = site.broker.set_provisioning
+
+    def set_provisioning(pool: str, *, on: bool) -> bool:
+        if on and site.broker.pools[pool].image == "small-v1":
+            raise refuse
+        return turn_on(pool, on=on)
+
+    site.broker.set_provisioning = set_provisioning  # type: ignore[method-assign]
+    roll = site.start()
+    assert roll.run() is RollState.BAKING
+    assert (roll.log.provisioning, site.broker.pools[POOL].provisioning) == (True, False)
+    assert any("stays paused: 400 BAD_DATA (provision_vm_id" in line for line in said.warnings)
+    assert "  the broker's own provisioning is paused by this roll" in as_lines(roll.log, site.now())
+    again = site.resume()
+    again.take_up()
+    assert again.run() is RollState.COMPLETED
+    assert (again.log.provisioning, site.broker.pools[POOL].provisioning) == (None, True)
+
+
+def test_a_broker_that_takes_nothing_more_at_the_end_is_not_waited_for_for_ever() -> None:
+    site = Site(4)
+    roll = site.start()
+    roll.turn()
+    site.broker.faults.fail("set_provisioning", BrokerUnreachable("503"), times=10_000)
+    began = site.now()
+    assert roll.run() is RollState.COMPLETED
+    assert roll.log.provisioning is True
+    assert site.now() - began < timedelta(hours=3)
+
+
 def test_a_cloud_that_never_comes_back_is_left_with_a_word() -> None:
     site = Site(6)
     roll = site.start()
@@ -476,7 +513,7 @@ def test_the_stamp_is_read_in_the_guest_and_another_one_fails() -> None:
     other.witness.stamps[other.server("desktop-1").id] = {"recipe": "small", "build": "small-1"}
     roll = other.start()
     assert roll.run() is RollState.HALTED
-    assert "its stamp says recipe=small build=small-1" in roll.log.reason
+    assert "its stamp says build=small-1, the image is build=small-2" in roll.log.reason
 
 
 def test_the_last_stamp_on_the_console_counts() -> None:

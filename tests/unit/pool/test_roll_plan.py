@@ -185,6 +185,10 @@ def another_claim(site: Site) -> None:
     )
 
 
+def cannot_hold_back(site: Site) -> None:
+    site.broker.caps = site.broker.caps - {Cap.AVAILABILITY}
+
+
 def no_messages(site: Site) -> None:
     site.broker.caps = site.broker.caps - {Cap.MESSAGE}
     rule(logoff_policy="notify-then-force", force_after=timedelta(hours=1))(site)
@@ -212,6 +216,8 @@ def no_messages(site: Site) -> None:
         (sick_broker, "broker", "work queue is not running"),
         (silent_broker, "broker", "no answer from the broker"),
         (no_messages, "broker: messages", "without a word"),
+        (cannot_hold_back, "broker: holding back", "1 or 2 of 1,159 logins"),
+        (cannot_hold_back, "broker: holding back", "or accept that: roll.allow_unheld: true"),
         (rule(canary_names=("desktop-77",)), "canary", "desktop-77"),
         (rule(min_available=4), "floor", "nothing could ever be begun"),
     ],
@@ -269,8 +275,9 @@ def all_busy(site: Site) -> None:
         site.broker.log_in(f"desktop-{number}", f"user{number}")
 
 
-def cannot_drain(site: Site) -> None:
-    site.broker.caps = site.broker.caps - {Cap.AVAILABILITY}
+def cannot_hold_back_and_may(site: Site) -> None:
+    cannot_hold_back(site)
+    rule(allow_unheld=True)(site)
 
 
 def cannot_see_sessions(site: Site) -> None:
@@ -316,7 +323,7 @@ def superseded_target(site: Site) -> None:
         (window_closed, "window", "nothing is begun before 2026-01-01 22:00"),
         (all_busy, "broker: free desktops", "every one would be waited for"),
         (all_busy, "canary", "waiting for one"),
-        (cannot_drain, "broker: draining", "roll.settle (1m)"),
+        (cannot_hold_back_and_may, "broker: holding back", "only the look after roll.settle (1m)"),
         (cannot_see_sessions, "broker: sessions", "counts as on it"),
         (cannot_pause, "broker: provisioning", "makes desktops by itself"),
         (old_counts, "broker: age of sessions", "of 1 h ago"),
@@ -334,6 +341,31 @@ def test_what_a_person_should_know_first(spoil: Break, name: str, words: str) ->
     warnings = [finding for finding in plan.findings if finding.level == "warn" and finding.name == name]
     assert [words in str(finding) for finding in warnings] == [True]
     assert not plan.refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ({"kind": "none"}, "name the pool's broker in its file"),
+        ({"kind": "file", "sessions": "sessions.csv"}, "broker.unavailable"),
+        ({"kind": "command", "commands": {"seats": ["./seats"]}}, "a program for set-available"),
+        (
+            {"kind": "leostream", "url": "https://b.example", "user": "env:U", "password": "env:P"},
+            "let it hold back (broker.drain)",
+        ),
+    ],
+)
+def test_what_would_let_a_broker_hold_back_is_said_by_its_kind(kind: dict[str, object], words: str) -> None:
+    site = a_site(4, broker=kind)
+    cannot_hold_back(site)
+    assert words in found(site.plan(), "broker: holding back")[0].todo
+
+
+def test_where_somebody_promises_that_nobody_comes_nobody_need_be_held_back() -> None:
+    site = a_site(4, broker={"kind": "none", "assume_idle": True})
+    cannot_hold_back(site)
+    plan = site.plan()
+    assert (found(plan, "broker: holding back"), plan.refused) == ([], False)
 
 
 def test_only_a_promoted_version_and_never_a_rejected_one() -> None:

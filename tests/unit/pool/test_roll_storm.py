@@ -204,7 +204,7 @@ def test_users_come_between_any_two_questions(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_broker_that_holds_nobody_back_hands_out_the_very_desktop_before_the_last_look(seed: int) -> None:
-    storm = Storm(seed)
+    storm = Storm(seed, allow_unheld=True)
     storm.site.broker.caps = frozenset({Cap.SESSIONS, Cap.PROVISIONING})
     storm.log_in_at_the_last_moment()
     storm.verify(storm.roll(), floor=False)

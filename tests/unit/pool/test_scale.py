@@ -49,6 +49,7 @@ def test_replacing_costs_few_calls_beyond_delete_port_and_create() -> None:
     replaced = a_model(SIZE, method="replace").run()
     assert (replaced.ending, replaced.done) == ("completed", SIZE)
     assert replaced.calls_beyond <= 6
+    assert replaced.of_ideal >= 0.9
 
 
 def test_among_users_nobody_is_cut_off_and_nobody_finds_no_desktop() -> None:

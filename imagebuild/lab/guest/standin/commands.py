@@ -15,6 +15,8 @@ from imagebuild.lab.guest.standin.scripts.session import Session
 NOT_FOUND = 1  # what `cmd.exe /c nosuch` ends with
 REDIRECTION = re.compile(r'\s*(2?>>?|<)\s*("[^"]*"|&1|[^\s&|<>"]+)')
 UNTIL_QUOTES = re.compile(r'"[^"]*"|&&|&')
+FOR_EACH_LINE = re.compile(r"""(?i)\s*/f\s+"tokens=(\d+)"\s+%%(\w)\s+in\s+\('(.*?)'\)\s+do\s+(.*)""", re.DOTALL)
+FIND_WORD = re.compile(r"(?i)findstr(?:\.exe)?\s+(\w+)\s*\Z")
 
 
 class _UnattendedCall:
@@ -35,6 +37,16 @@ class _UnattendedCall:
 
     def stopped(self) -> bool:
         return False
+
+
+class _OverheardCall(_UnattendedCall):
+    """One whose output another command reads."""
+
+    text = b""
+
+    def stdout(self, text: bytes) -> None:
+        """Is kept."""
+        self.text += text
 
 
 def run_line(guest: Guest, line: str) -> int:
@@ -84,6 +96,8 @@ def _run_one(session: Session, text: str) -> int:
         return run_powershell(session, rest)
     if name == "cmd":
         return run_text(session, _strip_outer_quotes(re.sub(r"(?i)^(\s*/[dscqk])+\s*", "", rest)))
+    if name == "for":
+        return _for_each_line(session, rest)
     target, appends, rest = _take_redirections(session, rest)
     if name in ("echo", "echo."):
         return _echo(session, rest, target, appends=appends)
@@ -99,7 +113,7 @@ def _run_one(session: Session, text: str) -> int:
 
 
 def _first_word(line: str) -> tuple[str, str]:
-    found = re.match(r'>>\s*(?:"[^"]*"|\S+)\s*(.*)\Z', line, re.DOTALL)
+    found = re.match(r'>>?\s*(?:"[^"]*"|\S+)\s*(.*)\Z', line, re.DOTALL)
     if found:  # the redirection first: >>file echo text
         word, _ = _first_word(found[1])
         return word, line[: len(line) - len(found[1])] + found[1][len(word) :]
@@ -139,6 +153,35 @@ def _echo(session: Session, rest: str, target: str | None, *, appends: bool) -> 
         else:
             session.guest.files.write(target, content)
     return 0
+
+
+def _for_each_line(session: Session, rest: str) -> int:
+    """`for /f "tokens=N" %%x in ('command') do ...`, in a batch file: once for each line of its output that has an Nth word."""
+    found = FOR_EACH_LINE.match(rest)
+    if found is None:
+        return refuse(session, f"for{rest}", NOT_FOUND)
+    number, variable, command, act = found.groups()
+    code = 0
+    for line in _output_of(session, command):
+        words = line.split()
+        if len(words) >= int(number):
+            code = run_text(session, act.replace(f"%%{variable}", words[int(number) - 1]))
+    return code
+
+
+def _output_of(session: Session, command: str) -> list[str]:
+    """The lines of a command's output; after ^| findstr those that have the word."""
+    first, *others = command.split("^|")
+    call = _OverheardCall(first)
+    run_text(Session(session.guest, call), first)
+    lines = call.text.decode(errors="replace").splitlines()
+    for other in others:
+        word = FIND_WORD.match(other.strip())
+        if word is None:
+            refuse(session, other, NOT_FOUND)
+            return []
+        lines = [line for line in lines if word[1] in line]
+    return lines
 
 
 def _run_batch(session: Session, path: str) -> int:

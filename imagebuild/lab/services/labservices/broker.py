@@ -1,12 +1,16 @@
-"""A connection broker as far as the agents in desktops know one: it takes their registrations, keeps them over restarts, tells them.
+"""The lab's connection broker: the door for the agents in desktops, and behind it the stand-in broker with its REST interface.
 
-POST with a JSON object registers; GET /registrations gives all that are kept, oldest first, each with `at` (UTC, ISO); DELETE
-/registrations forgets them. It serves the desktops' own network: what is said here comes from guests and is believed by nobody.
+At the agents' door POST with a JSON object registers; GET /registrations gives all that are kept over restarts, oldest first, each with
+`at` (UTC, ISO); DELETE /registrations forgets them. It serves the desktops' own network: what is said here comes from guests.
 """
 
 import json
+import os
+import signal
 import socket
+import sys
 import threading
+import traceback
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -123,8 +127,25 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [entry for entry in found if isinstance(entry, dict)]
 
 
-def main(address: str, port: str, path: str) -> None:
-    """Serve until SIGTERM."""
+def _end(failed: threading.ExceptHookArgs) -> None:
+    """Half a broker is none: the supervisor starts it anew."""
+    traceback.print_exception(failed.exc_value)
+    os._exit(70)  # EX_SOFTWARE
+
+
+def main(address: str, port: str, path: str, settings: str, code: str) -> None:
+    """Serve until SIGTERM. `code` is where the stand-in broker is imported from: its own, so that the tool's may change meanwhile."""
+    sys.path.insert(0, code)
+    from imagebuild.lab.broker.service import read_settings, serve
+
+    threading.excepthook = _end
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
     server = Server((address, int(port)), Registrations(Path(path)))
-    link.tell_ready()
-    server.serve_forever()
+    threading.Thread(target=server.serve_forever, name="agents", daemon=True).start()
+    serve(
+        read_settings(Path(settings)),
+        ready=lambda _: link.tell_ready(),
+        over=over,
+        registrations=server.registrations.all,
+    )

@@ -91,6 +91,21 @@ def _sc(session: Session, rest: str) -> int:
     return 0
 
 
+def _reg(session: Session, rest: str) -> int:
+    """`query KEY /v NAME`, with its value in the third column."""
+    found = re.match(r'(?i)query\s+("[^"]+"|\S+)\s+/v\s+("[^"]+"|\S+)\s*\Z', rest)
+    if found is None:
+        return refuse(session, f"reg {rest}", 1)
+    root, _, path = unquote(found[1]).partition("\\")
+    value = session.guest.registry.get(f"{root.upper()}:\\{path}", unquote(found[2]))
+    if value is None:
+        session.error("ERROR: The system was unable to find the specified registry key or value.")
+        return 1
+    for line in ("", f"HKEY_LOCAL_MACHINE\\{path}", f"    {unquote(found[2])}    REG_SZ    {value}", ""):
+        session.out(line)
+    return 0
+
+
 def _net(session: Session, rest: str) -> int:
     found = re.match(r'(?i)(start|stop)\s+"?([^"]+)"?\s*\Z', rest)
     service = session.guest.services.find(found[2].strip()) if found else None
@@ -143,5 +158,5 @@ COMMANDS: dict[str, Callable[[Session, str], int]] = {
     "hostname": _hostname, "ver": _say("", f"{NAME} [Version {VERSION}]"), "whoami": _whoami, "ipconfig": _ipconfig, "exit": _exit,
     "set": _set, "more": _more, "type": _type, "dir": _dir, "ping": _wait, "timeout": _wait, "del": _delete, "erase": _delete,
     "rd": _delete, "rmdir": _delete, "md": _make_folder, "mkdir": _make_folder, "chcp": _say("Active code page: 65001"),
-    "chcp.com": _say("Active code page: 65001"), "sc": _sc, "net": _net, "rem": _say(),
+    "chcp.com": _say("Active code page: 65001"), "sc": _sc, "net": _net, "reg": _reg, "rem": _say(),
 }  # fmt: skip

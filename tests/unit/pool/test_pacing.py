@@ -1,0 +1,56 @@
+"""How long a roll rests between two looks."""
+
+from datetime import timedelta
+
+import pytest
+
+from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.pacing import rest
+from imagebuild.pool.roll import Roll
+from tests.unit.pool.rolling import Site
+
+
+def in_phase(site: Site, phase: Phase) -> Roll:
+    """A roll whose canary has just come to that phase."""
+    roll = site.start()
+    for _ in range(100):
+        roll.turn()
+        if roll.log.held["desktop-1"].phase is phase:
+            return roll
+        site.clock.sleep(15)
+    pytest.fail("it never was so")
+
+
+@pytest.mark.parametrize(("took", "left"), [(0.0, 15.0), (4.0, 11.0), (40.0, 5.0)])
+def test_a_long_turn_makes_the_rest_shorter_and_never_none(took: float, left: float) -> None:
+    roll = in_phase(Site(4), Phase.ACTING)
+    assert rest(roll.log, roll.rules, now=roll.now(), took=took, ends=False) == left
+
+
+@pytest.mark.parametrize(("ahead", "left"), [(14.0, 15.0), (15.0, 15.0), (16.5, 16.5), (18.0, 18.0), (19.0, 15.0)])
+def test_what_is_due_right_after_the_next_look_is_waited_for(ahead: float, left: float) -> None:
+    site = Site(4, settle="60s")
+    roll = in_phase(site, Phase.DRAINING)
+    since = roll.log.held["desktop-1"].free_since
+    assert since is not None
+    now = since + timedelta(seconds=60 - ahead)
+    assert rest(roll.log, roll.rules, now=now, took=0.0, ends=False) == left
+
+
+def test_so_is_a_pause_between_two_desktops() -> None:
+    site = Site(6, batch_pause="17s", bake_time="0")
+    roll = in_phase(site, Phase.DONE)
+    assert rest(roll.log, roll.rules, now=roll.now(), took=0.0, ends=True) == 17.0
+
+
+def test_users_are_waited_for_with_few_looks() -> None:
+    site = Site(2, min_available=0)
+    site.broker.log_in("desktop-2", "kim")
+    roll = site.start()
+    while roll.log.state is not RollState.ROLLING or roll.log.held["desktop-2"].phase is not Phase.DRAINING:
+        roll.turn()
+        site.clock.sleep(15)
+    site.clock.sleep(120)
+    roll.turn()
+    assert rest(roll.log, roll.rules, now=roll.now(), took=3.0, ends=False) == 60.0
+    assert rest(roll.log, roll.rules, now=roll.now(), took=3.0, ends=True) == 12.0

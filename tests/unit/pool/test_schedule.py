@@ -1,0 +1,61 @@
+"""When a roll looks again: as long as there is nothing to see it waits, and no longer than that."""
+
+from datetime import timedelta
+
+import pytest
+
+from imagebuild.pool.model import RollState
+from imagebuild.pool.roll import Roll
+from tests.unit.pool.rolling import Site
+
+
+def _times(site: Site, call: str) -> list[float]:
+    """Seconds of the clock at which the cloud was asked for this, from now on."""
+    told: list[float] = []
+    inner = getattr(site.cloud, call)
+
+    def asked(*given: object, **named: object) -> object:
+        told.append(site.clock.now())
+        return inner(*given, **named)
+
+    setattr(site.cloud, call, asked)
+    return told
+
+
+def test_the_follower_of_a_deleted_server_does_not_wait_for_the_next_turn() -> None:
+    site = Site(3, method="replace")
+    deleted, made = _times(site, "delete_server"), _times(site, "create_desktop")
+    assert site.start().run() is RollState.COMPLETED
+    assert len(deleted) == len(made) == 3
+    assert all(later - earlier <= 5 for earlier, later in zip(deleted, made, strict=True))
+
+
+def test_a_server_that_takes_longer_to_go_is_followed_at_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fakes.cloud_world.DELETE_SECONDS", 40.0)
+    site = Site(3, method="replace")
+    deleted, made = _times(site, "delete_server"), _times(site, "create_desktop")
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    assert len(site.cloud._machines) == 3
+    assert all(40 <= later - earlier <= 55 for earlier, later in zip(deleted, made, strict=True))
+
+
+def test_the_next_are_begun_the_moment_that_the_canary_has_baked() -> None:
+    site = Site(4, bake_time="100s", batch_pause="0s")
+    roll = site.start()
+    seen: dict[RollState, float] = {}
+
+    def watch(roll: Roll, view: object) -> None:
+        seen.setdefault(roll.log.state, site.clock.now())
+
+    roll.watch = watch
+    assert roll.run() is RollState.COMPLETED
+    assert seen[RollState.ROLLING] - seen[RollState.BAKING] == pytest.approx(100)
+
+
+def test_while_a_canary_bakes_for_long_little_is_asked() -> None:
+    site = Site(4, bake_time="60m")
+    listed = _times(site, "servers")
+    assert site.start().run() is RollState.COMPLETED
+    pauses = [timedelta(seconds=later - earlier) for earlier, later in zip(listed, listed[1:], strict=False)]
+    assert sum(one == timedelta(minutes=1) for one in pauses) >= 55
