@@ -17,6 +17,7 @@ from imagebuild.waiting import Deadline, wait_for
 ALONE = ("tests/contract/test_cloud_contract.py", "tests/lab/test_lab.py")
 """No other test of the lab is at work meanwhile: what these count is the whole project's, and they stop services. They come last."""
 BESIDE = (
+    "tests/contract/test_desktop_contract.py",
     "tests/contract/test_guest_contract.py",
     "tests/faults/",
     "tests/lab/test_durable.py",
