@@ -196,7 +196,8 @@ class Office:
             every=0.02,
         )
         ended = process.poll()
-        os.killpg(process.pid, signal.SIGKILL)
+        if ended is None:
+            os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         print(f"{output}--- killed at {moment}")
         assert ended is None, f"{task} ended with {ended} before it came to {moment}"
@@ -207,10 +208,10 @@ class Office:
         assert code == 0, output
 
     def said(self, moment: str, *, machine: int = 0) -> int:
-        """How often the journals there say this: `roll_begun`, a phase of a desktop, a state of a roll."""
+        """How often the journals there say this: `roll_begun`, a phase of a desktop, something of it that is so by now."""
         folders = build_folders(self.machines[machine].folder / ".imagebuild" / "rolls")
         entries = [entry for folder in folders for entry in folder.entries()]
-        return sum(moment in (one.event, one.facts.get("phase"), one.facts.get("state")) for one in entries)
+        return sum(moment in (one.event, one.facts.get("phase")) or bool(one.facts.get(moment)) for one in entries)
 
     def servers(self) -> list[Server]:
         """The pool's, as Nova has them."""

@@ -82,8 +82,8 @@ def test_a_roll_that_is_killed_at_every_step_does_nothing_twice(office: Office) 
     office.take_claim_away(machine=THERE)
     office.kill_at("acting", "continue", machine=THERE)
     office.take_claim_away()
-    office.kill_at("booting", "continue")
-    office.kill_at("checking", "continue")
+    office.kill_at("booting", "continue")  # and checked at once, for as long as its agent is silent
+    office.kill_at("ready_since", "continue")
     code, output = office.invoke("continue")
     assert code == 6, output
     office.kill_at("draining", "continue")
