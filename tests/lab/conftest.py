@@ -25,7 +25,7 @@ from imagebuild.properties import CHECKPOINT, RECIPE
 from imagebuild.report import ConsoleReport, SilentReport
 from imagebuild.secrets import Secret, make_password
 from imagebuild.waiting import Deadline, wait_for
-from tests.lab.project import Project
+from tests.lab.project import LINE, Project
 
 FLAVOR = "2cpu_2GB_40GB"
 NETWORK = "vdi-network"
@@ -200,13 +200,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, lab: lifecycle.LabCloud) -
 @pytest.fixture(scope="session")
 def built(project: Project, cloud: OpenStackCloud) -> Iterator[str]:
     """The image of a whole build of the recipe that we ship, from its source on; removed again at the end."""
-    code, output = project.run("build", "win7-vdi", "--fresh")
+    code, output = project.run("build", LINE, "--fresh")
     assert code == 0, output
     last = output.strip().splitlines()[-1]
-    found = re.match(r"built (win7-vdi-v\d+) \(([0-9a-f-]{36})\) in \d+:\d\d", last)
+    found = re.match(rf"built ({LINE}-v\d+) \(([0-9a-f-]{{36}})\) in \d+:\d\d", last)
     assert found, f"the last line names the image: {last!r}"
     yield found[2]
-    checkpoints = [one.id for one in cloud.images(properties={RECIPE: "win7-vdi"}) if CHECKPOINT in one.properties]
+    checkpoints = [one.id for one in cloud.images(properties={RECIPE: LINE}) if CHECKPOINT in one.properties]
     for image in (found[2], *checkpoints):
         cloud.update_image(image, protected=False)
         cloud.delete("image", image, deadline=Deadline.after(60))

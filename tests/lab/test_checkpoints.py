@@ -11,10 +11,9 @@ from imagebuild.checkpoints import list_checkpoints
 from imagebuild.images import current, list_versions
 from imagebuild.properties import BASE_ID, CHECKPOINT, DIGEST, GENERALIZED, PREFIX, STANDIN
 from imagebuild.waiting import Deadline
-from tests.lab.project import Project
+from tests.lab.project import LINE, Project
 
 pytestmark = pytest.mark.lab
-LINE = "win7-vdi"
 
 
 def ran(output: str) -> list[str]:
@@ -59,18 +58,18 @@ def test_what_is_there_already_is_not_built(second: str, project: Project) -> No
     code, output = project.run("build", LINE, "--if-changed", seconds=60)
     took = time.monotonic() - began
     assert code == 4, output
-    assert "unchanged: win7-vdi-v" in output.splitlines()[-1]
+    assert f"unchanged: {LINE}-v" in output.splitlines()[-1]
     assert took < 5, f"{took:.1f} s"
 
 
 def test_a_change_begins_at_the_current_version_and_is_the_next_one(
     second: str, project: Project, cloud: OpenStackCloud
 ) -> None:
-    code, output = project.run("build", "win7-vdi-change")
-    assert code == 2 and "win7-vdi has no current version" in output and "invoke promote" in output
+    code, output = project.run("build", f"{LINE}-change")
+    assert code == 2 and f"{LINE} has no current version" in output and "invoke promote" in output
     newest = list_versions(cloud, LINE)[-1]
     assert project.run("promote", newest.name, "--unverified")[0] == 0
-    code, output = project.run("build", "win7-vdi-change")
+    code, output = project.run("build", f"{LINE}-change")
     assert code == 0, output
     changed = list_versions(cloud, LINE)[-1]
     head = current(cloud, LINE)
@@ -82,5 +81,5 @@ def test_a_change_begins_at_the_current_version_and_is_the_next_one(
     same = {name for name, _ in both if name.startswith(PREFIX)}
     alike = {"imagebuild_recipe", "imagebuild_generalized", "imagebuild_inventory", STANDIN}
     assert same <= alike, "nothing of the other is passed off as its own"
-    code, output = project.run("build", "win7-vdi-change", "--if-changed", seconds=60)
+    code, output = project.run("build", f"{LINE}-change", "--if-changed", seconds=60)
     assert code == 4 and f"unchanged: {changed.name}" in output

@@ -15,7 +15,7 @@ from imagebuild.lab import lifecycle
 from imagebuild.properties import RECIPE
 from imagebuild.waiting import Deadline
 from tests.lab.conftest import Machines
-from tests.lab.project import QUICK, Project
+from tests.lab.project import LINE, QUICK, Project
 
 pytestmark = pytest.mark.lab
 
@@ -40,17 +40,17 @@ def test_image_is_registered_as_promised(built: str, cloud: OpenStackCloud, lab:
         "qcow2",
     )
     properties = shown["properties"]
-    wanted = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "os_type": "windows", "imagebuild_recipe": "win7-vdi"}
+    wanted = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "os_type": "windows", "imagebuild_recipe": LINE}
     assert wanted.items() <= properties.items()
     assert re.fullmatch(r"[0-9a-f]{64}", properties["imagebuild_digest"])
     assert properties["imagebuild_base"] == "win7-sp1-x64"
-    assert (shown["min_disk"], shown["name"]) == (40, f"win7-vdi-v{properties['imagebuild_version']}")
+    assert (shown["min_disk"], shown["name"]) == (40, f"{LINE}-v{properties['imagebuild_version']}")
     with pytest.raises(CloudRefused):
         cloud.delete("image", built, deadline=Deadline.after(30))
 
 
 def test_nothing_of_the_build_is_left(built: str, cloud: OpenStackCloud) -> None:
-    assert [thing for thing in leftovers(cloud) if thing.owner.startswith("win7-vdi-2")] == []
+    assert [thing for thing in leftovers(cloud) if thing.owner.startswith(f"{LINE}-2")] == []
 
 
 def clone_state(guest: Guest) -> dict[str, object]:
@@ -148,11 +148,11 @@ def test_a_kept_builder_stands_until_it_is_swept(project: Project, cloud: OpenSt
 def test_plan_touches_nothing(project: Project, cloud: OpenStackCloud) -> None:
     def things() -> set[str]:
         """Of this recipe: other tests are at work beside this one."""
-        images = {one.id for one in cloud.images() if "win7-vdi" in (one.name, one.properties.get(RECIPE))}
-        return images | {thing.id for thing in leftovers(cloud) if thing.owner.startswith("win7-vdi-2")}
+        images = {one.id for one in cloud.images() if LINE in (one.name, one.properties.get(RECIPE))}
+        return images | {thing.id for thing in leftovers(cloud) if thing.owner.startswith(f"{LINE}-2")}
 
     before = things()
-    code, output = project.run("plan", "win7-vdi")
+    code, output = project.run("plan", LINE)
     assert code == 0
     assert "nothing was touched" in output and "boot-builder" in output
     assert things() == before

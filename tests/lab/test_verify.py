@@ -13,7 +13,7 @@ from imagebuild.image_record import unpack
 from imagebuild.properties import REASON, STATE, VERIFICATION, VERIFIED
 from imagebuild.waiting import Deadline
 from tests.lab.conftest import Broker
-from tests.lab.project import QUICK, Project
+from tests.lab.project import LINE, QUICK, Project
 
 pytestmark = pytest.mark.lab
 
@@ -44,7 +44,7 @@ def test_a_good_image_passes_in_everything(built: str, project: Project, cloud: 
     assert (image.properties[VERIFIED], image.properties[STATE]) == ("passed", "candidate")
     record = unpack(image.properties[VERIFICATION])
     assert record is not None and len(record["checks"]) == len(checks)
-    assert [thing for thing in leftovers(cloud) if thing.owner.startswith("verify-win7-vdi-")] == []
+    assert [thing for thing in leftovers(cloud) if thing.owner.startswith(f"verify-{LINE}-")] == []
 
 
 @pytest.fixture
