@@ -1,4 +1,4 @@
-"""Jobs that are loaded by the task that needs them: every command starts sooner when it does not load all the others' work."""
+"""Jobs, and what makes a lab, are loaded by the task that needs them: every command starts sooner without all the others' work."""
 
 from importlib import import_module
 from typing import Any

@@ -2,17 +2,27 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
+from imagebuild.front.deferred import Deferred
 from imagebuild.front.telling import JSON_HELP, told
+
+if TYPE_CHECKING:
+    from imagebuild.lab import layout, lifecycle
+    from imagebuild.lab import storm as lab_storm
+    from imagebuild.lab import users as lab_users
+else:
+    layout = Deferred("imagebuild.lab.layout")
+    lifecycle = Deferred("imagebuild.lab.lifecycle")
+    lab_storm = Deferred("imagebuild.lab.storm")
+    lab_users = Deferred("imagebuild.lab.users")
 
 
 @task(help={"fake-hosts": "how many compute hosts without virtual machines, for scale tests (default: as they are)"})
 def up(c: Context, fake_hosts: int = -1, json: bool = False) -> None:
     """Bring the lab up: a real OpenStack on this machine."""
-    from imagebuild.lab import lifecycle
-
     with told(json=json) as report:
         lab = lifecycle.up(report, fake_hosts=fake_hosts if fake_hosts >= 0 else None)
         report.say(f"the lab is up; try: openstack --os-cloud {lab.name} image list", cloud=lab.name)
@@ -21,8 +31,6 @@ def up(c: Context, fake_hosts: int = -1, json: bool = False) -> None:
 @task
 def down(c: Context, json: bool = False) -> None:
     """Stop the lab; everything in it stays."""
-    from imagebuild.lab import lifecycle
-
     with told(json=json) as report:
         lifecycle.down(report)
 
@@ -30,8 +38,6 @@ def down(c: Context, json: bool = False) -> None:
 @task
 def status(c: Context, json: bool = False) -> None:
     """Say what the lab is doing."""
-    from imagebuild.lab import lifecycle
-
     with told(json=json) as report:
         for line in lifecycle.status().lines():
             report.say(line)
@@ -40,8 +46,6 @@ def status(c: Context, json: bool = False) -> None:
 @task
 def reset(c: Context, json: bool = False) -> None:
     """Remove the lab and everything in it."""
-    from imagebuild.lab import lifecycle
-
     with told(json=json) as report:
         lifecycle.reset(report)
 
@@ -57,11 +61,8 @@ def reset(c: Context, json: bool = False) -> None:
 )
 def users(c: Context, pool: str, count: int = -1, seed: int = 1, json: bool = False) -> None:
     """Let simulated users work in a pool of the lab, and say what users had to bear: sessions cut, logins refused."""
-    from imagebuild.lab.layout import find_layout
-    from imagebuild.lab.users import set_users
-
     with told(json=json) as report:
-        set_users(find_layout(), pool, report, count=count if count >= 0 else None, seed=seed)
+        lab_users.set_users(layout.find_layout(), pool, report, count=count if count >= 0 else None, seed=seed)
 
 
 @task(
@@ -74,10 +75,8 @@ def users(c: Context, pool: str, count: int = -1, seed: int = 1, json: bool = Fa
 )
 def storm(c: Context, count: int = 100, seed: int = 1, recipe: str = "empty", json: bool = False) -> None:
     """Kill builds at random moments in the lab, resume, undo or sweep them, and prove that nothing is left and nothing is double."""
-    from imagebuild.lab.storm import storm as run_storm
-
     with told(json=json) as report:
-        run_storm(Path(c.project), recipe, report, count=count, seed=seed)
+        lab_storm.storm(Path(c.project), recipe, report, count=count, seed=seed)
 
 
 @task(help={"quick": "without the lab: linters, types and everything that runs in milliseconds"})
