@@ -42,6 +42,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
+        fell=False,
         old_server_id=server.id if progress.method == "replace" else "",
     )
     turn.save(acting)

@@ -54,6 +54,8 @@ class Progress:
     act_since: datetime | None = None
     boot_since: datetime | None = None
     ready_since: datetime | None = None
+    fell: bool = False
+    """It went off by itself while this attempt was looked at, and was started once more."""
     stamp: str = ""
     """What was read in the guest: `matches`, or why nothing was."""
 
