@@ -64,10 +64,9 @@ def what_is_missing(desktop: Desktop, progress: Progress, *, witness: Witness) -
 
 def read_inside(desktop: Desktop, progress: Progress, *, hands: Hands, witness: Witness) -> tuple[Verdict, str]:
     """What the guest says of itself, and what to make of it. Another image's stamp stays wrong; name and domain may still come."""
-    expected = hands.stamp_of(progress)
-    if not expected:
+    expected, told = hands.stamp_of(progress), witness.told(desktop.id)
+    if not expected:  # no image of ours: what stands there may be the old system's
         return "well", SILENT
-    told = witness.told(desktop.id)
     if told.stamp is not None and any(told.stamp.get(name) != value for name, value in expected.items()):
         said = " ".join(f"{name}={told.stamp.get(name)}" for name in expected)
         return "wrong", f"its stamp says {said}, the image is {' '.join(f'{k}={v}' for k, v in expected.items())}"
