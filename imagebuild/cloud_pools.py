@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from imagebuild.cloud_values import Network, Port, Rule, SecurityGroup, Server, ServerRequest, Subnet
+from imagebuild.cloud_values import Network, Port, Rule, SecurityGroup, Server, ServerGroup, ServerRequest, Subnet
 
 
 class PoolSide(Protocol):
@@ -22,7 +22,8 @@ class PoolSide(Protocol):
 
         Find-or-create by pool, name and all metadata of the request: put the roll's id there, names are not unique. A new one comes
         back as it was asked for: its address is told by later looks. CloudRefused when another server has its port. `is_new`: the
-        caller has not asked for it before and has seen none in a listing: the first look is saved.
+        caller has not asked for it before and has seen none in a listing: the first look is saved. CloudError for a server group
+        that is gone, CloudRefused for one that is full.
         """
         ...
 
@@ -53,6 +54,10 @@ class PoolSide(Protocol):
 
     def delete_server(self, server_id: str) -> None:
         """Ask for its end and come back at once; nothing happens when it is going or gone. CloudRefused for a locked one."""
+        ...
+
+    def server_groups(self) -> Sequence[ServerGroup]:
+        """The project's server groups with their members. Their names need not be unique."""
         ...
 
     def create_network(self, name: str) -> Network:
