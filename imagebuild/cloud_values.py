@@ -29,7 +29,19 @@ class Image:
     hidden: bool = False
     created_at: str = ""
     checksum: str | None = None
+    """MD5, from a cloud that still makes one."""
+    os_hash: str | None = None
+    """The algorithm and what it gave: sha512:3b2c... (Glance: os_hash_algo, os_hash_value; since Rocky)."""
     properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What tells its data from any others; None when Glance knows neither."""
+        return self.os_hash or self.checksum
+
+    def has_data(self, fingerprint: str) -> bool:
+        """Are its data those that had this fingerprint?"""
+        return fingerprint in (self.os_hash, self.checksum)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def read_image(item: Json) -> Image:
         hidden=bool(item.get("os_hidden")),
         created_at=item.get("created_at") or "",
         checksum=item.get("checksum"),
+        os_hash=f"{item['os_hash_algo']}:{item['os_hash_value']}" if item.get("os_hash_value") else None,
         properties={key: str(value) for key, value in item.items() if key not in _IMAGE_FIELDS and value is not None},
     )
 

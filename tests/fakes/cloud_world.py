@@ -171,7 +171,8 @@ class World(State):
             self._images.pop(image_id, None)
             return
         formats = {"disk_format": "qcow2", "container_format": "bare"}
-        self._change_image(image_id, status="active", size=30_000_000, checksum="0" * 32, **formats)
+        hashes = {"checksum": "0" * 32, "os_hash": f"sha512:{'0' * 128}"}
+        self._change_image(image_id, status="active", size=30_000_000, **hashes, **formats)
 
     def _change_image(self, image_id: str, **changes: object) -> Image:
         if image_id in self._images:

@@ -30,6 +30,8 @@ def test_image_properties_are_what_is_not_glances_own() -> None:
     image = read_image(item)
     assert image.properties == {"hw_disk_bus": "virtio", "imagebuild_version": "3"}
     assert (image.protected, image.min_disk, image.size) == (True, 40, 5)
+    assert (image.fingerprint, image.has_data("c"), image.has_data("sha512:x")) == ("sha512:h", True, False)
+    assert read_image({**item, "os_hash_algo": None, "os_hash_value": None}).fingerprint == "c"
 
 
 def test_a_snapshot_that_is_not_uploaded_yet_has_no_name_of_a_format() -> None:
