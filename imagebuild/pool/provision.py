@@ -12,7 +12,7 @@ from imagebuild.cloud import Cloud, Flavor, Network, Port, SecurityGroup, Server
 from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
-from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, OU, SEQUENCE
+from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, SEQUENCE
 from imagebuild.pool.server_groups import explain_fault, pick_group
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, wait_for
@@ -65,12 +65,10 @@ def desktop_request(
 ) -> ServerRequest:
     """A server as this pool's desktops are. `port`: one that is there already, with the pool's security group; `group_id`: the server
     group of the server whose place it takes."""
-    notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name}
+    notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name, **definition.domain_notes}
     number = definition.number_of(name)
     if number is not None:
         notes[SEQUENCE] = str(number)
-    if definition.ou is not None:
-        notes[OU] = definition.ou
     return ServerRequest(
         name=name,
         image_id=parts.version.image.id,
