@@ -53,6 +53,8 @@ class Progress:
     """With replace: the server that goes."""
     old_metadata: Mapping[str, str] = field(default_factory=dict)
     """What that one said of itself, until its follower does: a desktop keeps what others have noted on it."""
+    group_id: str | None = None
+    """The server group that it was in: when it is gone nobody else can tell."""
     act_since: datetime | None = None
     boot_since: datetime | None = None
     ready_since: datetime | None = None
