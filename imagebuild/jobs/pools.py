@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Literal
 
 from imagebuild.build_folder import BuildFolder, new_build_folder
+from imagebuild.claim import Claim
 from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.interruption import signals_as_pause
-from imagebuild.jobs.pool_desk import Desk, another_owner, listening, open_desk, owner_of, rolls_of, started_by
+from imagebuild.jobs.pool_desk import Desk, another_owner, open_desk, owner_of, rolls_of, started_by
+from imagebuild.jobs.pool_tenure import Tenure
 from imagebuild.jobs.pool_view import heard, view_of
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
@@ -53,6 +55,7 @@ def roll(
     with open_desk(name, settings, report) as desk:
         desk = _with_canary(desk, canary)
         _refuse_unfinished(desk)
+        state = desk.state()
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
@@ -62,7 +65,7 @@ def roll(
         if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
-        return _begin(desk, made, back=False, screen=screen)
+        return _begin(desk, made, state=state, back=False, screen=screen)
 
 
 def rollback(
@@ -74,6 +77,7 @@ def rollback(
         if last is not None and last[0].is_alive():
             raise Busy(f"{last[1].assignment.id} is at work", hint=f"pause it first: invoke pool.pause {name}")
         unfinished = last[1].assignment.id if last is not None and not last[1].state.finished else None
+        state = desk.state()
         made, way = _plan_back(desk, to, given_up=unfinished)
         _show(made, report)
         _warn_of_loss(way, report)
@@ -84,9 +88,10 @@ def rollback(
             return 0
         if last is not None and unfinished:
             _work(desk, last[0], giving_up="a rollback was asked for", screen=screen)
+            state = desk.state()
             made, _ = _plan_back(desk, to, given_up=unfinished)
             _check(made)
-        return _begin(desk, made, back=True, screen=screen)
+        return _begin(desk, made, state=state, back=True, screen=screen)
 
 
 def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, WayBack]:
@@ -142,8 +147,8 @@ def status(name: str, settings: Settings, report: Report) -> int:
 # ---------------------------------------------------------------------------------------------- a roll at work
 
 
-def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> int:
-    """A new roll. What the last one could not turn on again at its end, the broker's provisioning, this one has to."""
+def _begin(desk: Desk, made: RollPlan, *, state: str, back: bool, screen: Screen | None) -> int:
+    """A new roll, of a pool that is still in the `state` in which it was planned: a person may have thought for long about the plan."""
     last = desk.last_roll()
     folder = new_build_folder(rolls_of(desk.settings), desk.pool)
     assignment = assign(
@@ -154,30 +159,45 @@ def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> 
         started_by=started_by(),
         back=back,
     )
-    with Journal(folder.journal) as journal:
+
+    def begin(journal: Journal, claim: Claim) -> None:
+        if claim.seed != state:
+            words = (
+                f"{desk.pool} has changed since this plan of it was made: somebody else has rolled it, or added to it"
+            )
+            raise RollRefused(words, hint="look at it as it is now, by the same command")
         log = start(made, assignment, write=journal.write)
-        if last is not None and last[1].provisioning:
+        if last is not None and last[1].provisioning:  # what the last one could not turn on at its end, this one has to
             log.note(provisioning=True)
             desk.report.say(
                 f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
             )
-    return _work(desk, folder, fresh=True, screen=screen)
+
+    return _work(desk, folder, begin=begin, screen=screen)
 
 
-def _work(desk: Desk, folder: BuildFolder, *, screen: Screen | None, fresh: bool = False, giving_up: str = "") -> int:
-    """Work on the roll of that folder until it ends, under the pool's claim."""
+def _work(
+    desk: Desk,
+    folder: BuildFolder,
+    *,
+    screen: Screen | None,
+    begin: Callable[[Journal, Claim], None] | None = None,
+    giving_up: str = "",
+) -> int:
+    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one."""
     with Journal(folder.journal) as journal, desk.claimed(folder) as claim, signals_as_pause() as is_asked:
+        if begin is not None:
+            begin(journal, claim)
         log = read_log(journal.entries(), write=journal.write)
         if log is None:
             raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
-        work = desk.roll(
-            log, wishes=listening(desk, claim, heard(is_asked, screen)), watch=view_of(desk.report, screen)
-        )
-        work.taken_up = not fresh
+        tenure = Tenure(desk.cloud, claim, is_asked=heard(is_asked, screen), now=desk.now)
+        work = desk.roll(log, tenure=tenure, watch=view_of(desk.report, screen))
+        work.taken_up = begin is None
         work.fleet.is_watched = screen is not None
         if giving_up:
             work.end(RollState.ABORTED, giving_up)
-        elif not fresh:
+        elif begin is None:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
             _run(work, screen)
