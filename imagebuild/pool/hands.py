@@ -94,7 +94,7 @@ class Hands:
     def rebuild(self, progress: Progress, server: Server) -> None:
         """DESTROYS THE ROOT DISK. The marks go with it in one call: what the server says afterwards proves that it was accepted."""
         wipe = self.definition.roll.allow_root_volume_wipe and server.image_id is None
-        kept = {**server.metadata, **self._marks(progress)}
+        kept = {**server.metadata, **self.definition.domain_notes, **self._marks(progress)}
         self.cloud.rebuild_server(server.id, self.target(progress), metadata=kept, allow_root_volume_wipe=wipe)
 
     def was_accepted(self, progress: Progress, server: Server) -> bool:

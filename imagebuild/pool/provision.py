@@ -12,7 +12,7 @@ from imagebuild.cloud import Cloud, Flavor, Network, Port, SecurityGroup, Server
 from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
-from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, OU, SEQUENCE
+from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, SEQUENCE
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, wait_for
 
@@ -59,12 +59,10 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
 
 def desktop_request(definition: PoolDefinition, name: str, parts: Parts, *, port: Port | None = None) -> ServerRequest:
     """A server as this pool's desktops are. `port`: one that is there already, with the pool's security group."""
-    notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name}
+    notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name, **definition.domain_notes}
     number = definition.number_of(name)
     if number is not None:
         notes[SEQUENCE] = str(number)
-    if definition.ou is not None:
-        notes[OU] = definition.ou
     return ServerRequest(
         name=name,
         image_id=parts.version.image.id,

@@ -11,6 +11,7 @@ from imagebuild.cloud import Cloud
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.differences import HardwareChange, hardware_changes
+from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import lasting
@@ -20,10 +21,8 @@ from imagebuild.pool.survey import Survey
 USUAL_TIME = timedelta(minutes=20)
 """For one desktop from its drain to its return, as long as nobody has measured: what Azure Virtual Desktop tells for a session host."""
 
-REJOIN = (
-    "each desktop joins its domain again under its old name: since KB5020276 that fails (error 0xaac) unless the joining account made the "
-    "computer account, or a domain administrator did, or the policy allows its owner; the canary shows it"
-)
+_SHOWN = "the canary must show that it is a member, and so must every other"
+_NOT_SHOWN = "name it in the pool's file (`domain:`), and the canary must show that it is a member"
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,7 @@ class RollPlan:
     floor: int
     limit: int
     estimate: Estimate
+    domain: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -102,7 +102,7 @@ class RollPlan:
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
             yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
-            yield f"  domain: {REJOIN}"
+            yield f"  domain{f' {self.domain}' if self.domain else ''}: {REJOIN}; {_SHOWN if self.domain else _NOT_SHOWN}"
         yield from (f"  {finding}" for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -156,6 +156,7 @@ def compose(situation: Situation) -> RollPlan:
         floor=situation.floor,
         limit=rules.unavailable_limit(size),
         estimate=_estimate(situation, len(moves)),
+        domain=situation.definition.domain,
     )
 
 

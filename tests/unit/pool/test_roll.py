@@ -8,7 +8,7 @@ import pytest
 from imagebuild.broker import Cap
 from imagebuild.cloud import ServerRequest
 from imagebuild.errors import BrokerRefused, BrokerUnreachable, Busy, CloudUnreachable, Interrupted
-from imagebuild.pool.health import MATCHES, read_stamp
+from imagebuild.pool.health import MATCHES
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll_status import as_facts, as_lines, exit_code
@@ -514,12 +514,6 @@ def test_the_stamp_is_read_in_the_guest_and_another_one_fails() -> None:
     roll = other.start()
     assert roll.run() is RollState.HALTED
     assert "its stamp says build=small-1, the image is build=small-2" in roll.log.reason
-
-
-def test_the_last_stamp_on_the_console_counts() -> None:
-    log = "imagebuild: image recipe=a build=a-1\r\nimagebuild: winrm ready\r\nimagebuild: image recipe=a build=a-2\r\n"
-    assert read_stamp(log) == {"recipe": "a", "build": "a-2"}
-    assert read_stamp("imagebuild: winrm ready\r\n") is None
 
 
 def test_a_roll_is_taken_up_without_its_journal() -> None:
