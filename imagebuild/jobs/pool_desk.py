@@ -17,7 +17,7 @@ from imagebuild.broker import Broker
 from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.claim import Claim, claims, hold
 from imagebuild.cloud import Cloud
-from imagebuild.errors import NotFound, VersionRefused
+from imagebuild.errors import NotFound, RollRefused, VersionRefused
 from imagebuild.images import Version, find_version
 from imagebuild.jobs.pool_making import read_pool
 from imagebuild.jobs.pool_tenure import CLAIM_SECONDS, Tenure
@@ -105,8 +105,8 @@ class Desk:
         return Roll(log, hands, GuestWitness(cloud), self.now, self.clock, self.report, tenure.wish, watch)
 
     @contextmanager
-    def claimed(self, folder: BuildFolder) -> Iterator[Claim]:
-        """The pool is ours for a roll while this is open. Raises Busy."""
+    def claimed(self, folder: BuildFolder, *, state: str = "") -> Iterator[Claim]:
+        """The pool is ours for a roll while this is open. Raises Busy, and RollRefused where it is in another `state` than it is said."""
         with hold(
             self.cloud,
             self.pool,
@@ -117,6 +117,9 @@ class Desk:
             is_dead=self._is_dead_here,
             report=self.report,
         ) as claim:
+            if state not in ("", claim.seed):
+                words = f"{self.pool} has changed since this plan of it was made: somebody else has rolled it, or added to it"
+                raise RollRefused(words, hint="look at it as it is now, by the same command")
             yield claim
 
     def standing_claims(self) -> list[Claim]:
@@ -173,3 +176,12 @@ def another_owner(roll_id: str) -> str:
 def started_by() -> str:
     """Who works, for a person to read."""
     return f"{getpass.getuser()}@{platform.node()}"
+
+
+def check_plan(made: RollPlan) -> None:
+    """Raise RollRefused, with all reasons, when a roll may not begin."""
+    if made.refused:
+        reasons = [str(one) for one in made.findings if one.level == "refuse"]
+        raise RollRefused(
+            f"the roll of {made.pool} to {made.to} may not begin: {len(reasons)} reasons", details=reasons
+        )
