@@ -43,6 +43,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         old_server_id=server.id if progress.method == "replace" else "",
+        group_id=server.group_id if progress.method == "replace" else None,
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:

@@ -13,6 +13,7 @@ from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.server_groups import explain_fault
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
 SHOWS_UP = timedelta(minutes=5)
@@ -30,7 +31,8 @@ def _boot(progress: Progress, turn: Turn) -> Progress:
     if desktop is None:
         return turn.lose(progress) if progress.waited(turn.now, SHOWS_UP) else progress
     if desktop.broken:
-        return turn.fail(progress, f"it is broken: {desktop.fault or desktop.status}")
+        words = explain_fault(desktop.fault or desktop.status, turn.hands.group_of(progress))
+        return turn.fail(progress, f"it is broken: {words}")
     if desktop.status == "SHUTOFF" and desktop.task_state is None:
         turn.hands.cloud.start_server(desktop.id)
     elif desktop.status == "ACTIVE" and desktop.task_state is None:

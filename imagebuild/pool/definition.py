@@ -228,6 +228,9 @@ class PoolDefinition(Section):
     network: Word = Field(description="a name or id; `invoke pool.network` makes it")
     availability_zone: Word | None = Field(default=None, description="of new desktops; default: Nova's choice")
     security_group: Word = Field(description="a name or id; `invoke pool.network` makes it")
+    server_group: Word | None = Field(
+        default=None, description="of new desktops, a name or id; one that is replaced stays in the one that it has"
+    )
     ou: Word | None = Field(default=None, description="OU=...,DC=... of the computer accounts: noted on each server")
     domain: DomainName | None = Field(
         default=None,

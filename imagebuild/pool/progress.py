@@ -51,6 +51,8 @@ class Progress:
     launched_before: datetime | None = None
     old_server_id: str = ""
     """With replace: the server that goes."""
+    group_id: str | None = None
+    """The server group that it was in: when it is gone nobody else can tell."""
     act_since: datetime | None = None
     boot_since: datetime | None = None
     ready_since: datetime | None = None

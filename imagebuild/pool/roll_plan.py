@@ -65,7 +65,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class RollPlan:
-    """A roll before it begins. `checksum` is the image's as it was seen now; `floor` and `limit` are whole desktops."""
+    """A roll before it begins. `checksum` is the image's fingerprint as it was seen now; `floor` and `limit` are whole desktops."""
 
     pool: str
     to: str
@@ -145,7 +145,7 @@ def compose(situation: Situation) -> RollPlan:
         pool=survey.pool,
         to=to.name,
         to_image_id=to.image.id,
-        checksum=to.image.checksum,
+        checksum=to.image.fingerprint,
         made_at=situation.now,
         moves=moves,
         matching=tuple(one.name for one in survey.included if matches(one, to) and one.id not in situation.choices),

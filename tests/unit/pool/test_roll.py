@@ -325,6 +325,20 @@ def test_an_image_that_changes_under_way_halts_the_roll() -> None:
     assert "its checksum has changed" in roll.log.reason
 
 
+def test_an_image_is_known_by_the_better_hash_where_glance_makes_one() -> None:
+    site = Site(6)
+    site.cloud._change_image(site.new.id, os_hash="sha512:aa")
+    roll = site.start()
+    assert roll.log.assignment.checksum == "sha512:aa"
+    site.clock.at(
+        400, lambda: site.cloud._change_image(site.new.id, checksum=None)
+    )  # a Glance that makes no MD5 any more
+    site.clock.at(900, lambda: site.cloud._change_image(site.new.id, os_hash="sha512:bb"))
+    assert roll.run() is RollState.HALTED
+    assert "its checksum has changed" in roll.log.reason
+    assert roll.done() > 1, "it was another hash that stopped it"
+
+
 def test_somebody_who_turns_provisioning_on_halts_the_roll() -> None:
     site = Site(6)
     roll = site.start()
