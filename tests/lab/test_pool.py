@@ -103,6 +103,7 @@ def freeze_and_take_over(office: Office) -> None:
     assert (code, f"invoke builds.unclaim {office.pool} --break-claim" in output) == (3, True), output
     office.take_claim_away(machine=THERE)
     office.kill_at("acting", "continue", machine=THERE)
+    office.invoke("status", machine=THERE)  # by then Nova has taken what was on its way when that machine was killed
     before, kept = office.asked(), office.administrator.pool(office.pool)["pool_definition"]
     frozen.send(signal.SIGCONT)
     code, output = frozen.end(seconds=60)
