@@ -101,6 +101,7 @@ class Desk:
             lookout=Lookout(self.definition, self.cloud, self.broker, now=self.now),
             version_of=cache(self.version_of),
             provisioned=lambda: bool(log.provisioning),
+            pool_image=lambda: log.image_before or "",
         )
         witness = GuestWitness(self.cloud)
         return Roll(log, hands, witness, self.now, self.clock, self.report, wishes, watch)
@@ -151,7 +152,7 @@ def open_desk(name: str, settings: Settings, report: Report) -> Iterator[Desk]:
     """Open the pool of that name. Raises RecipeError, CloudError, BrokerError."""
     definition = read_pool(name, settings)
     cloud = settings.open_cloud(report)
-    with open_broker(definition.broker, folder=settings.project) as broker:
+    with open_broker(definition.broker, folder=settings.project, refills=definition.roll.refills) as broker:
         yield Desk(definition, settings, cloud, broker, report, SystemClock(), utc_now)
 
 

@@ -29,6 +29,8 @@ class Assignment:
     stops: tuple[int, ...]
     back: bool = False
     canary_names: tuple[str, ...] = ()
+    threshold: int = 0
+    """So many unassigned desktops the broker wants to have: with fewer it makes another."""
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for the journal."""
@@ -59,6 +61,7 @@ def assign(
         stops=() if back else rules.stops(len(plan.moves)),
         back=back,
         canary_names=rules.canary_names,
+        threshold=plan.threshold,
     )
 
 

@@ -37,8 +37,9 @@ class Rules(Section):
     members, and that going back is a person's word (`invoke pool.rollback`).
     """
 
-    method: Literal["auto", "rebuild", "replace"] = Field(
-        default="auto", description="auto: rebuild, and replace where Nova refuses to (a vTPM) or would wipe a volume"
+    method: Literal["auto", "rebuild", "replace", "broker"] = Field(
+        default="auto",
+        description="auto: rebuild, and replace where Nova refuses to (a vTPM) or would wipe a volume; broker: it makes the new ones",
     )
     allow_root_volume_wipe: bool = Field(
         default=False, description="true: rebuild volume-backed desktops, which overwrites their root volume in place"
@@ -60,7 +61,9 @@ class Rules(Section):
         default=Share(10, percent=True), description="in hand at once; a share is rounded down, but never to none"
     )
     min_available: int | None = Field(
-        default=None, ge=0, description="free, healthy desktops that stay; default: the broker's threshold, at least 1"
+        default=None,
+        ge=0,
+        description="free, healthy desktops that stay; default: the broker's threshold (method broker: less max_unavailable), at least 1",
     )
     batch_pause: Duration = Field(
         default=timedelta(seconds=30),
@@ -111,7 +114,8 @@ class Rules(Section):
         default=False, description="true: also desktops marked vdi_persistent=yes; their users lose what is on them"
     )
     pause_broker_provisioning: bool = Field(
-        default=True, description="while a roll works, the broker makes and deletes no desktops by itself"
+        default=True,
+        description="while a roll works, the broker makes and deletes no desktops by itself (not with method broker)",
     )
     window: Window | None = Field(default=None, description="desktops are begun only then; one begun is finished")
 
@@ -141,9 +145,24 @@ class Rules(Section):
         """How many of a pool of `size` desktops may be in hand at once."""
         return max(1, self.max_unavailable.of(size))
 
-    def free_floor(self, threshold: int | None) -> int:
-        """How many free, healthy desktops must stay; `threshold` is the broker's own wish, None when it tells none."""
-        return self.min_available if self.min_available is not None else max(1, threshold or 0)
+    def free_floor(self, threshold: int | None, size: int) -> int:
+        """How many free, healthy desktops of `size` must stay; `threshold` is the broker's own wish, None when it tells none.
+
+        A broker that makes the new ones has no more than it wishes for: what is in hand comes out of these.
+        """
+        if self.min_available is not None:
+            return self.min_available
+        return max(1, (threshold or 0) - (self.unavailable_limit(size) if self.refills else 0))
+
+    @property
+    def refills(self) -> bool:
+        """Does the broker make the new desktops, so that its provisioning goes on while a roll works?"""
+        return self.method == "broker"
+
+    @property
+    def pauses_provisioning(self) -> bool:
+        """Does a roll pause the broker's own making of desktops?"""
+        return self.pause_broker_provisioning and not self.refills
 
     def failure_budget(self, size: int) -> int:
         """How many failed desktops a roll of `size` bears; one more halts it."""

@@ -9,8 +9,9 @@ from typing import Literal
 from imagebuild.broker import Seat
 from imagebuild.pool.marks import PERSISTENT
 
-Method = Literal["rebuild", "replace"]
-"""rebuild: the same server gets a new root disk. replace: the server is deleted, and one of the same name and address made."""
+Method = Literal["rebuild", "replace", "broker"]
+"""rebuild: the same server gets a new root disk. replace: the server is deleted, and one of the same name and address made.
+broker: the server is deleted, and the broker makes one of another name, when it wants one."""
 
 
 class Phase(StrEnum):

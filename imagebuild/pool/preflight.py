@@ -1,13 +1,17 @@
 """What must be right before a roll begins. Each check looks at one thing of the situation and says ok, warn or refuse, and what to do."""
 
 from collections.abc import Callable, Iterator
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
-from imagebuild.pool.model import Phase
+from imagebuild.pool.model import Method, Phase
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
+from imagebuild.pool.preflight_refill import CHECKS as REFILL_CHECKS
 from imagebuild.pool.situation import Finding, Level, Situation, some_of
+
+_BY = {"broker": "deleting them for others that the broker makes"}
 
 
 def inspect(situation: Situation) -> tuple[Finding, ...]:
@@ -21,6 +25,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _quota,
         _other_roll,
         *BROKER_CHECKS,
+        *REFILL_CHECKS,
         _window,
         _canary,
         _floor,
@@ -59,13 +64,13 @@ def _methods(situation: Situation) -> Iterator[Finding]:
         yield Finding("method", "refuse", f"{len(stuck)} can be moved in no way that the rules allow: {some_of(stuck)}")
     counts = {
         method: sum(situation.choices[one.id].method == method for one in situation.moving)
-        for method in ("rebuild", "replace")
+        for method in get_args(Method)
     }
-    told = ", ".join(f"{number} by {method}" for method, number in counts.items() if number)
+    told = ", ".join(f"{number} by {_BY.get(method, method)}" for method, number in counts.items() if number)
     if told and not stuck:
         yield Finding("method", "ok", told)
     gone = [one.name for one in situation.moving if one.image_id not in situation.survey.images and not one.broken]
-    if gone and situation.definition.roll.put_back:
+    if gone and situation.definition.roll.put_back and not situation.definition.roll.refills:
         words = f"the image of {some_of(gone)} is gone or unknown: one that fails cannot be put back, it stays away from users"
         yield Finding("way back", "warn", words)
 

@@ -69,13 +69,13 @@ _WAYS = {
 
 def _provisioning(situation: Situation) -> Iterator[Finding]:
     settings, able = situation.settings, situation.capabilities
-    if settings is None:
+    if settings is None or situation.definition.roll.refills:  # of those see preflight_refill
         return
     if settings.provisioning is None:
         if Cap.PROVISIONING in able:
             yield Finding("broker: provisioning", "refuse", "whether it makes desktops by itself cannot be read")
         return
-    pausing = situation.definition.roll.pause_broker_provisioning and Cap.PROVISIONING in able
+    pausing = situation.definition.roll.pauses_provisioning and Cap.PROVISIONING in able
     if settings.provisioning and not pausing:
         deletes = ", and deletes" if settings.enforced else ""
         words = f"it makes{deletes} desktops by itself while the roll works"
@@ -91,10 +91,11 @@ def _provisioning(situation: Situation) -> Iterator[Finding]:
 def _records(situation: Situation) -> Iterator[Finding]:
     survey = situation.survey
     if survey.strays:
-        names = [seat.name for seat in survey.strays]
-        yield Finding(
-            "broker: records", "warn", f"{len(names)} belong to no server: {some_of(names)}", "remove them there"
-        )
+        there = {one.server.name.casefold() for one in situation.strangers}
+        names = [seat.name for seat in survey.strays if seat.key not in there]
+        if names:
+            words = f"{len(names)} belong to no server: {some_of(names)}"
+            yield Finding("broker: records", "warn", words, "remove them there")
     for kind, words in (
         ("no-seat", "servers that it does not know"),
         ("duplicate-seat", "desktops that it has several times"),

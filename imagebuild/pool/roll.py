@@ -103,6 +103,7 @@ class Roll:
         if self.taken_up:
             self.fleet.believe_marks(view)
             self.taken_up = False
+        troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
         if self.ending is None:
             if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
@@ -139,27 +140,26 @@ class Roll:
         troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
         try:
             self._around.prepare()
-            if self.log.passed:
-                self._around.use_for_new_desktops()
-            wrong = self._around.what_is_wrong(view.now)
+            wrong = self._around.what_is_wrong(view.now) or self._why_halt()
+            if wrong is None and (self.log.passed or self.rules.refills):
+                refused = self._around.use_for_new_desktops()
+                wrong = refused if self.rules.refills else None
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
-        log = self.log
-        halt = (
-            wrong
-            or self.fleet.why_shrunk()
-            or why_halt(
-                log.held,
-                self.fleet.desktops,
-                rules=self.rules,
-                size=log.assignment.size,
-                canaries=log.canaries,
-                forgiven=log.forgiven,
-            )
-        )
-        if halt:
-            self.end(RollState.HALTED, halt)
+        if wrong:
+            self.end(RollState.HALTED, wrong)
         return troubles
+
+    def _why_halt(self) -> str | None:
+        log = self.log
+        return self.fleet.why_shrunk() or why_halt(
+            log.held,
+            self.fleet.desktops,
+            rules=self.rules,
+            size=log.assignment.size,
+            canaries=log.canaries,
+            forgiven=log.forgiven,
+        )
 
     def _leaving(self, now: datetime) -> list[tuple[str, str]]:
         """Who is in hand, untouched, and goes back: everybody when the roll ends."""
@@ -189,6 +189,8 @@ class Roll:
                 self._go_on(now)
             if self.ending is None:
                 return False
+            if self._proved_nothing(self.ending[0]):
+                self._around.take_image_back()
             self._around.restore()
         except (CloudError, BrokerError) as error:
             self._stuck = True
@@ -234,6 +236,11 @@ class Roll:
         self.fleet.tell_leftovers()
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
+
+    def _proved_nothing(self, state: RollState) -> bool:
+        """Does it end for good before its canary has passed, or has that failed?"""
+        failed = any(name in self.log.held and self.log.held[name].failed for name in self.log.canaries)
+        return failed or (state.finished and (before_canary(self.log) or not self.done()))
 
     def _pass_stop(self) -> None:
         """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""

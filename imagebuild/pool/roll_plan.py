@@ -26,6 +26,12 @@ REJOIN = (
 )
 
 
+NEW_NAMES = (
+    "the new desktops are other machines to the domain, with names and computer accounts of their own; the old accounts go only if the "
+    "broker removes them"
+)
+
+
 @dataclass(frozen=True)
 class Move:
     """One desktop that is to be moved."""
@@ -83,6 +89,8 @@ class RollPlan:
     floor: int
     limit: int
     estimate: Estimate
+    threshold: int = 0
+    """So many unassigned desktops the broker wants to have."""
 
     @property
     def refused(self) -> bool:
@@ -101,8 +109,7 @@ class RollPlan:
             yield from (f"    {change}" for change in self.changes if change.before == before)
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
-            yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
-            yield f"  domain: {REJOIN}"
+            yield from _told_of({move.method for move in self.moves})
         yield from (f"  {finding}" for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -156,7 +163,18 @@ def compose(situation: Situation) -> RollPlan:
         floor=situation.floor,
         limit=rules.unavailable_limit(size),
         estimate=_estimate(situation, len(moves)),
+        threshold=situation.threshold or 0,
     )
+
+
+def _told_of(methods: set[Method]) -> Iterator[str]:
+    """What a person should know of the ways that desktops are moved."""
+    if methods != {"broker"}:
+        yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
+        yield f"  domain: {REJOIN}"
+    else:
+        yield "  broker: the server is deleted, and the broker makes one of another name and address, as far as it wants one"
+        yield f"  domain: {NEW_NAMES}"
 
 
 def _move(situation: Situation, desktop: Desktop) -> Move | None:

@@ -52,7 +52,11 @@ def _nothing(survey: Survey, roll_id: str | None) -> RollRefused:
 def _is_moved(desktop: Desktop, roll_id: str | None) -> bool:
     metadata = desktop.metadata
     ours = roll_id is None or metadata.get(ROLL_ID) == roll_id
-    return ours and metadata.get(ROLL_STATE) == Phase.DONE and bool(metadata.get(PREVIOUS_IMAGE_ID))
+    is_done = metadata.get(ROLL_STATE, "") in (
+        "",
+        Phase.DONE,
+    )  # of what the broker made beside it a roll notes no state
+    return ours and is_done and bool(metadata.get(PREVIOUS_IMAGE_ID))
 
 
 def _use_of(desktop: Desktop) -> str:

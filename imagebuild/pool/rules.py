@@ -48,6 +48,11 @@ def free_desktops(desktops: Iterable[Desktop], held: Held) -> int:
     return sum(one.offered and not _in_hand(held.get(one.name)) for one in desktops)
 
 
+def unassigned_desktops(desktops: Iterable[Desktop], held: Held) -> int:
+    """How many desktops nobody has, as a broker counts them that makes another when they are too few; those in hand are none."""
+    return sum(not one.busy and not _in_hand(held.get(one.name)) for one in desktops)
+
+
 def taken_places(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, now: datetime) -> int:
     """How many of `max_unavailable` are used. A desktop with a user on it serves that user, so one that waits for its user is not one.
 
@@ -136,7 +141,7 @@ def why_halt(
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
         return f"{len(failed)} desktops failed, {budget} may: {named}"
     done = [one.name for one in held.values() if one.phase is Phase.DONE]
-    ill = [name for name in done if _is_ill(desktops.get(name))]
+    ill = [name for name in done if _is_ill(held[name], desktops.get(name))]
     if len(ill) > max(1, rules.max_unhealthy.of(len(done))):
         return f"{len(ill)} of {len(done)} desktops that were done have fallen ill: {', '.join(ill[:5])}"
     return None
@@ -175,7 +180,9 @@ def _is_occupied(progress: Progress, desktops: Mapping[str, Desktop], rules: Rul
     return desktop is None or occupied(desktop, rules)
 
 
-def _is_ill(desktop: Desktop | None) -> bool:
-    if desktop is None or desktop.broken:
+def _is_ill(progress: Progress, desktop: Desktop | None) -> bool:
+    if desktop is None:  # a broker that makes desktops may also delete those that are too many
+        return progress.method != "broker"
+    if desktop.broken:
         return True
     return desktop.powered_on and desktop.seat is not None and desktop.seat.agent == "down"

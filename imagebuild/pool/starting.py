@@ -60,16 +60,17 @@ def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note
     now = assignment.began_at
     held = {move.name: progress_of(move, now) for move in plan.moves}
     for desktop in survey.desktops:
-        if desktop.metadata.get(ROLL_ID) == assignment.id:
+        if desktop.metadata.get(ROLL_ID) == assignment.id and _phase(desktop) is not None:
             method: Method = "replace" if desktop.vtpm else "rebuild"
-            blank = Progress(name=desktop.name, server_id=desktop.id, method=method, from_image_id=None, since=now)
-            before = held.get(desktop.name, blank)
-            held[desktop.name] = from_marks(desktop, before, roll_id=assignment.id, now=now)
+            name = name_in_roll(desktop)
+            blank = Progress(name=name, server_id=desktop.id, method=method, from_image_id=None, since=now)
+            before = held.pop(desktop.name, blank)
+            held[name] = from_marks(desktop, blank if name != desktop.name else before, roll_id=assignment.id, now=now)
     log = RollLog(assignment, held, left_out=plan.left_out, write=write)
     done = sum(one.phase is Phase.DONE for one in held.values())
     log.begin()
     log.note(passed=max((stop for stop in assignment.stops if stop <= done), default=0))
-    log.note(provisioning=note.provisioning or None)
+    log.note(provisioning=note.provisioning or None, image_before=note.pool_image or None)
     return log
 
 
@@ -81,6 +82,11 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
     told = replace(before, server_id=desktop.id, attempt=note.attempt, held=note.held, was_off=note.was_off)
     failure = before.failure or ("it failed, as its server says" if note.going_back else "")
     told = replace(told, going_back=note.going_back, failure=failure)
+    if note.follows:
+        told = replace(told, method="broker", follower=desktop.name, acted=True, accepted=True, addresses=())
+        if phase is Phase.BOOTING and before.server_id != desktop.id and not before.phase.finished:
+            old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
+            return told.to(Phase.BOOTING, now, from_image_id=old, boot_since=now, held=False)
     if phase is Phase.DRAINING and before.phase is Phase.PENDING:
         return told.to(
             Phase.DRAINING, now, drain_since=now, known=desktop.seat is not None, addresses=desktop.addresses
@@ -93,6 +99,12 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
         old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
         return told.to(phase, now, held=False, from_image_id=old, reason=before.reason or "as its server says")
     return before
+
+
+def name_in_roll(desktop: Desktop) -> str:
+    """By what name a roll has it: one that the broker has made goes by that of the desktop in whose place it is."""
+    note = _note(desktop)
+    return note.follows if note is not None and note.follows else desktop.name
 
 
 def _forward_note(desktops: Iterable[Desktop]) -> Note | None:
