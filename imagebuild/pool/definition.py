@@ -152,7 +152,8 @@ class Rules(Section):
         """
         if self.min_available is not None:
             return self.min_available
-        return max(1, (threshold or 0) - (self.unavailable_limit(size) if self.refills else 0))
+        wish = threshold or 0
+        return max(1, min(wish, size) - self.unavailable_limit(size) if self.refills else wish)
 
     @property
     def refills(self) -> bool:

@@ -213,5 +213,6 @@ class Fleet:
             witness=self.witness,
             save=self.log.save,
             newcomer=self._newcomers.next(view) if progress.awaits else None,
+            obstacles=self._newcomers.obstacles,
             refilled=progress.awaits and self._is_refilled(progress, view),
         )

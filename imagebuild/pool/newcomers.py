@@ -30,6 +30,8 @@ class Newcomers:
     log: RollLog
     hands: Hands
     report: Report
+    obstacles: tuple[str, ...] = ()
+    """Why some that have come are not taken in."""
     _unknown: frozenset[str] = frozenset()
     _looked_at: datetime | None = None
 
@@ -81,16 +83,26 @@ class Newcomers:
         lately = self._looked_at is not None and view.now - self._looked_at < ASK_AGAIN
         if not unknown or (lately and unknown == self._unknown):
             return []
-        found = find_adoptions(definition, self.hands.cloud)
-        self._unknown, self._looked_at = unknown, view.now
         since = self.log.assignment.began_at - SKEW
-        return [one for one in found if one.server.name.casefold() in unknown and _is_made_since(one, since)]
+        found = [
+            one
+            for one in find_adoptions(definition, self.hands.cloud)
+            if one.server.name.casefold() in unknown and _is_made_since(one, since)
+        ]
+        self.obstacles = tuple(_words(one) for one in found if one.obstacle)
+        self._unknown, self._looked_at = unknown, view.now
+        return found
 
     def _marks(self, adoption: Adoption) -> dict[str, str | None]:
         """What it says of the roll that has met it; with the image of those before it, it can be taken back like any other."""
         before = Counter(one.from_image_id for one in self.log.held.values()).most_common(1)
         is_new = adoption.server.image_id in (None, self.log.assignment.to_image_id)
         return {ROLL_ID: self.log.assignment.id, PREVIOUS_IMAGE_ID: before[0][0] if before and is_new else None}
+
+
+def _words(adoption: Adoption) -> str:
+    server = adoption.server
+    return f"{server.name}: {server.fault or adoption.obstacle}"
 
 
 def _is_made_since(adoption: Adoption, moment: datetime) -> bool:

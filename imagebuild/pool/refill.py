@@ -45,7 +45,8 @@ def await_follower(progress: Progress, turn: Turn) -> Progress:
         )
     if gone_for <= turn.rules.boot_timeout:
         return replace(progress, reason="the broker is to make another")
-    words = f"the broker has made no other within {duration_words(turn.rules.boot_timeout)}: its own list of jobs may tell why"
+    why = "; ".join(turn.obstacles) or "its own list of jobs may tell why"
+    words = f"the broker has made no other within {duration_words(turn.rules.boot_timeout)}: {why}"
     return progress.to(Phase.FAILED, turn.now, reason=words)
 
 

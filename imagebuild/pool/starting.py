@@ -84,7 +84,7 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
     told = replace(told, going_back=note.going_back, failure=failure)
     if note.follows:
         told = replace(told, method="broker", follower=desktop.name, acted=True, accepted=True, addresses=())
-        if phase is Phase.BOOTING and before.server_id != desktop.id and not before.phase.finished:
+        if phase is Phase.BOOTING and before.follower != desktop.name and not before.phase.finished:
             old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
             return told.to(Phase.BOOTING, now, from_image_id=old, boot_since=now, held=False)
     if phase is Phase.DRAINING and before.phase is Phase.PENDING:

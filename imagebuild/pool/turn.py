@@ -38,6 +38,8 @@ class Turn:
     save: Callable[[Progress], None]
     newcomer: Desktop | None = None
     """Of a desktop that awaits one: what the broker has made, and is in nobody's place yet."""
+    obstacles: tuple[str, ...] = ()
+    """And: why some that have come are none for it."""
     refilled: bool = False
     """And: the broker has as many unassigned desktops as it wants."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from imagebuild.cloud import Server, ServerRequest
+from imagebuild.cloud import ServerRequest
 from imagebuild.errors import CloudError
 from tests.fakes.broker import FakeBroker
 from tests.fakes.broker_world import Pool, Record
@@ -25,8 +25,6 @@ class Maker:
     pool: str
     request: Callable[[str, str], ServerRequest]
     at: Callable[[float, Callable[[], None]], None]
-    agent_seconds: float = 20.0
-    silent_agents: Callable[[Server], bool] = lambda server: False
     counts_held: bool = True
     enforces: bool = False
     works: bool = True
@@ -46,20 +44,11 @@ class Maker:
             if server is None:
                 del self.ordered[name]
             elif server.id == server_id and server.status != "BUILD":
-                self._find(server)
+                del self.ordered[name]
+                self.broker.add(self.pool, name).agent = "down"  # until it reports
         if kept.provisioning and self.works:
             self._fill(kept)
         self.at(LOOK_SECONDS, self.look)
-
-    def _find(self, server: Server) -> None:
-        del self.ordered[server.name]
-        self.broker.add(self.pool, server.name).agent = "down"
-        if server.status == "ACTIVE" and not self.silent_agents(server):
-            self.at(self.agent_seconds, lambda: self._report(server.name))
-
-    def _report(self, name: str) -> None:
-        if name.casefold() in self.broker.pools[self.pool].records:
-            self.broker.booted(name)
 
     def _fill(self, kept: Pool) -> None:
         there = [record for record in kept.all() if record.available or self.counts_held]
