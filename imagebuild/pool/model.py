@@ -139,9 +139,10 @@ class Desktop:
 
     @property
     def offered(self) -> bool:
-        """Could a user get it now: it runs, nobody is there, and the broker does not hold it back?"""
+        """Could a user get it now: it runs, its agent is not silent, nobody is there, and the broker does not hold it back?"""
         ready = self.powered_on and not self.broken and self.task_state is None
-        return ready and self.seat is not None and not self.busy and self.seat.availability != "unavailable"
+        seat = self.seat
+        return ready and seat is not None and not seat.busy and seat.availability != "unavailable" and seat.agent != "down"
 
     @property
     def excluded(self) -> str | None:

@@ -12,7 +12,7 @@ class RefillSite(Site):
     """`size` desktops that the broker made, all free: `threshold` of them it wants to stay so, else all."""
 
     def __init__(self, size: int = 6, *, threshold: int | None = None, maximum: int | None = None, **rules: Any) -> None:
-        super().__init__(size, method="broker", **{"boot_timeout": "10m", **rules})
+        super().__init__(size, **{"boot_timeout": "10m", **rules, "method": "broker"})
         kept = self.broker.pools[POOL]
         kept.threshold, kept.next_value = threshold or size, size + 1
         kept.maximum = maximum or 2 * size
