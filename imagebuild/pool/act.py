@@ -44,6 +44,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         old_server_id="" if progress.method == "rebuild" else server.id,
+        group_id=server.group_id if progress.method == "replace" else None,
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:

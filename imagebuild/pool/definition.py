@@ -2,13 +2,14 @@
 
 import re
 from datetime import timedelta
-from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from imagebuild.broker_settings import BrokerSettings, NoneSettings
-from imagebuild.pool.marks import pool_tag
+from imagebuild.pool.intranet import Intranet
+from imagebuild.pool.marks import DOMAIN, OU, pool_tag
+from imagebuild.pool.membership import domain_of
 from imagebuild.pool.quantities import Duration, PoolShare, Share
 from imagebuild.pool.window import Window
 from imagebuild.recipe_header import RecipeName, Section, Word
@@ -21,13 +22,12 @@ SMALL_POOL = 20
 
 Rank = Literal["broken", "free-off", "free", "longest-idle"]
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
-
-
-def _a_range(value: str) -> str:
-    return str(ip_network(value))  # as Neutron gives it back; raises ValueError with words for a person
-
-
-AddressRange = Annotated[str, AfterValidator(_a_range)]
+DomainName = Annotated[
+    str,
+    StringConstraints(
+        max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"
+    ),
+]
 
 
 class Rules(Section):
@@ -182,46 +182,6 @@ class Rules(Section):
         return len(self.canary_names) or self.canary
 
 
-class Intranet(Section):
-    """What `invoke pool.network` makes or checks around the desktops: a network, its subnet, and one security group."""
-
-    subnet: AddressRange = Field(description="the desktops' addresses: 172.16.100.0/24")
-    gateway: str | None = Field(default=None, description="default: the first address of the subnet")
-    allocation: str | None = Field(
-        default=None,
-        pattern=r"^[0-9.]+ *- *[0-9.]+$",
-        description="FIRST-LAST that desktops get: keeps addresses free of machines that Neutron does not know",
-    )
-    dns: tuple[str, ...] = Field(min_length=1, description="the domain controllers: without them no domain is joined")
-    rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
-    agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
-    agent_port: int = Field(default=8080, ge=1, le=65535, description="where the broker reaches the agent")
-    reach: tuple[AddressRange, ...] = Field(
-        min_length=1, description="where desktops may go; nothing else: no internet"
-    )
-
-    @model_validator(mode="after")
-    def _inside(self) -> "Intranet":
-        network = ip_network(self.subnet)
-        if not isinstance(network, IPv4Network):
-            raise ValueError("subnet is a range of IPv4 addresses")
-        for text in filter(None, (self.gateway, *(self.first_and_last or ()))):
-            if ip_address(text) not in network:
-                raise ValueError(f"{text} is not an address of {self.subnet}")
-        for text in self.dns:
-            if not any(ip_address(text) in ip_network(one) for one in (*self.reach, self.subnet)):
-                raise ValueError(f"desktops could not ask {text}: `reach` does not have it")
-        return self
-
-    @property
-    def first_and_last(self) -> tuple[str, str] | None:
-        """The ends of `allocation`."""
-        if self.allocation is None:
-            return None
-        first, _, last = self.allocation.partition("-")
-        return first.strip(), last.strip()
-
-
 class PoolDefinition(Section):
     """A pool: its members are the servers tagged `vdi-pool=NAME`, its image is the current version of a recipe."""
 
@@ -241,7 +201,14 @@ class PoolDefinition(Section):
     network: Word = Field(description="a name or id; `invoke pool.network` makes it")
     availability_zone: Word | None = Field(default=None, description="of new desktops; default: Nova's choice")
     security_group: Word = Field(description="a name or id; `invoke pool.network` makes it")
+    server_group: Word | None = Field(
+        default=None, description="of new desktops, a name or id; one that is replaced stays in the one that it has"
+    )
     ou: Word | None = Field(default=None, description="OU=...,DC=... of the computer accounts: noted on each server")
+    domain: DomainName | None = Field(
+        default=None,
+        description="the DNS name of their domain, noted on each server: one that was rolled must tell that it is a member",
+    )
     intranet: Intranet | None = Field(default=None, description="what `invoke pool.network` makes or checks")
     broker: BrokerSettings = NoneSettings(kind="none")
     max_session_age: Duration = Field(default=timedelta(minutes=15), description="older words on sessions warn a plan")
@@ -262,10 +229,22 @@ class PoolDefinition(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _domain(self) -> "PoolDefinition":
+        within = domain_of(self.ou or "")
+        if self.domain and within and within.casefold() != self.domain.casefold():
+            raise ValueError(f"ou is in the domain {within}, and domain is {self.domain}")
+        return self
+
     @property
     def tag(self) -> str:
         """The tag of its servers."""
         return pool_tag(self.pool)
+
+    @property
+    def domain_notes(self) -> dict[str, str]:
+        """What a server's metadata tell whoever joins it to its domain."""
+        return {key: value for key, value in ((OU, self.ou), (DOMAIN, self.domain)) if value is not None}
 
     def name_of(self, number: int) -> str:
         """The desktop with that number."""

@@ -142,7 +142,9 @@ class Desktop:
         """Could a user get it now: it runs, its agent is not silent, nobody is there, and the broker does not hold it back?"""
         ready = self.powered_on and not self.broken and self.task_state is None
         seat = self.seat
-        return ready and seat is not None and not seat.busy and seat.availability != "unavailable" and seat.agent != "down"
+        return (
+            ready and seat is not None and not seat.busy and seat.availability != "unavailable" and seat.agent != "down"
+        )
 
     @property
     def excluded(self) -> str | None:

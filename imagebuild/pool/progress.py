@@ -54,6 +54,8 @@ class Progress:
     """With replace and broker: the server that goes."""
     follower: str = ""
     """With broker: the name of the desktop that the broker has made in its place; `server_id` is then that one's."""
+    group_id: str | None = None
+    """The server group that it was in: when it is gone nobody else can tell."""
     act_since: datetime | None = None
     boot_since: datetime | None = None
     ready_since: datetime | None = None

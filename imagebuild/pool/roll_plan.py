@@ -11,6 +11,7 @@ from imagebuild.cloud import Cloud
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.differences import HardwareChange, hardware_changes
+from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import lasting
@@ -20,15 +21,13 @@ from imagebuild.pool.survey import Survey
 USUAL_TIME = timedelta(minutes=20)
 """For one desktop from its drain to its return, as long as nobody has measured: what Azure Virtual Desktop tells for a session host."""
 
-REJOIN = (
-    "each desktop joins its domain again under its old name: since KB5020276 that fails (error 0xaac) unless the joining account made the "
-    "computer account, or a domain administrator did, or the policy allows its owner; the canary shows it"
-)
+_SHOWN = "the canary must show that it is a member, and so must every other"
+_NOT_SHOWN = "name it in the pool's file (`domain:`), and the canary must show that it is a member"
 
 
 NEW_NAMES = (
-    "the new desktops are other machines to the domain, with names and computer accounts of their own; the old accounts go only if the "
-    "broker removes them"
+    "the new desktops are other machines, with names and computer accounts of their own; the old accounts go only if the broker removes "
+    "them"
 )
 
 
@@ -72,7 +71,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class RollPlan:
-    """A roll before it begins. `checksum` is the image's as it was seen now; `floor` and `limit` are whole desktops."""
+    """A roll before it begins. `checksum` is the image's fingerprint as it was seen now; `floor` and `limit` are whole desktops."""
 
     pool: str
     to: str
@@ -89,6 +88,7 @@ class RollPlan:
     floor: int
     limit: int
     estimate: Estimate
+    domain: str | None = None
     threshold: int = 0
     """So many unassigned desktops the broker wants to have."""
 
@@ -109,8 +109,18 @@ class RollPlan:
             yield from (f"    {change}" for change in self.changes if change.before == before)
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
-            yield from _told_of({move.method for move in self.moves})
+            yield from self._told_of_methods()
         yield from (f"  {finding}" for finding in self.findings)
+
+    def _told_of_methods(self) -> Iterator[str]:
+        """What a person should know of the ways that desktops are moved."""
+        domain = f"  domain{f' {self.domain}' if self.domain else ''}"
+        if {move.method for move in self.moves} == {"broker"}:
+            yield "  broker: the server is deleted, and the broker makes one of another name and address, as far as it wants one"
+            yield f"{domain}: {NEW_NAMES}; {_SHOWN if self.domain else _NOT_SHOWN}"
+        else:
+            yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
+            yield f"{domain}: {REJOIN}; {_SHOWN if self.domain else _NOT_SHOWN}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, times in ISO form and lengths in seconds."""
@@ -152,7 +162,7 @@ def compose(situation: Situation) -> RollPlan:
         pool=survey.pool,
         to=to.name,
         to_image_id=to.image.id,
-        checksum=to.image.checksum,
+        checksum=to.image.fingerprint,
         made_at=situation.now,
         moves=moves,
         matching=tuple(one.name for one in survey.included if matches(one, to) and one.id not in situation.choices),
@@ -164,17 +174,8 @@ def compose(situation: Situation) -> RollPlan:
         limit=rules.unavailable_limit(size),
         estimate=_estimate(situation, len(moves)),
         threshold=situation.threshold or 0,
+        domain=situation.definition.domain,
     )
-
-
-def _told_of(methods: set[Method]) -> Iterator[str]:
-    """What a person should know of the ways that desktops are moved."""
-    if methods != {"broker"}:
-        yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
-        yield f"  domain: {REJOIN}"
-    else:
-        yield "  broker: the server is deleted, and the broker makes one of another name and address, as far as it wants one"
-        yield f"  domain: {NEW_NAMES}"
 
 
 def _move(situation: Situation, desktop: Desktop) -> Move | None:

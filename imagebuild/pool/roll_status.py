@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from imagebuild.pool.health import MATCHES
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import lasting
@@ -84,6 +85,8 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
             follower = f"; {one.follower} is in its place" if one.follower else ""
             yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}{follower}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
+    believed = Counter(one.stamp for one in log.held.values() if _is_done(one) and one.stamp not in ("", MATCHES))
+    yield from (f"  {number} of the done: {words}" for words, number in believed.items())
     if log.provisioning:
         left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
         yield f"  the broker's own provisioning is paused by this roll{left}"

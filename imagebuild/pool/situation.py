@@ -7,7 +7,7 @@ from typing import Literal
 
 from imagebuild.broker import Broker, Cap, Health, PoolSettings
 from imagebuild.claim import Claim, claims
-from imagebuild.cloud import Cloud, Flavor, Headroom, Network
+from imagebuild.cloud import Cloud, Flavor, Headroom, Network, ServerGroup
 from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.adoption import Adoption, find_adoptions
@@ -63,6 +63,8 @@ class Situation:
     """Servers with names of the pool's that the broker lists, and that are no members."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
+    server_groups: tuple[ServerGroup, ...] = ()
+    """The project's, where desktops are to be replaced, or the pool's file names one."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -132,6 +134,7 @@ def assess(
         if replacing
         else frozenset(),
         strangers=_find_strangers(definition, survey, cloud),
+        server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,

@@ -11,7 +11,9 @@ from tests.unit.pool.rolling import POOL, Site
 class RefillSite(Site):
     """`size` desktops that the broker made, all free: `threshold` of them it wants to stay so, else all."""
 
-    def __init__(self, size: int = 6, *, threshold: int | None = None, maximum: int | None = None, **rules: Any) -> None:
+    def __init__(
+        self, size: int = 6, *, threshold: int | None = None, maximum: int | None = None, **rules: Any
+    ) -> None:
         super().__init__(size, **{"boot_timeout": "10m", **rules, "method": "broker"})
         kept = self.broker.pools[POOL]
         kept.threshold, kept.next_value = threshold or size, size + 1

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from imagebuild.cloud import Server, ServerRequest
+from imagebuild.console_words import Told
 from imagebuild.images import Version, find_version
 from imagebuild.journal import Entry
 from imagebuild.pool.assignment import assign
@@ -114,12 +115,13 @@ class Sight:
     cloud: FakeCloud
     deaf: set[str] = field(default_factory=set)
     stamps: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    members: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def answers(self, address: str) -> bool:
         return address not in self.deaf
 
-    def stamp(self, server_id: str) -> Mapping[str, str] | None:
-        return self.stamps.get(server_id)
+    def told(self, server_id: str) -> Told:
+        return Told(self.stamps.get(server_id), self.members.get(server_id))
 
 
 class Site:

@@ -289,7 +289,9 @@ def test_killed_and_taken_up_without_its_journal(moment: int) -> None:
         roll = site.roll(log)
         roll.taken_up = True
     assert roll.run() is RollState.COMPLETED
-    site.clock.sleep(120)  # of the last one, deleted before it died, nothing tells any more; the broker makes another all the same
+    site.clock.sleep(
+        120
+    )  # of the last one, deleted before it died, nothing tells any more; the broker makes another all the same
     assert (site.images(), len(site.servers())) == ({site.new.id}, 3)
 
 
