@@ -44,6 +44,8 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         old_server_id="" if progress.method == "rebuild" else server.id,
+        fell=False,
+        old_metadata=server.metadata if progress.method == "replace" else {},
         group_id=server.group_id if progress.method == "replace" else None,
     )
     turn.save(acting)
@@ -96,7 +98,7 @@ def _make_anew(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
