@@ -1,6 +1,7 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
@@ -42,8 +43,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
-        old_server_id=server.id if progress.method == "replace" else "",
-        group_id=server.group_id if progress.method == "replace" else None,
+        **(_legacy(server) if progress.method == "replace" else {}),
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -106,6 +106,12 @@ def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     except CloudError as error:
         return f"the cloud refused to {progress.method} it: {error}"
     return None
+
+
+def _legacy(server: Server) -> dict[str, Any]:
+    """What its follower needs of a server that goes, and nobody can tell when it is gone."""
+    told = {"group_id": server.group_id, "old_metadata": dict(server.metadata), "old_tags": server.tags}
+    return {"old_server_id": server.id, **told}
 
 
 def _why_not(server: Server) -> str | None:

@@ -1,7 +1,7 @@
 """How far a roll is with each desktop, as a value: written to the journal at every change, mirrored in short on the server itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,6 +53,9 @@ class Progress:
     """With replace: the server that goes."""
     group_id: str | None = None
     """The server group that it was in: when it is gone nobody else can tell."""
+    old_metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else stood on it, for the one that takes its place."""
+    old_tags: tuple[str, ...] = ()
     act_since: datetime | None = None
     boot_since: datetime | None = None
     ready_since: datetime | None = None
@@ -83,6 +86,7 @@ class Progress:
         return now - self.since > limit
 
 
+_TUPLES = {"addresses", "old_tags"}
 _TIMES = tuple(one.name for one in fields(Progress) if "datetime" in str(one.type))
 
 
@@ -106,8 +110,8 @@ def from_facts(facts: Mapping[str, Any], before: Progress | None = None) -> Prog
     for name in ("phase", "outcome"):
         if values.get(name) is not None:
             values[name] = Phase(values[name])
-    if "addresses" in values:
-        values["addresses"] = tuple(values["addresses"])
+    for name in _TUPLES & values.keys():
+        values[name] = tuple(values[name])
     return replace(before, **values) if before else Progress(**values)
 
 
