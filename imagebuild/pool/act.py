@@ -43,6 +43,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
+        fell=False,
         **(_legacy(server) if progress.method == "replace" else {}),
     )
     turn.save(acting)
@@ -91,7 +92,7 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:

@@ -47,6 +47,8 @@ def _check(progress: Progress, turn: Turn) -> Progress:
     desktop = turn.desktop
     if desktop is None:
         return turn.lose(progress)
+    if desktop.status == "SHUTOFF" and desktop.task_state is None:
+        return _start_once_more(progress, turn)
     if turn.silent:  # it may well be there; a broker that stays silent halts the roll
         return progress
     missing = what_is_missing(desktop, progress, witness=turn.witness)
@@ -66,6 +68,14 @@ def _check(progress: Progress, turn: Turn) -> Progress:
     outcome = Phase.FAILED if progress.going_back else Phase.DONE
     reason = (progress.failure or progress.reason) if progress.going_back else ""
     return replace(turn.give_back(progress, outcome, reason), stamp=words)
+
+
+def _start_once_more(progress: Progress, turn: Turn) -> Progress:
+    """It has gone off by itself, as one does whose hypervisor's process dies: its host may be to blame, so once that is forgiven."""
+    if progress.fell:
+        return turn.fail(progress, "it has gone off by itself, and again after it was started once more")
+    words = "it has gone off by itself, and is started once more"
+    return progress.to(Phase.BOOTING, turn.now, fell=True, ready_since=None, reason=words)
 
 
 def _wait(progress: Progress, turn: Turn, missing: str, *, is_over: bool) -> Progress:

@@ -60,7 +60,8 @@ class Hands:
     def note(self, progress: Progress) -> Note:
         """What its server is to say of it."""
         return Note(
-            to_image_id=self.target(progress),
+            to_image_id=self.assignment.to_image_id,
+            from_image_id=progress.from_image_id,
             attempt=progress.attempt,
             held=progress.held,
             was_off=progress.was_off,
@@ -144,6 +145,5 @@ class Hands:
     def _marks(self, progress: Progress) -> dict[str, str]:
         version = self.version_of(self.target(progress))
         marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
-        before = None if progress.going_back else progress.from_image_id
-        marks |= image_marks(self.target(progress), version.name if version else "", before=before)
+        marks |= image_marks(self.target(progress), version.name if version else "")
         return {key: value for key, value in marks.items() if value}

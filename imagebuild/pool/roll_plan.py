@@ -17,6 +17,7 @@ from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import lasting
 from imagebuild.pool.situation import Finding, Situation, assess, matches
 from imagebuild.pool.survey import Survey
+from imagebuild.pool.testimony import was_well_with
 
 USUAL_TIME = timedelta(minutes=20)
 """For one desktop from its drain to its return, as long as nobody has measured: what Azure Virtual Desktop tells for a session host."""
@@ -164,13 +165,14 @@ def _move(situation: Situation, desktop: Desktop) -> Move | None:
     choice = situation.choices[desktop.id]
     if choice.method is None:
         return None
+    came_from = was_well_with(desktop)
     return Move(
         server_id=desktop.id,
         name=desktop.name,
         method=choice.method,
         why=choice.why,
-        from_image_id=desktop.image_id,
-        from_image=situation.survey.image_name(desktop.image_id),
+        from_image_id=came_from,
+        from_image=situation.survey.image_name(came_from),
         busy=desktop.busy,
     )
 

@@ -58,6 +58,8 @@ def news(before: Progress, after: Progress) -> str | None:
         return f"{name} is being {'rebuilt' if after.method == 'rebuild' else 'replaced'}"
     if after.phase is Phase.FAILED and after.going_back:
         return f"{name} has failed{why}; it has its old image again"
+    if after.phase is Phase.BOOTING and after.fell:
+        return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
         return f"{name} runs, and is looked at"
     if after.phase is Phase.PENDING:

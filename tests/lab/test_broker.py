@@ -94,13 +94,13 @@ def test_what_agents_and_users_did_survives_a_killed_broker(
     assert portal.verdict()["sessions_cut"] == 0
 
 
-def test_a_clone_tells_its_stamp_at_its_first_boot(built: str, machines: Machines, cloud: OpenStackCloud) -> None:
+def test_a_clone_tells_what_it_is_at_its_first_boot(built: str, machines: Machines, cloud: OpenStackCloud) -> None:
     image = cloud.image(built)
     assert image is not None
     clone = machines.boot(built, name="stamp", opens_winrm=False)
-    console = clone.wait_for_console("imagebuild: member name=\\S+ domain=-")
-    told = read_told(console)
+    told = read_told(clone.wait_for_console(" domain=-"))
     assert told.stamp == {"recipe": image.properties[RECIPE], "build": image.properties[BUILD]}
+    assert told.member == {"name": "STAMP", "domain": "-"}
 
 
 def test_a_guest_that_says_nothing_keeps_nobody_else_waiting(broker: Broker) -> None:

@@ -184,12 +184,12 @@ class Site:
             self.definition, pool, to=self.version(to), cloud=self.cloud, broker=self.broker, now=self.now(), **more
         )
 
-    def start(self, plan: RollPlan | None = None, *, back: bool = False) -> Roll:
+    def start(self, plan: RollPlan | None = None, *, back: bool = False, roll_id: str = "roll-1") -> Roll:
         """A roll by the plan, its journal begun."""
         plan = plan or self.plan()
         assert not plan.refused, [str(finding) for finding in plan.findings if finding.level == "refuse"]
         assignment = assign(
-            plan, self.definition.roll, roll_id="roll-1", began_at=self.now(), started_by="kim@host", back=back
+            plan, self.definition.roll, roll_id=roll_id, began_at=self.now(), started_by="kim@host", back=back
         )
         log = start(plan, assignment, write=self.write)
         return self.roll(log)

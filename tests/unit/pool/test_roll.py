@@ -493,6 +493,25 @@ def test_users_are_not_asked_to_leave_while_there_are_free_ones_to_do() -> None:
     assert len(site.broker.messages) == 1  # one place, one user asked
 
 
+def test_among_users_who_come_and_go_no_desktop_is_taken_in_hand_in_vain() -> None:
+    site = Site(6, max_unavailable=1, min_available=1)
+
+    def somebody_else(turn: int = 0) -> None:
+        if site.broker.record(name := site.names[turn % 6]).user is not None:
+            site.broker.log_out(name)
+            site.broker.arrive(POOL, f"user-{turn}")
+        site.clock.at(20, lambda: somebody_else(turn + 1))
+
+    for number in range(4):
+        site.broker.arrive(POOL, f"first-{number}")
+    somebody_else()
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    taken = [name for name, available, _ in site.broker.reasons if not available]
+    assert sorted(taken) == site.names
+    assert site.broker.cut == []
+
+
 def test_no_more_than_so_many_boot_at_once() -> None:
     site = Site(10, max_unavailable="50%", parallel_boots=2)
     roll = site.start()
