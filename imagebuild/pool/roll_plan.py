@@ -11,8 +11,8 @@ from imagebuild.cloud import Cloud
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.differences import HardwareChange, hardware_changes
-from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.experience import GUESS, Experience
+from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import lasting
