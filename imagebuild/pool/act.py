@@ -1,6 +1,7 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
@@ -43,10 +44,8 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
-        old_server_id="" if progress.method == "rebuild" else server.id,
         fell=False,
-        old_metadata=server.metadata if progress.method == "replace" else {},
-        group_id=server.group_id if progress.method == "replace" else None,
+        **({} if progress.method == "rebuild" else _legacy(server)),
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -98,7 +97,7 @@ def _make_anew(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
@@ -114,6 +113,12 @@ def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
         verb = "rebuild" if progress.method == "rebuild" else "delete"
         return f"the cloud refused to {verb} it: {error}"
     return None
+
+
+def _legacy(server: Server) -> dict[str, Any]:
+    """What its follower needs of a server that goes, and nobody can tell when it is gone."""
+    told = {"group_id": server.group_id, "old_metadata": dict(server.metadata), "old_tags": server.tags}
+    return {"old_server_id": server.id, **told}
 
 
 def _why_not(server: Server) -> str | None:
