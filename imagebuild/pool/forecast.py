@@ -17,11 +17,11 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     A desktop takes its place from the moment that it is free until it is done, and the pause after it; and a boot from the act until it
     runs. Places and boots are both limited, and the scarcer one sets the pace.
     """
-    done = [one for one in log.held.values() if one.phase is Phase.DONE]
+    done = [one for one in log.held.ended.values() if one.phase is Phase.DONE]
     each = _mean(done, _in_place) or USUAL_TIME
     boot = _mean(done, _booting) or each
     flying = log.flying.values()
-    waiting = sum(one.phase is Phase.PENDING for one in log.held.values())
+    waiting = len(log.held.pending)
     waiting += sum(one.phase is Phase.DRAINING and one.free_since is None for one in flying)
     tail = max(
         (max(timedelta(0), each - (now - one.free_since)) for one in flying if one.free_since), default=timedelta(0)

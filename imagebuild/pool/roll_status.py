@@ -1,6 +1,5 @@
 """How a roll stands, for a person and for a program: from what it remembers, without a call."""
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +38,7 @@ def exit_code(log: RollLog) -> int:
 
 def summary(log: RollLog) -> str:
     """One line: how many are how far."""
-    counts = Counter(one.phase for one in log.held.values())
+    counts = log.held.counts
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _TOLD if counts[phase])
     return f"{log.state.value}: {told or 'no desktops'}"
 
