@@ -42,7 +42,10 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
+        fell=False,
         old_server_id=server.id if progress.method == "replace" else "",
+        old_metadata=server.metadata if progress.method == "replace" else {},
+        group_id=server.group_id if progress.method == "replace" else None,
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -90,7 +93,7 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from imagebuild.broker import Broker, Cap, Health, PoolSettings
 from imagebuild.claim import Claim, claims
-from imagebuild.cloud import Cloud, Flavor, Headroom, Network
+from imagebuild.cloud import Cloud, Flavor, Headroom, Network, ServerGroup
 from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
@@ -60,6 +60,8 @@ class Situation:
     """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
+    server_groups: tuple[ServerGroup, ...] = ()
+    """The project's, where desktops are to be replaced, or the pool's file names one."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -123,6 +125,7 @@ def assess(
         own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
         if replacing
         else frozenset(),
+        server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
