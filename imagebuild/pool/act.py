@@ -1,6 +1,7 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
@@ -43,9 +44,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         fell=False,
-        old_server_id=server.id if progress.method == "replace" else "",
-        old_metadata=server.metadata if progress.method == "replace" else {},
-        group_id=server.group_id if progress.method == "replace" else None,
+        **(_legacy(server) if progress.method == "replace" else {}),
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -93,7 +92,7 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
@@ -108,6 +107,12 @@ def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     except CloudError as error:
         return f"the cloud refused to {progress.method} it: {error}"
     return None
+
+
+def _legacy(server: Server) -> dict[str, Any]:
+    """What its follower needs of a server that goes, and nobody can tell when it is gone."""
+    told = {"group_id": server.group_id, "old_metadata": dict(server.metadata), "old_tags": server.tags}
+    return {"old_server_id": server.id, **told}
 
 
 def _why_not(server: Server) -> str | None:
