@@ -1,6 +1,6 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,11 +12,13 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Phase
 from imagebuild.pool.newcomers import Newcomers
+from imagebuild.pool.pacing import working_time
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.roster import Lineup
 from imagebuild.pool.rules import unassigned_desktops
 from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import from_marks, name_in_roll
@@ -37,11 +39,14 @@ class Fleet:
     hands: Hands
     witness: Witness
     report: Report
-    desktops: dict[str, Desktop] = field(default_factory=dict)
+    now: Callable[[], datetime]
+    desktops: Lineup = field(default_factory=Lineup)
     view: View | None = None
     most: int = 0
     """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_cut: bool = False
+    """The turn became long: there may be more to begin or to act on at once."""
     is_watched: bool = False
     """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
@@ -61,7 +66,7 @@ class Fleet:
     @property
     def pending(self) -> list[Progress]:
         """Those that nothing was done to."""
-        return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
+        return list(self.log.held.pending.values())
 
     @property
     def vacating(self) -> list[Progress]:
@@ -72,16 +77,7 @@ class Fleet:
     def meet(self, view: View) -> None:
         """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
         self.view = view
-        self.desktops = {one.name: one for one in view.by_id.values()}
-        for progress in self.log.held.values():
-            desktop = view.by_id.get(progress.server_id)
-            if desktop is not None and progress.follower:  # who follows one goes by its name
-                self.desktops.pop(progress.follower, None)
-                self.desktops[progress.name] = replace(desktop, name=progress.name)
-            elif desktop is not None:
-                self.desktops[progress.name] = desktop
-            else:
-                self.desktops.pop(progress.name, None)
+        self.desktops.meet(view.by_id, self.log.held)
         self.most = max(self.most, self._present())
 
     def why_shrunk(self) -> str | None:
@@ -139,8 +135,10 @@ class Fleet:
         return [error for one in self.vacating for error in self._advance(one, later)]
 
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
-        """Take these in hand; ends at the first that cannot be."""
+        """Take these in hand; ends at the first that cannot be, and where the turn becomes long: the others are chosen again."""
         for name in names:
+            if self._is_long(view):
+                break
             progress = self.log.held[name]
             try:
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
@@ -198,7 +196,7 @@ class Fleet:
         """Has the broker, by a look since that server went, as many unassigned desktops as it wants?"""
         looks = [seat.observed_at for seat in view.seats.values() if seat.observed_at is not None]
         seen = not looks or max(looks) >= (progress.boot_since or progress.since)
-        free = unassigned_desktops(self.desktops.values(), self.log.held)
+        free = unassigned_desktops(self.desktops, self.log.held)
         return seen and free >= self.log.assignment.threshold
 
     def _turn_of(self, progress: Progress, view: View) -> Turn:
@@ -206,7 +204,7 @@ class Fleet:
             now=view.now,
             desktop=view.find(progress.server_id),
             seat=view.seats.get(progress.known_as.casefold()),
-            boots=self.log.working < self.rules.parallel_boots,
+            acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),
             rules=self.rules,
             hands=self.hands,
@@ -216,3 +214,9 @@ class Fleet:
             obstacles=self._newcomers.obstacles,
             refilled=progress.awaits and self._is_refilled(progress, view),
         )
+
+    def _is_long(self, view: View) -> bool:
+        """Has the turn worked for so long that it is time to look again?"""
+        is_long = self.now() - view.now > working_time(self.rules, look=view.took)
+        self.is_cut = self.is_cut or is_long
+        return is_long

@@ -26,7 +26,7 @@ def before_canary(log: RollLog) -> bool:
 
 def done(log: RollLog) -> int:
     """How many desktops have the image now, by this roll; one that the broker wanted none for any more proves nothing."""
-    return sum(one.phase is Phase.DONE and bool(one.server_id) for one in log.held.values())
+    return log.held.counts[Phase.DONE] - len(log.held.without)
 
 
 def bakes_for(log: RollLog, rules: Rules, now: datetime) -> timedelta | None:
