@@ -14,6 +14,7 @@ from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrup
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
+from imagebuild.pool.headcount import Headcount
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.model import RollState
@@ -57,6 +58,8 @@ class Roll:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
+        budget = max(1, self.rules.failure_budget(self.log.assignment.size))
+        self._headcount = Headcount(self.log, budget)
 
     @property
     def rules(self) -> Rules:
@@ -104,6 +107,7 @@ class Roll:
             self.fleet.believe_marks(view)
             self.taken_up = False
         self.fleet.meet(view)
+        self._headcount.count(view)
         if self.ending is None:
             if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
                 self._pass_stop()
@@ -136,7 +140,8 @@ class Roll:
 
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
-        troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
+        told = f"the broker is silent: {view.silence}" if view.silence else self._headcount.why_forgotten()
+        troubles: list[ImagebuildError] = [BrokerError(told)] if told else []
         try:
             self._around.prepare()
             if self.log.passed:
@@ -148,6 +153,7 @@ class Roll:
         halt = (
             wrong
             or self.fleet.why_shrunk()
+            or (None if self._around.makes_desktops else self._headcount.why_grown())
             or why_halt(
                 log.held,
                 self.fleet.desktops,
