@@ -1,6 +1,6 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,10 +12,12 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Phase
+from imagebuild.pool.pacing import working_time
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.roster import Lineup
 from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import from_marks
 from imagebuild.pool.turn import Turn
@@ -35,11 +37,14 @@ class Fleet:
     hands: Hands
     witness: Witness
     report: Report
-    desktops: dict[str, Desktop] = field(default_factory=dict)
+    now: Callable[[], datetime]
+    desktops: Lineup = field(default_factory=Lineup)
     view: View | None = None
     most: int = 0
     """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_cut: bool = False
+    """The turn became long: there may be more to begin or to act on at once."""
     is_watched: bool = False
     """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
@@ -56,7 +61,7 @@ class Fleet:
     @property
     def pending(self) -> list[Progress]:
         """Those that nothing was done to."""
-        return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
+        return list(self.log.held.pending.values())
 
     @property
     def vacating(self) -> list[Progress]:
@@ -67,13 +72,7 @@ class Fleet:
     def meet(self, view: View) -> None:
         """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
         self.view = view
-        self.desktops = {one.name: one for one in view.by_id.values()}
-        for progress in self.log.held.values():
-            desktop = view.by_id.get(progress.server_id)
-            if desktop is not None:
-                self.desktops[progress.name] = desktop
-            else:
-                self.desktops.pop(progress.name, None)
+        self.desktops.meet(view.by_id, self.log.held)
         self.most = max(self.most, self._present())
 
     def why_shrunk(self) -> str | None:
@@ -117,8 +116,10 @@ class Fleet:
         return [error for one in self.vacating for error in self._advance(one, later)]
 
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
-        """Take these in hand; ends at the first that cannot be."""
+        """Take these in hand; ends at the first that cannot be, and where the turn becomes long: the others are chosen again."""
         for name in names:
+            if self._is_long(view):
+                break
             progress = self.log.held[name]
             try:
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
@@ -177,10 +178,16 @@ class Fleet:
             now=view.now,
             desktop=view.find(progress.server_id),
             seat=view.seats.get(progress.name.casefold()),
-            boots=self.log.working < self.rules.parallel_boots,
+            acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),
             rules=self.rules,
             hands=self.hands,
             witness=self.witness,
             save=self.log.save,
         )
+
+    def _is_long(self, view: View) -> bool:
+        """Has the turn worked for so long that it is time to look again?"""
+        is_long = self.now() - view.now > working_time(self.rules, look=view.took)
+        self.is_cut = self.is_cut or is_long
+        return is_long

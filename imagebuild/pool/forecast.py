@@ -35,7 +35,7 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     each = _mean(done, _in_place) or timedelta(seconds=log.assignment.usual_seconds)
     boot = _mean(done, _booting) or each
     flying = log.flying.values()
-    waiting = sum(one.phase is Phase.PENDING for one in log.held.values())
+    waiting = len(log.held.pending)
     waiting += sum(one.phase is Phase.DRAINING and one.free_since is None for one in flying)
     tail = max(
         (max(timedelta(0), each - (now - one.free_since)) for one in flying if one.free_since), default=timedelta(0)
@@ -56,7 +56,7 @@ def _booting(one: Progress) -> timedelta | None:
 
 
 def _done(log: RollLog) -> list[Progress]:
-    return [one for one in log.held.values() if one.phase is Phase.DONE]
+    return [one for one in log.held.ended.values() if one.phase is Phase.DONE]
 
 
 def _mean(done: Iterable[Progress], took: Callable[[Progress], timedelta | None]) -> timedelta | None:

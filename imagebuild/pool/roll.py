@@ -55,7 +55,7 @@ class Roll:
     """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
-        self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
+        self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
         budget = max(1, self.rules.failure_budget(self.log.assignment.size))
@@ -76,13 +76,8 @@ class Roll:
         deadline = Deadline.after(_LONGEST.total_seconds(), self.clock)
         begun = self.clock.now()
         while not self.turn():
-            if self.fleet.vacating:
-                pause(self.rules.look_every.total_seconds() / GAP, deadline=deadline)
-                self._fill_gaps()
-            took = self.clock.now() - begun
-            pause(
-                rest(self.log, self.rules, now=self.now(), took=took, ends=self.ending is not None), deadline=deadline
-            )
+            if not self.fleet.is_cut:
+                self._rest(begun, deadline)
             begun = self.clock.now()
         return self.log.state
 
@@ -91,10 +86,11 @@ class Roll:
         if self.log.state is RollState.BAKING and at_stop(self.log):
             self._pass_stop()
         if self.log.state is RollState.HALTED:
-            self.log.note(forgiven=[one.name for one in self.log.held.values() if one.failed])
+            self.log.note(forgiven=list(self.log.held.failed))
 
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
+        self.fleet.is_cut = False
         if (wish := self.wishes()) is not None and self.ending is None:
             self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
         troubles: list[ImagebuildError] = []
@@ -118,6 +114,7 @@ class Roll:
             troubles += self._begin(view)
         troubles += self.fleet.see_what_was_asked(view)
         if troubles:
+            self.fleet.is_cut = False  # who fails is given time
             self._bear(troubles)
         elif not (view.silence or self._stuck):
             self._patience.rest()
@@ -245,6 +242,15 @@ class Roll:
         """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""
         self.log.note(passed=next_stop(self.log))
         self.fleet.moved_at = None
+
+    def _rest(self, begun: float, deadline: Deadline) -> None:
+        """Between two turns, the last of which began then."""
+        if self.fleet.vacating:
+            pause(self.rules.look_every.total_seconds() / GAP, deadline=deadline)
+            self._fill_gaps()
+        look = self.fleet.view.took if self.fleet.view else timedelta(0)
+        took, ends = self.clock.now() - begun, self.ending is not None
+        pause(rest(self.log, self.rules, now=self.now(), look=look, took=took, ends=ends), deadline=deadline)
 
     def _fill_gaps(self) -> None:
         """Between two turns: nothing is listed, only the servers deleted a moment ago are looked for."""

@@ -40,7 +40,7 @@ def exit_code(log: RollLog) -> int:
 
 def summary(log: RollLog) -> str:
     """One line: how many are how far."""
-    counts = Counter(one.phase for one in log.held.values())
+    counts = log.held.counts
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _TOLD if counts[phase])
     return f"{log.state.value}: {told or 'no desktops'}"
 
