@@ -37,14 +37,12 @@ class Headcount:
         missing = self._records - view.seats.keys()
         self._servers |= servers
         self._records |= records
-        self._lost = ()
-        if missing or servers or records:
-            members = {one.name.casefold(): one.name for one in view.by_id.values()}
-            if self._is_late(view.now):
-                come = {view.by_id[server_id].name for server_id in servers} | (records - members.keys())
-                self._strangers |= {name for name in come if not self._is_expected(name)}
-            there = sorted(missing & members.keys())
-            self._lost = tuple(members[key] for key in there if not self._is_anew(members[key]))
+        members = {one.name.casefold(): one.name for one in view.by_id.values()} if missing or records else {}
+        if self._is_late(view.now):
+            come = {view.by_id[server_id].name for server_id in servers} | (records - members.keys())
+            self._strangers |= {name.casefold() for name in come if not self._is_expected(name)}
+        there = (members[key] for key in sorted(missing & members.keys()))
+        self._lost = tuple(name for name in there if not self._is_anew(name))
         self._since = self._since or view.now
 
     def why_grown(self) -> str | None:
@@ -68,7 +66,7 @@ class Headcount:
 
     def _is_expected(self, name: str) -> bool:
         """Does the roll itself bring a desktop of that name? Whoever lets others come on purpose says here which."""
-        return any(name.casefold() == one.casefold() for one in self.log.held)
+        return name in self.log.held or any(name.casefold() == one.casefold() for one in self.log.held)
 
     def _is_anew(self, name: str) -> bool:
         """Is its old system gone, and the broker's record of the new one still to come?"""
