@@ -80,6 +80,8 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
     pool, network = situation.definition.pool, situation.network
     if situation.group:
         yield Finding("replace: security group", "refuse", situation.group, f"invoke pool.network {pool}")
+    if situation.zone:
+        yield Finding("replace: availability zone", "refuse", situation.zone, "name another in the pool's file")
     bare = [one.name for one in replaced if one.id not in situation.own_ports]
     if bare and network.project_id not in ("", situation.project_id):
         words = f"{network.name} is another project's, so {some_of(bare)} would lose their addresses: their ports go with their servers"
@@ -92,19 +94,24 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:
-    """A server goes before its follower comes, so only a larger flavor needs more than is used already."""
+    """A server goes before its follower comes: more is needed only by a larger flavor, or for a root that becomes a volume."""
     flavor, room = situation.flavor, situation.headroom
     replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
     olds = [old for one in replaced if (old := situation.flavors.get(one.flavor)) is not None]
+    volumes = sum(not one.volume_backed for one in replaced) if situation.definition.root_volume_gib else 0
     needs = {
+        "volumes": (volumes, room.volumes),
+        "GiB of volumes": (volumes * (situation.definition.root_volume_gib or 0), room.gigabytes),
         "cores": (sum(max(0, flavor.vcpus - old.vcpus) for old in olds), room.cores),
         "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
     }
     told = [
-        f"{need} {what}, {left} are left" for what, (need, left) in needs.items() if left is not None and left < need
+        f"{need} {what} more, {left} are left"
+        for what, (need, left) in needs.items()
+        if left is not None and left < need
     ]
     if told:
-        words = f"the larger flavor {flavor.name} needs {'; '.join(told)}"
+        words = f"desktops that become as the pool's file says need {'; '.join(told)}"
         yield Finding("quota", "refuse", words, "raise the project's quota")
 
 

@@ -104,6 +104,13 @@ def _records(situation: Situation) -> Iterator[Finding]:
             yield Finding("broker: records", "warn", f"{len(names)} {words}: {some_of(names)}")
 
 
+def _counts(situation: Situation) -> Iterator[Finding]:
+    """As many there as here, by their names: the broker's own numbers may be old."""
+    survey = situation.survey
+    if survey.desktops and not survey.strays and all(one.seat and not one.seat.duplicates for one in survey.desktops):
+        yield Finding("broker: records", "ok", f"it has all {len(survey.desktops)} desktops, each once, and no others")
+
+
 def _session_age(situation: Situation) -> Iterator[Finding]:
     """The age of what the broker says; its adapter already takes too old a `nobody` for somebody."""
     times = [desktop.seat.observed_at for desktop in situation.survey.included if desktop.seat]
@@ -127,5 +134,6 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     _abilities,
     _provisioning,
     _records,
+    _counts,
     _session_age,
 )

@@ -14,6 +14,7 @@ from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
 from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.provision import zone_trouble
 from imagebuild.pool.survey import Survey
 
 Level = Literal["ok", "warn", "refuse"]
@@ -58,6 +59,8 @@ class Situation:
     claims: tuple[Claim, ...] = ()
     group: str = ""
     """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
+    zone: str = ""
+    """Likewise of the availability zone."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
     server_groups: tuple[ServerGroup, ...] = ()
@@ -122,6 +125,7 @@ def assess(
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
         group=_why_no_group(definition, cloud) if replacing else "",
+        zone=zone_trouble(definition, cloud) if replacing else "",
         own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
         if replacing
         else frozenset(),
