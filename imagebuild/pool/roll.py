@@ -14,6 +14,7 @@ from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrup
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
+from imagebuild.pool.headcount import Headcount
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.model import RollState
@@ -57,6 +58,8 @@ class Roll:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
+        budget = max(1, self.rules.failure_budget(self.log.assignment.size))
+        self._headcount = Headcount(self.log, budget)
 
     @property
     def rules(self) -> Rules:
@@ -101,6 +104,7 @@ class Roll:
             self.taken_up = False
         troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
+        self._headcount.count(view)
         if self.ending is None:
             if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
                 self._pass_stop()
@@ -134,7 +138,8 @@ class Roll:
 
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
-        troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
+        told = f"the broker is silent: {view.silence}" if view.silence else self._headcount.why_forgotten()
+        troubles: list[ImagebuildError] = [BrokerError(told)] if told else []
         try:
             self._around.prepare()
             wrong = self._around.what_is_wrong(view.now) or self._why_halt()
@@ -149,7 +154,8 @@ class Roll:
 
     def _why_halt(self) -> str | None:
         log = self.log
-        return self.fleet.why_shrunk() or why_halt(
+        moved = self.fleet.why_shrunk() or (None if self._around.makes_desktops else self._headcount.why_grown())
+        return moved or why_halt(
             log.held,
             self.fleet.desktops,
             rules=self.rules,

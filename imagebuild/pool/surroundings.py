@@ -19,6 +19,8 @@ class Surroundings:
     log: RollLog
     hands: Hands
     report: Report
+    makes_desktops: bool = False
+    """The broker makes desktops by itself while the roll works: it is not paused."""
     _prepared: bool = False
     _refused: str = ""
     _looked_at: datetime | None = None
@@ -38,6 +40,7 @@ class Surroundings:
         if pauses and settings.provisioning:
             self.log.note(provisioning=True)
             broker.set_provisioning(pool, on=False)
+        self.makes_desktops = bool(settings.provisioning) and not pauses
         if self.hands.can(Cap.SCAN):
             broker.refresh(wait=False)
         self._prepared = True
