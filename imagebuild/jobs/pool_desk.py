@@ -6,7 +6,7 @@ import platform
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from imagebuild.jobs.pool_making import read_pool
 from imagebuild.jobs.pool_tenure import CLAIM_SECONDS, Tenure
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.forecast import learn
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import ConsoleWitness
 from imagebuild.pool.lookout import Lookout, View
@@ -62,7 +63,7 @@ class Desk:
         self, pool: Survey, to: Version, *, roll_id: str | None = None, only: frozenset[str] | None = None
     ) -> RollPlan:
         """What a roll to that version would do; of a way back, `only` is given."""
-        return plan_roll(
+        made = plan_roll(
             self.definition,
             pool,
             to=to,
@@ -73,14 +74,19 @@ class Desk:
             roll_id=roll_id,
             back=only is not None,
         )
+        usual = learn(log for _, log in self.rolls())
+        return replace(made, estimate=replace(made.estimate, usual=usual))
 
     def last_roll(self) -> tuple[BuildFolder, RollLog] | None:
         """The pool's newest roll that this machine knows of; only to be read."""
+        return next(self.rolls(), None)
+
+    def rolls(self) -> Iterator[tuple[BuildFolder, RollLog]]:
+        """The pool's rolls that this machine knows of, the newest first; only to be read."""
         for folder in reversed(list(build_folders(rolls_of(self.settings)))):
             log = read_log(folder.entries())
             if log is not None and log.assignment.pool == self.pool:
-                return folder, log
-        return None
+                yield folder, log
 
     def version_of(self, image_id: str) -> Version | None:
         """The version with that image, None when it is gone or none of ours."""
@@ -101,6 +107,7 @@ class Desk:
             lookout=Lookout(self.definition, cloud, broker, now=self.now),
             version_of=cache(self.version_of),
             provisioned=lambda: bool(log.provisioning),
+            pool_image=lambda: log.image_before or "",
         )
         return Roll(log, hands, GuestWitness(cloud), self.now, self.clock, self.report, tenure.wish, watch)
 
@@ -153,7 +160,7 @@ def open_desk(name: str, settings: Settings, report: Report) -> Iterator[Desk]:
     """Open the pool of that name. Raises RecipeError, CloudError, BrokerError."""
     definition = read_pool(name, settings)
     cloud = settings.open_cloud(report)
-    with open_broker(definition.broker, folder=settings.project) as broker:
+    with open_broker(definition.broker, folder=settings.project, refills=definition.roll.refills) as broker:
         yield Desk(definition, settings, cloud, broker, report, SystemClock(), utc_now)
 
 

@@ -1,12 +1,14 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.refill import vacate
 from imagebuild.pool.rules import occupied
 from imagebuild.pool.survey import ROLLABLE
 from imagebuild.pool.turn import Turn
@@ -22,7 +24,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         return turn.lose(progress)
     if turn.silent or (occupied(desktop, turn.rules) and not is_forced(progress, turn)):
         return _wait_again(progress, turn)
-    if not turn.boots:
+    if not turn.acts:
         return progress
     server = lookout.fresh(progress.server_id)
     if server is None:
@@ -43,9 +45,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         fell=False,
-        old_server_id=server.id if progress.method == "replace" else "",
-        old_metadata=server.metadata if progress.method == "replace" else {},
-        group_id=server.group_id if progress.method == "replace" else None,
+        **({} if progress.method == "rebuild" else _legacy(server)),
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -55,7 +55,9 @@ def act(progress: Progress, turn: Turn) -> Progress:
 
 def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
-    return _watch_replace(progress, turn) if progress.method == "replace" else _watch_rebuild(progress, turn)
+    if progress.method == "rebuild":
+        return _watch_rebuild(progress, turn)
+    return _watch_delete(progress, turn) or (vacate if progress.method == "broker" else _make_anew)(progress, turn)
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -77,37 +79,46 @@ def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
     return _unless_too_long(progress, turn, f"Nova has not rebuilt it: {desktop.status}, task {desktop.task_state}")
 
 
-def _watch_replace(progress: Progress, turn: Turn) -> Progress:
-    """The old server goes, then one of the same name is made on the same port."""
-    cloud = turn.hands.cloud
-    old = cloud.server(progress.old_server_id)
+def _watch_delete(progress: Progress, turn: Turn) -> Progress | None:
+    """The old server goes; None when it is known to be gone by our own act."""
+    old = turn.hands.cloud.server(progress.old_server_id)
     if not progress.accepted:  # as above; a server that still stands has a user to be looked for once more
         if old is not None and old.task_state != "deleting":
             return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
         return replace(progress, accepted=True, acted=True)
-    if old is not None:
-        return _unless_too_long(progress, turn, "Nova has not deleted it")
+    return _unless_too_long(progress, turn, "Nova has not deleted it") if old is not None else None
+
+
+def _make_anew(progress: Progress, turn: Turn) -> Progress:
+    """One of the same name is made on the same port."""
     try:
         made = turn.hands.make_anew(progress)
     except CloudUnreachable:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     """Ask the cloud for it; gives why the cloud did not take it."""
     try:
-        if progress.method == "replace":
-            turn.hands.cloud.delete_server(server.id)
-        else:
+        if progress.method == "rebuild":
             turn.hands.rebuild(progress, server)
+        else:
+            turn.hands.cloud.delete_server(server.id)
     except CloudUnreachable:
         raise
     except CloudError as error:
-        return f"the cloud refused to {progress.method} it: {error}"
+        verb = "rebuild" if progress.method == "rebuild" else "delete"
+        return f"the cloud refused to {verb} it: {error}"
     return None
+
+
+def _legacy(server: Server) -> dict[str, Any]:
+    """What its follower needs of a server that goes, and nobody can tell when it is gone."""
+    told = {"group_id": server.group_id, "old_metadata": dict(server.metadata), "old_tags": server.tags}
+    return {"old_server_id": server.id, **told}
 
 
 def _why_not(server: Server) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from imagebuild.cloud import Image
 from imagebuild.pool.definition import Rules
+from imagebuild.pool.experience import GUESS
 from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.properties import BUILD
 
@@ -29,6 +30,10 @@ class Assignment:
     stops: tuple[int, ...]
     back: bool = False
     canary_names: tuple[str, ...] = ()
+    threshold: int = 0
+    """So many unassigned desktops the broker wants to have: with fewer it makes another."""
+    usual_seconds: float = GUESS.each.total_seconds()
+    """What the plan has reckoned with for one desktop."""
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for the journal."""
@@ -59,6 +64,8 @@ def assign(
         stops=() if back else rules.stops(len(plan.moves)),
         back=back,
         canary_names=rules.canary_names,
+        threshold=plan.threshold,
+        usual_seconds=plan.estimate.usual.each.total_seconds(),
     )
 
 

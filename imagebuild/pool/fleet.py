@@ -1,6 +1,6 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,12 +12,16 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Phase
+from imagebuild.pool.newcomers import Newcomers
+from imagebuild.pool.pacing import working_time
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.roster import Lineup
+from imagebuild.pool.rules import unassigned_desktops
 from imagebuild.pool.situation import some_of
-from imagebuild.pool.starting import from_marks
+from imagebuild.pool.starting import from_marks, name_in_roll
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
@@ -35,13 +39,19 @@ class Fleet:
     hands: Hands
     witness: Witness
     report: Report
-    desktops: dict[str, Desktop] = field(default_factory=dict)
+    now: Callable[[], datetime]
+    desktops: Lineup = field(default_factory=Lineup)
     view: View | None = None
     most: int = 0
     """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_cut: bool = False
+    """The turn became long: there may be more to begin or to act on at once."""
     is_watched: bool = False
     """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
+
+    def __post_init__(self) -> None:
+        self._newcomers = Newcomers(self.log, self.hands, self.report)
 
     @property
     def rules(self) -> Rules:
@@ -56,7 +66,7 @@ class Fleet:
     @property
     def pending(self) -> list[Progress]:
         """Those that nothing was done to."""
-        return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
+        return list(self.log.held.pending.values())
 
     @property
     def vacating(self) -> list[Progress]:
@@ -67,17 +77,16 @@ class Fleet:
     def meet(self, view: View) -> None:
         """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
         self.view = view
-        self.desktops = {one.name: one for one in view.by_id.values()}
-        for progress in self.log.held.values():
-            desktop = view.by_id.get(progress.server_id)
-            if desktop is not None:
-                self.desktops[progress.name] = desktop
-            else:
-                self.desktops.pop(progress.name, None)
+        self.desktops.meet(view.by_id, self.log.held)
         self.most = max(self.most, self._present())
 
     def why_shrunk(self) -> str | None:
-        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go."""
+        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go.
+
+        How many there are where the broker makes them is the broker's own business.
+        """
+        if self.rules.refills:
+            return None
         lacking = self.most - self._present()
         if lacking <= max(1, self.rules.failure_budget(self.log.assignment.size)):
             return None
@@ -92,10 +101,19 @@ class Fleet:
     def believe_marks(self, view: View) -> None:
         """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
         roll_id = self.log.assignment.id
-        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
+        marked = {name_in_roll(one): one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
         for progress in list(self.log.held.values()):
             if progress.name in marked:
                 self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
+
+    def meet_newcomers(self, view: View) -> list[ImagebuildError]:
+        """Take in what the broker has made since the last turn; gives what kept us from it."""
+        if self.rules.refills and not view.silence:
+            try:
+                self._newcomers.meet(view)
+            except CloudError as error:
+                return [error]
+        return []
 
     def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime) -> None:
         """Let these untouched desktops go, for the reasons given. What the window's end interrupts has waited for its user nonetheless."""
@@ -117,8 +135,10 @@ class Fleet:
         return [error for one in self.vacating for error in self._advance(one, later)]
 
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
-        """Take these in hand; ends at the first that cannot be."""
+        """Take these in hand; ends at the first that cannot be, and where the turn becomes long: the others are chosen again."""
         for name in names:
+            if self._is_long(view):
+                break
             progress = self.log.held[name]
             try:
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
@@ -172,15 +192,31 @@ class Fleet:
             return [error]
         return []
 
+    def _is_refilled(self, progress: Progress, view: View) -> bool:
+        """Has the broker, by a look since that server went, as many unassigned desktops as it wants?"""
+        looks = [seat.observed_at for seat in view.seats.values() if seat.observed_at is not None]
+        seen = not looks or max(looks) >= (progress.boot_since or progress.since)
+        free = unassigned_desktops(self.desktops, self.log.held)
+        return seen and free >= self.log.assignment.threshold
+
     def _turn_of(self, progress: Progress, view: View) -> Turn:
         return Turn(
             now=view.now,
             desktop=view.find(progress.server_id),
-            seat=view.seats.get(progress.name.casefold()),
-            boots=self.log.working < self.rules.parallel_boots,
+            seat=view.seats.get(progress.known_as.casefold()),
+            acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),
             rules=self.rules,
             hands=self.hands,
             witness=self.witness,
             save=self.log.save,
+            newcomer=self._newcomers.next(view) if progress.awaits else None,
+            obstacles=self._newcomers.obstacles,
+            refilled=progress.awaits and self._is_refilled(progress, view),
         )
+
+    def _is_long(self, view: View) -> bool:
+        """Has the turn worked for so long that it is time to look again?"""
+        is_long = self.now() - view.now > working_time(self.rules, look=view.took)
+        self.is_cut = self.is_cut or is_long
+        return is_long

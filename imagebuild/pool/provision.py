@@ -51,6 +51,8 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
     if network is None or group is None:
         lacking = f"network {definition.network}" if network is None else f"security group {definition.security_group}"
         raise NotFound(f"there is no {lacking} in {cloud.name}", hint=f"make it: invoke pool.network {definition.pool}")
+    if trouble := zone_trouble(definition, cloud):
+        raise NotFound(trouble, hint="put one that is there into the pool's file, or leave it to Nova")
     image, disk_gib = version.image, definition.root_volume_gib or flavor.disk_gib
     if image.min_ram > flavor.ram_mib or (disk_gib and image.min_disk > disk_gib):
         has = f"{flavor.name} has {disk_gib} GiB and {flavor.ram_mib} MiB"
@@ -58,6 +60,19 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
         raise StepFailed(words, hint="give the pool a larger flavor, or a larger root_volume_gib")
     server_groups = cloud.server_groups() if definition.server_group else ()
     return Parts(version, flavor, network, group, pick_group(definition, server_groups))
+
+
+def zone_trouble(definition: PoolDefinition, cloud: Cloud) -> str:
+    """Why Nova would make no server in the zone that the pool's file names; '' when it would, or when it names none."""
+    if definition.availability_zone is None:
+        return ""
+    zone = definition.availability_zone.partition(":")[0]  # an administrator may name a host behind it
+    zones = cloud.availability_zones()
+    return (
+        ""
+        if zone in zones
+        else f"there is no availability zone {zone} that is up, only {', '.join(sorted(zones)) or 'none'}"
+    )
 
 
 def desktop_request(

@@ -8,8 +8,9 @@ from typing import Any
 from imagebuild.errors import ImagebuildError
 from imagebuild.journal import Entry
 from imagebuild.pool.assignment import Assignment
-from imagebuild.pool.model import RollState
+from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress, as_facts, from_facts
+from imagebuild.pool.roster import Roster
 
 Write = Callable[..., None]
 
@@ -27,7 +28,7 @@ class RollLog:
     """
 
     assignment: Assignment
-    held: dict[str, Progress] = field(default_factory=dict)
+    held: Roster = field(default_factory=Roster)
     state: RollState = RollState.PLANNED
     reason: str = ""
     state_since: datetime | None = None
@@ -38,15 +39,19 @@ class RollLog:
     provisioning: bool | None = None
     pool_image: str | None = None
     """What the broker makes new desktops from, as we last saw or set it."""
+    image_before: str | None = None
+    """What it made them from before a roll that lets it make the new ones; '': it did not say."""
     write: Write = _nowhere
-    working: int = field(default=0, init=False)
-    """How many desktops Nova and their boot have at work now: counted along, it is asked for every desktop of every turn."""
-    flying: dict[str, Progress] = field(default_factory=dict, init=False)
-    """The desktops in hand, in the order in which they were taken; kept along, as they are few among many."""
 
-    def __post_init__(self) -> None:
-        self.working = sum(one.working for one in self.held.values())
-        self.flying = {name: one for name, one in self.held.items() if one.phase.in_flight}
+    @property
+    def flying(self) -> Mapping[str, Progress]:
+        """The desktops in hand, in the order in which they were taken."""
+        return self.held.flying
+
+    @property
+    def working(self) -> int:
+        """How many desktops are between the cloud's first work on them and their first healthy look: what `parallel_boots` counts."""
+        return self.held.counts[Phase.ACTING] + self.held.counts[Phase.BOOTING]
 
     def begin(self) -> None:
         """The first line."""
@@ -60,16 +65,7 @@ class RollLog:
         before = self.held.get(progress.name)
         if before != progress:
             self.write("desktop", **as_facts(progress, before))
-            self._put(progress)
-
-    def _put(self, progress: Progress) -> None:
-        before = self.held.get(progress.name)
-        self.working += progress.working - (before is not None and before.working)
-        self.held[progress.name] = progress
-        if progress.phase.in_flight:
-            self.flying[progress.name] = progress
-        else:
-            self.flying.pop(progress.name, None)
+            self.held.put(progress)
 
     def enter(self, state: RollState, now: datetime, reason: str = "") -> None:
         """The roll itself has come further."""
@@ -78,7 +74,7 @@ class RollLog:
             self.state, self.reason, self.state_since = state, reason, now
 
     def note(self, **facts: Any) -> None:
-        """Change any of passed, canaries, forgiven, provisioning, pool_image."""
+        """Change any of passed, canaries, forgiven, provisioning, pool_image, image_before."""
         self.write("noted", **facts)
         self._take(facts)
 
@@ -86,7 +82,7 @@ class RollLog:
         """One line of an older run."""
         facts = entry.facts
         if entry.event == "desktop":
-            self._put(from_facts(facts, self.held.get(facts["name"])))
+            self.held.put(from_facts(facts, self.held.get(facts["name"])))
         elif entry.event == "state":
             self.state, self.reason = RollState(facts["state"]), facts["reason"]
             self.state_since = datetime.fromisoformat(facts["now"])
@@ -118,7 +114,7 @@ def _read_begin(facts: Mapping[str, Any], write: Write) -> RollLog:
     desktops: Sequence[Mapping[str, Any]] = facts["desktops"]
     return RollLog(
         assignment=Assignment.from_facts(facts["assignment"]),
-        held={one["name"]: from_facts(one) for one in desktops},
+        held=Roster(from_facts(one) for one in desktops),
         left_out=tuple((name, reason) for name, reason in facts["left_out"]),
         write=write,
     )

@@ -167,6 +167,9 @@ def test_what_is_missing_is_told_with_the_command_that_makes_it() -> None:
     assert caught.value.hint == "make it: invoke pool.network staff"
     with pytest.raises(NotFound, match="no flavor huge"):
         find_parts(define(flavor="huge"), site.cloud, version=site.to)
+    with pytest.raises(NotFound, match="no availability zone upstairs that is up, only nova"):
+        find_parts(define(availability_zone="upstairs"), site.cloud, version=site.to)
+    assert find_parts(define(availability_zone="nova:host-1"), site.cloud, version=site.to).flavor == site.flavor
 
 
 def test_an_image_that_does_not_fit_the_flavor_is_refused_before_anything_is_made() -> None:

@@ -40,6 +40,17 @@ def test_the_plan_says_of_every_desktop_that_its_disk_is_destroyed_and_of_its_do
     assert "small-v2" in lines[0]
 
 
+def test_a_broker_that_has_the_same_desktops_is_told_as_that() -> None:
+    (finding,) = found(a_site(3).plan(), "broker: records")
+    assert (finding.level, finding.words) == ("ok", "it has all 3 desktops, each once, and no others")
+
+
+def test_of_zones_and_groups_nothing_is_asked_where_nothing_is_made() -> None:
+    site = a_site(3, availability_zone="nova")
+    site.plan()
+    assert not {"availability_zones", "server_groups"} & set(site.cloud.faults.calls)
+
+
 @pytest.mark.parametrize("noted", ["sha512:aa", "c0ffee"])
 def test_data_that_are_as_registered_are_told_as_that(noted: str) -> None:
     site = a_site(2)
@@ -188,6 +199,18 @@ def diskless(site: Site) -> None:
     site.add("desktop-9", volume_backed=True)
 
 
+def no_zone(site: Site) -> None:
+    site.definition = site.definition.model_copy(update={"availability_zone": "upstairs:host1"})
+    rule(method="replace")(site)
+
+
+def becomes_a_volume(site: Site) -> None:
+    """Four desktops get a root volume of 60 GiB each."""
+    site.cloud.limits = replace(site.cloud.limits, volumes=3, gigabytes=200)
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 60})
+    rule(method="replace")(site)
+
+
 def another_roll(site: Site) -> None:
     site.cloud.set_server_metadata(site.cloud.servers()[0].id, {ROLL_ID: "roll-7", ROLL_STATE: "draining"})
 
@@ -221,7 +244,9 @@ def no_messages(site: Site) -> None:
         (too_large, "flavor", "needs 80 GiB of disk, desktops of desktop have 40"),
         (too_hungry, "flavor", "needs 8192 MiB of memory, desktop has 2048"),
         (root_volume, "method", "desktop-9: its root is a volume"),
-        (larger_flavor, "quota", "the larger flavor large needs 24 cores, 23 are left"),
+        (larger_flavor, "quota", "need 24 cores more, 23 are left"),
+        (becomes_a_volume, "quota", "need 4 volumes more, 3 are left; 240 GiB of volumes more, 200 are left"),
+        (no_zone, "replace: availability zone", "no availability zone upstairs that is up, only nova"),
         (elsewhere, "replace: addresses", "desktop-1, desktop-2, desktop-3, desktop-4 would lose their addresses"),
         (no_group, "replace: security group", "invoke pool.network staff"),
         (two_groups, "replace: security group", "2 security groups are called"),
@@ -256,6 +281,10 @@ def test_our_own_roll_that_goes_on_is_no_other_one() -> None:
     ]
     site.cloud.set_server_metadata(site.cloud.servers()[0].id, {ROLL_ID: "roll-8"})
     assert found(site.plan(roll_id="roll-8"), "other") == []
+
+
+def half_copied(site: Site) -> None:
+    site.cloud.update_image(site.new.id, properties={"os_glance_importing_to_stores": "fast"})
 
 
 def stray(site: Site) -> None:
@@ -330,6 +359,7 @@ def superseded_target(site: Site) -> None:
 @pytest.mark.parametrize(
     ("spoil", "name", "words"),
     [
+        (half_copied, "image: stores", "it is still being copied to: fast"),
         (stray, "broker: records", "1 belong to no server: desktop-88"),
         (unknown_to_broker, "broker: records", "1 servers that it does not know: desktop-2"),
         (locked, "left out: locked", "desktop-1 (somebody has locked it: exam)"),
@@ -409,8 +439,8 @@ def test_the_estimate_counts_the_canary_and_then_whole_batches() -> None:
     site = a_site(40, roll={"max_unavailable": 10, "parallel_boots": 4})
     estimate = site.plan().estimate
     assert (estimate.batch, estimate.batches) == (4, 1 + 10)
-    assert estimate.total == 11 * estimate.each
-    assert "11 batches of at most 4" in str(estimate)
+    assert estimate.total == 11 * estimate.usual.each
+    assert "11 batches of at most 4: about 3 h 40 min if each takes 20 min (a guess: no roll of it" in str(estimate)
 
 
 def test_in_a_network_of_another_project_a_port_of_ours_keeps_the_address() -> None:
