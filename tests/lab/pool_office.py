@@ -14,6 +14,7 @@ import yaml
 from imagebuild.adapters.openstack_cloud import OpenStackCloud
 from imagebuild.build_folder import BuildFolder, build_folders
 from imagebuild.cloud import Server
+from imagebuild.errors import DeadlinePassed
 from imagebuild.lab import catalogue, supervision
 from imagebuild.lab.broker.portal_client import PortalClient
 from imagebuild.lab.broker_settings import CENTER
@@ -122,7 +123,12 @@ class Office:
         for task in ("network", "create"):
             code, output = self.invoke(task)
             assert code == 0, output
-        until(lambda: len(self._registered()) == SIZE, "the desktops to register", seconds=120)
+        try:
+            until(lambda: len(self._registered()) == SIZE, "the desktops to register", seconds=120)
+        except DeadlinePassed:
+            for server in self.servers():
+                print(f"--- {server.name}\n{self.cloud.console_log(server.id)}")
+            raise
         self.portal.set_crowd(self.pool, 1, seed=5, habits=HABITS)
 
     def _registered(self) -> list[str]:
