@@ -92,7 +92,7 @@ class Office:
                 "names": f"{self.pool}-{{sequence}}",
                 "size": SIZE,
             }
-            content |= {"security_group": self.pool, "domain": "lab.example", "roll": RULES}
+            content |= {"security_group": self.pool, "roll": RULES}
             (pools / f"{self.pool}.yaml").write_text(yaml.safe_dump(content))
 
     @contextmanager
