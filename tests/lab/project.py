@@ -14,6 +14,8 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from imagebuild.lab.layout import CLOUD, find_layout
+
 PROJECT = Path(__file__).resolve().parents[2]
 INVOKE = [str(Path(sys.executable).parent / "invoke")]
 BUILD_SECONDS = 900
@@ -88,12 +90,19 @@ class Project:
 
 
 class AnotherMachine(Project):
-    """The project on another machine, as far as anybody there can tell: host name, boot, processes and home are others."""
+    """The project on another machine, as far as anybody there can tell: host name, boot, processes and home are others.
+
+    There is no lab on it, and must not be looked for: its cloud is one named `site`, as its clouds.yaml says.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__(folder)
         home, boot = folder / "home", folder / "boot_id"
-        home.mkdir()
+        clouds = home / ".config" / "openstack" / "clouds.yaml"
+        clouds.parent.mkdir(parents=True)
+        entry = yaml.safe_load(find_layout().clouds_yaml.read_text())["clouds"][CLOUD]
+        clouds.touch(mode=0o600)
+        clouds.write_text(yaml.safe_dump({"clouds": {"site": entry}}))
         boot.write_text(f"{uuid4()}\n")
         begin = 'echo "$0" >/proc/sys/kernel/hostname && mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"'
         rights = [] if os.geteuid() == 0 else ["--map-root-user"]
