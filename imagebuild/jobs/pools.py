@@ -33,7 +33,7 @@ def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> Roll
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
-        if made.moves:
+        if made.moves or made.leftovers:
             report.say(f"next: invoke pool.roll {name}{f' --to {to}' if to else ''}")
         return made
 
@@ -56,10 +56,11 @@ def roll(
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
-        if not made.moves:
+        if not (made.moves or made.leftovers):
             report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
             return 0
-        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}")):
+        extra = f", and remove {len(made.leftovers)} extra ones" if made.leftovers else ""
+        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
         return _begin(desk, made, back=False, screen=screen)
@@ -83,7 +84,7 @@ def rollback(
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
         if last is not None and unfinished:
-            _work(desk, last[0], giving_up="a rollback was asked for", screen=screen)
+            _work(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             made, _ = _plan_back(desk, to, given_up=unfinished)
             _check(made)
         return _begin(desk, made, back=True, screen=screen)
@@ -126,9 +127,9 @@ def status(name: str, settings: Settings, report: Report) -> int:
     with open_desk(name, settings, report) as desk:
         pool = desk.survey()
         images = ", ".join(f"{number} on {image}" for image, number in pool.by_image().items())
-        report.say(
-            f"{name}: {len(pool.desktops)} desktops, {pool.free} free; {images or 'none'}", images=pool.by_image()
-        )
+        extra = f" and {len(pool.extras)} extra" if pool.extras else ""
+        told = f"{name}: {len(pool.desktops)} desktops{extra}, {pool.free} free; {images or 'none'}"
+        report.say(told, images=pool.by_image(), extras=[one.name for one in pool.extras])
         for claim in desk.standing_claims():
             report.say(f"  {claim}", owner=claim.owner)
         last = desk.last_roll()
@@ -164,8 +165,16 @@ def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> 
     return _work(desk, folder, fresh=True, screen=screen)
 
 
-def _work(desk: Desk, folder: BuildFolder, *, screen: Screen | None, fresh: bool = False, giving_up: str = "") -> int:
-    """Work on the roll of that folder until it ends, under the pool's claim."""
+def _work(
+    desk: Desk,
+    folder: BuildFolder,
+    *,
+    screen: Screen | None,
+    fresh: bool = False,
+    giving_up: str = "",
+    keeps_extras: bool = False,
+) -> int:
+    """Work on the roll of that folder until it ends, under the pool's claim. `keeps_extras`: see Roll."""
     with Journal(folder.journal) as journal, desk.claimed(folder) as claim, signals_as_pause() as is_asked:
         log = read_log(journal.entries(), write=journal.write)
         if log is None:
@@ -173,7 +182,7 @@ def _work(desk: Desk, folder: BuildFolder, *, screen: Screen | None, fresh: bool
         work = desk.roll(
             log, wishes=listening(desk, claim, heard(is_asked, screen)), watch=view_of(desk.report, screen)
         )
-        work.taken_up = not fresh
+        work.taken_up, work.keeps_extras = not fresh, keeps_extras
         work.fleet.is_watched = screen is not None
         if giving_up:
             work.end(RollState.ABORTED, giving_up)

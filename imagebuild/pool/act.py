@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from imagebuild.broker import Cap
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
-from imagebuild.pool.rules import occupied
 from imagebuild.pool.survey import ROLLABLE
 from imagebuild.pool.turn import Turn
 
@@ -20,7 +20,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     desktop, lookout = turn.desktop, turn.hands.lookout
     if desktop is None:
         return turn.lose(progress)
-    if turn.silent or (occupied(desktop, turn.rules) and not is_forced(progress, turn)):
+    if turn.silent or (turn.occupied(desktop, progress) and not is_forced(progress, turn)):
         return _wait_again(progress, turn)
     if not turn.boots:
         return progress
@@ -30,7 +30,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     if (words := _why_not(server)) is not None:
         return _not_now(progress, turn, words)
     latest = lookout.recheck(desktop, held=progress.held)
-    if occupied(latest, turn.rules) and not is_forced(progress, turn):
+    if turn.occupied(latest, progress) and not is_forced(progress, turn):
         return _wait_again(progress, turn)
     if not progress.held and _is_old(latest, turn):
         return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
@@ -42,7 +42,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
-        old_server_id=server.id if progress.method == "replace" else "",
+        old_server_id="" if progress.method == "rebuild" else server.id,
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -52,7 +52,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
 
 def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
-    return _watch_replace(progress, turn) if progress.method == "replace" else _watch_rebuild(progress, turn)
+    return _watch_rebuild(progress, turn) if progress.method == "rebuild" else _watch_replace(progress, turn)
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -75,17 +75,21 @@ def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
 
 
 def _watch_replace(progress: Progress, turn: Turn) -> Progress:
-    """The old server goes, then one of the same name is made on the same port."""
-    cloud = turn.hands.cloud
-    old = cloud.server(progress.old_server_id)
+    """The old server goes, if there was one; then one of the same name is made on the same port, if there is to be one."""
+    hands = turn.hands
+    old = hands.cloud.server(progress.old_server_id) if progress.old_server_id else None
     if not progress.accepted:  # as above; a server that still stands has a user to be looked for once more
         if old is not None and old.task_state != "deleting":
             return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
         return replace(progress, accepted=True, acted=True)
     if old is not None:
         return _unless_too_long(progress, turn, "Nova has not deleted it")
+    if progress.method == "remove":
+        if hands.can(Cap.SCAN):
+            hands.broker.refresh(wait=False)
+        return progress.to(Phase.RETURNING, turn.now)
     try:
-        made = turn.hands.make_anew(progress)
+        made = hands.make_anew(progress)
     except CloudUnreachable:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
@@ -96,10 +100,10 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     """Ask the cloud for it; gives why the cloud did not take it."""
     try:
-        if progress.method == "replace":
-            turn.hands.cloud.delete_server(server.id)
-        else:
+        if progress.method == "rebuild":
             turn.hands.rebuild(progress, server)
+        else:
+            turn.hands.cloud.delete_server(server.id)
     except CloudUnreachable:
         raise
     except CloudError as error:

@@ -62,6 +62,10 @@ class Rules(Section):
     min_available: int | None = Field(
         default=None, ge=0, description="free, healthy desktops that stay; default: the broker's threshold, at least 1"
     )
+    max_surge: PoolShare = Field(
+        default=Share(0),
+        description="extra desktops of the new image that serve while others are in hand, beyond size; they go when the roll ends",
+    )
     batch_pause: Duration = Field(
         default=timedelta(seconds=30),
         description="between the end of one desktop and the beginning of the next in its place",
@@ -124,8 +128,8 @@ class Rules(Section):
             raise ValueError("force_after is longer than drain_deadline: nothing would ever be forced")
         if len(set(self.order)) != len(self.order):
             raise ValueError("order names something twice")
-        if self.max_unavailable.number == 0:
-            raise ValueError("max_unavailable of 0: nothing could ever be rolled")
+        if self.max_unavailable.number == 0 and self.max_surge.number == 0:
+            raise ValueError("max_unavailable of 0, and no max_surge: nothing could ever be rolled")
         return self
 
     @field_validator("notify_text")
@@ -138,8 +142,12 @@ class Rules(Section):
         return value
 
     def unavailable_limit(self, size: int) -> int:
-        """How many of a pool of `size` desktops may be in hand at once."""
-        return max(1, self.max_unavailable.of(size))
+        """How many of a pool of `size` desktops may be in hand at once; 0: none but the canary, until extra ones serve in their place."""
+        return max(1, self.max_unavailable.of(size)) if self.max_unavailable.number else 0
+
+    def surge(self, size: int, *, moves: int) -> int:
+        """How many extra desktops a roll that moves so many may have: none for those that go first."""
+        return max(0, min(self.max_surge.of(size), moves - self.canary_count))
 
     def free_floor(self, threshold: int | None) -> int:
         """How many free, healthy desktops must stay; `threshold` is the broker's own wish, None when it tells none."""

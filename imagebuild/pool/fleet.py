@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from imagebuild.broker import Cap
 from imagebuild.errors import BrokerError, CloudError, ImagebuildError
 from imagebuild.pool.course import advance
 from imagebuild.pool.definition import Rules
@@ -16,8 +17,9 @@ from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.rules import why_halt
 from imagebuild.pool.situation import some_of
-from imagebuild.pool.starting import from_marks
+from imagebuild.pool.starting import extra_from_marks, from_marks
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
@@ -62,10 +64,10 @@ class Fleet:
     def vacating(self) -> list[Progress]:
         """Those whose old server was deleted in the last turn: of these it is sure that no follower was asked for yet."""
         moment = self.view and self.view.now
-        return [one for one in self.flying if one.method == "replace" and one.accepted and one.act_since == moment]
+        return [one for one in self.flying if one.awaits_end and one.act_since == moment]
 
     def meet(self, view: View) -> None:
-        """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
+        """Take in what a turn sees; of the roll's desktops the server that it has in hand. An extra one is the pool's once it is proven."""
         self.view = view
         self.desktops = {one.name: one for one in view.by_id.values()}
         for progress in self.log.held.values():
@@ -74,10 +76,25 @@ class Fleet:
                 self.desktops[progress.name] = desktop
             else:
                 self.desktops.pop(progress.name, None)
+        for progress in self.log.extras.values():
+            if progress.method == "make":
+                self.desktops.pop(progress.name, None)
         self.most = max(self.most, self._present())
 
-    def why_shrunk(self) -> str | None:
-        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go."""
+    def why_halt(self) -> str | None:
+        """Why nothing more may be begun, None while the pool is well enough."""
+        log = self.log
+        return self._why_shrunk() or why_halt(
+            log.everyone,
+            self.desktops,
+            rules=self.rules,
+            size=log.assignment.size,
+            canaries=log.canaries,
+            forgiven=log.forgiven,
+        )
+
+    def _why_shrunk(self) -> str | None:
+        """A pool that loses its servers is not to be rolled; as many as may fail may go."""
         lacking = self.most - self._present()
         if lacking <= max(1, self.rules.failure_budget(self.log.assignment.size)):
             return None
@@ -87,7 +104,8 @@ class Fleet:
         """Those that Nova lists, and those that we have in hand between the old server and the new one."""
         there = self.view.by_id if self.view else {}
         ours = sum(one.method == "replace" and one.acted and one.server_id not in there for one in self.flying)
-        return len(there) + ours
+        extra = sum(one.server_id in there for one in self.log.extras.values())
+        return len(there) - extra + ours
 
     def believe_marks(self, view: View) -> None:
         """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
@@ -96,13 +114,16 @@ class Fleet:
         for progress in list(self.log.held.values()):
             if progress.name in marked:
                 self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
+        for desktop in (one for one in view.by_id.values() if one.extra):
+            known = self.log.extras.get(desktop.name)
+            self.log.save(extra_from_marks(desktop, known, roll_id=roll_id, now=view.now))
 
-    def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime) -> None:
+    def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime, *, outcome: Phase = Phase.PENDING) -> None:
         """Let these untouched desktops go, for the reasons given. What the window's end interrupts has waited for its user nonetheless."""
         for name, reason in leaving:
-            progress = self.log.held[name]
+            progress = self.log.everyone[name]
             since = progress.drain_since if "window" in reason else None
-            changes = {"outcome": Phase.PENDING, "reason": reason, "asked_at": None, "drain_since": since}
+            changes = {"outcome": outcome, "reason": reason, "asked_at": None, "drain_since": since}
             self.log.save(progress.to(Phase.RETURNING, now, **changes))
 
     def advance(self, view: View) -> list[ImagebuildError]:
@@ -119,12 +140,32 @@ class Fleet:
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
         """Take these in hand; ends at the first that cannot be."""
         for name in names:
-            progress = self.log.held[name]
+            progress = self.log.everyone[name]
             try:
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
             except (CloudError, BrokerError) as error:
                 return [error]
         return []
+
+    def make(self, name: str, view: View) -> list[ImagebuildError]:
+        """An extra desktop of that name; gives what kept it from being made at once."""
+        progress = Progress(
+            name=name,
+            server_id="",
+            method="make",
+            from_image_id=None,
+            phase=Phase.ACTING,
+            since=view.now,
+            act_since=view.now,
+            attempt=1,
+            accepted=True,
+            acted=True,
+            held=self.hands.can(Cap.AVAILABILITY),
+            known=False,
+        )
+        self.log.save(progress)
+        self.report.note(f"{name} is being made, an extra one")
+        return self._advance(progress, view)
 
     def see_what_was_asked(self, view: View) -> list[ImagebuildError]:
         """What the broker was asked for in this turn it mostly shows at once: one question for all of them saves each a turn."""

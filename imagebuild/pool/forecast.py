@@ -20,7 +20,7 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     done = [one for one in log.held.values() if one.phase is Phase.DONE]
     each = _mean(done, _in_place) or USUAL_TIME
     boot = _mean(done, _booting) or each
-    flying = log.flying.values()
+    flying = [one for one in log.flying.values() if not one.extra]
     waiting = sum(one.phase is Phase.PENDING for one in log.held.values())
     waiting += sum(one.phase is Phase.DRAINING and one.free_since is None for one in flying)
     tail = max(
@@ -28,7 +28,7 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     )
     if not waiting:
         return tail
-    limit = log.assignment.limit
+    limit = max(1, log.assignment.limit + len(log.serving))
     paces = (waiting * (each + rules.batch_pause) / limit, waiting * boot / rules.parallel_boots)
     return tail + max(*paces, each)
 

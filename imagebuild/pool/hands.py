@@ -11,6 +11,7 @@ from imagebuild.images import Version
 from imagebuild.pool.assignment import Assignment, stamp_of
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.lookout import Lookout
+from imagebuild.pool.marks import EXTRA
 from imagebuild.pool.progress import Note, Progress, image_marks, marks_of
 from imagebuild.pool.provision import Parts, desktop_request, find_parts
 
@@ -102,7 +103,7 @@ class Hands:
         return server.metadata.items() >= self._marks(progress).items()
 
     def make_anew(self, progress: Progress) -> Server:
-        """The server that takes the place of a deleted one, by its name and address; found when it was made already."""
+        """The server that takes the place of a deleted one, by its name and address, or an extra one; found when it was made already."""
         marks = self._marks(progress)
         if (made := self.lookout.named(progress.name, marks)) is not None:
             return made
@@ -114,7 +115,7 @@ class Hands:
         parts = self._parts[version.image.id]
         is_new = progress.name not in self._asked_for
         self._asked_for.add(progress.name)
-        port = self._port(progress, parts, is_new=is_new)
+        port = None if progress.extra else self._port(progress, parts, is_new=is_new)  # Nova's own goes with its server
         request = desktop_request(self.definition, progress.name, parts, port=port)
         marked = replace(request, metadata={**request.metadata, **marks})
         return self.cloud.create_desktop(marked, pool=self.definition.pool, is_new=is_new)
@@ -140,4 +141,5 @@ class Hands:
         marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
         before = None if progress.going_back else progress.from_image_id
         marks |= image_marks(self.target(progress), version.name if version else "", before=before)
+        marks |= {EXTRA: self.assignment.id} if progress.extra else {}
         return {key: value for key, value in marks.items() if value}

@@ -7,6 +7,7 @@ from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.model import Phase
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
+from imagebuild.pool.preflight_surge import CHECKS as SURGE_CHECKS
 from imagebuild.pool.situation import Finding, Level, Situation, some_of
 
 
@@ -19,6 +20,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _methods,
         _replacing,
         _quota,
+        *SURGE_CHECKS,
         _other_roll,
         *BROKER_CHECKS,
         _window,

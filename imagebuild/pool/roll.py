@@ -21,8 +21,9 @@ from imagebuild.pool.pacing import rest
 from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
-from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
+from imagebuild.pool.rules import Held, Pace, choose, to_give_back
 from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop
+from imagebuild.pool.surge import Surge
 from imagebuild.pool.surroundings import Surroundings
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, pause
@@ -50,11 +51,15 @@ class Roll:
     taken_up: bool = False
     """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
+    keeps_extras: bool = False
+    """When it is aborted, its extra desktops stay: whoever comes next sees to them."""
+    _all_moved: bool = False
     _stuck: bool = False
     """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
+        self.surge = Surge(self.log, self.fleet)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
 
@@ -88,12 +93,11 @@ class Roll:
         if self.log.state is RollState.BAKING and at_stop(self.log):
             self._pass_stop()
         if self.log.state is RollState.HALTED:
-            self.log.note(forgiven=[one.name for one in self.log.held.values() if one.failed])
+            self.log.note(forgiven=[one.name for one in self.log.everyone.values() if one.failed])
 
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
-        if (wish := self.wishes()) is not None and self.ending is None:
-            self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
+        self._heed(self.wishes())
         troubles: list[ImagebuildError] = []
         try:
             view = self.hands.lookout.look()
@@ -110,7 +114,7 @@ class Roll:
             troubles += self._look_around(view)
         self.fleet.give_back(self._leaving(view.now), view.now)
         troubles += self.fleet.advance(view)
-        if self.ending is None and not troubles:
+        if not troubles:
             troubles += self._begin(view)
         troubles += self.fleet.see_what_was_asked(view)
         if troubles:
@@ -134,6 +138,20 @@ class Roll:
 
     # ------------------------------------------------------------------------------------------ the parts of a turn
 
+    def _heed(self, wish: Wish | None) -> None:
+        """What a person wants. One who has aborted the roll, and then does not want to wait for users of extra desktops, need not."""
+        if wish is not None and self.ending is None:
+            self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
+        elif wish == "pause" and self._dismisses:
+            self.surge.leave("somebody did not wait for its user", self.now())
+
+    @property
+    def _dismisses(self) -> bool:
+        """Do its extra desktops go now, as nobody is to be moved any more?"""
+        if self.ending is None:
+            return self._all_moved and self.surge.left
+        return self.ending[0] is RollState.ABORTED and not self.keeps_extras and self.surge.left
+
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
         troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
@@ -144,35 +162,29 @@ class Roll:
             wrong = self._around.what_is_wrong(view.now)
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
-        log = self.log
-        halt = (
-            wrong
-            or self.fleet.why_shrunk()
-            or why_halt(
-                log.held,
-                self.fleet.desktops,
-                rules=self.rules,
-                size=log.assignment.size,
-                canaries=log.canaries,
-                forgiven=log.forgiven,
-            )
-        )
-        if halt:
+        if halt := wrong or self.fleet.why_halt():
             self.end(RollState.HALTED, halt)
         return troubles
 
     def _leaving(self, now: datetime) -> list[tuple[str, str]]:
         """Who is in hand, untouched, and goes back: everybody when the roll ends."""
+        if self._dismisses:
+            members = [(one.name, "aborted") for one in self.flying if one.untouched and not one.extra]
+            return [*members, *self.surge.leaving(now)]
         if self.ending is not None:
             return [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
         pace = self._pace()
-        return list(to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now))
+        return list(to_give_back(self.fleet.desktops, self._crew, rules=self.rules, pace=pace, now=now))
 
     def _begin(self, view: View) -> list[ImagebuildError]:
-        if at_stop(self.log):
+        if self._dismisses:
+            return self.surge.dismiss(view)
+        if self.ending is not None or at_stop(self.log):
             return []
+        if not before_canary(self.log) and (troubles := self.surge.make(view)):
+            return troubles
         pace = self._pace()
-        chosen = choose(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
+        chosen = choose(self.fleet.desktops, self._crew, rules=self.rules, pace=pace, now=view.now)
         if chosen:
             self.log.enter(RollState.CANARY if pace.canary else RollState.ROLLING, view.now)
         if chosen and pace.canary:
@@ -187,7 +199,8 @@ class Roll:
         try:
             if self.ending is None:
                 self._go_on(now)
-            if self.ending is None:
+            if self.ending is None or (self._dismisses and not self._is_lost(now)):
+                self._lose_patience(now)
                 return False
             self._around.restore()
         except (CloudError, BrokerError) as error:
@@ -211,7 +224,11 @@ class Roll:
         if not any((found := desktops.get(one.name)) and found.excluded is None for one in self.fleet.pending):
             for one in self.fleet.pending:
                 self.fleet.skip(one, now)
-            self._complete()
+            self._all_moved = True
+            if self.surge.left:
+                self.log.enter(RollState.ROLLING, now)
+            else:
+                self._complete()
             return
         for one in self.fleet.pending:
             if one.name not in desktops:
@@ -222,11 +239,20 @@ class Roll:
                 self.end(RollState.BAKING, "")
             return
         self.log.enter(RollState.CANARY if before_canary(self.log) else RollState.ROLLING, now)
+
+    def _lose_patience(self, now: datetime) -> None:
+        """Nothing is in hand, and nothing could be begun: for how long?"""
         window = self.rules.window
-        if self.fleet.moved_at is None or (window is not None and not window.is_open(now)):
+        closed = window is not None and not window.is_open(now) and not self._dismisses
+        if self.fleet.moved_at is None or closed or self.log.state is RollState.BAKING:
             self.fleet.moved_at = now
-        if now - self.fleet.moved_at > self.rules.drain_deadline:
-            self.end(RollState.HALTED, "nothing could be begun for so long: too few desktops are free")
+        if now - self.fleet.moved_at <= self.rules.drain_deadline:
+            return
+        words = "nothing could be begun for so long: too few desktops are free"
+        if self._dismisses:
+            self.surge.leave(words, now)
+        else:
+            self.end(RollState.HALTED, words)
 
     def _complete(self) -> None:
         if self.done():
@@ -248,15 +274,20 @@ class Roll:
     # ------------------------------------------------------------------------------------------ smaller questions
 
     def _pace(self) -> Pace:
-        stop, assignment = next_stop(self.log), self.log.assignment
-        room = assignment.size if stop is None else stop - self.done() - len(self.flying)
+        stop, assignment, canary = next_stop(self.log), self.log.assignment, before_canary(self.log)
+        in_hand = sum(not one.extra for one in self.flying)
         return Pace(
-            limit=assignment.limit,
+            limit=max(assignment.limit, canary) + self.surge.well,
             floor=assignment.floor,
             boots=self.rules.parallel_boots,
-            room=room,
-            canary=before_canary(self.log),
+            room=assignment.size if stop is None else stop - self.done() - in_hand,
+            canary=canary,
         )
+
+    @property
+    def _crew(self) -> Held:
+        """Whose turn it is. On the way back the extra desktops go first: nobody wants their image."""
+        return {**self.log.extras, **self.log.held} if self.log.assignment.back else self.log.held
 
     def _bear(self, troubles: list[ImagebuildError]) -> None:
         """Services fail now and then; for too long, and nothing more is begun."""

@@ -8,7 +8,7 @@ from typing import Any
 from imagebuild.errors import ImagebuildError
 from imagebuild.journal import Entry
 from imagebuild.pool.assignment import Assignment
-from imagebuild.pool.model import RollState
+from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress, as_facts, from_facts
 
 Write = Callable[..., None]
@@ -28,6 +28,8 @@ class RollLog:
 
     assignment: Assignment
     held: dict[str, Progress] = field(default_factory=dict)
+    extras: dict[str, Progress] = field(default_factory=dict)
+    """The desktops beyond the pool's members, which this roll or one before it has made: none of them is `held`."""
     state: RollState = RollState.PLANNED
     reason: str = ""
     state_since: datetime | None = None
@@ -45,27 +47,41 @@ class RollLog:
     """The desktops in hand, in the order in which they were taken; kept along, as they are few among many."""
 
     def __post_init__(self) -> None:
-        self.working = sum(one.working for one in self.held.values())
-        self.flying = {name: one for name, one in self.held.items() if one.phase.in_flight}
+        self.working = sum(one.working for one in self.everyone.values())
+        self.flying = {name: one for name, one in self.everyone.items() if one.phase.in_flight}
+
+    @property
+    def everyone(self) -> Mapping[str, Progress]:
+        """The members that it moves, and its extra desktops."""
+        return {**self.held, **self.extras} if self.extras else self.held
+
+    @property
+    def serving(self) -> list[Progress]:
+        """The extra desktops that are there for users until they are removed."""
+        return [one for one in self.extras.values() if one.phase is Phase.PENDING]
+
+    def find(self, name: str) -> Progress | None:
+        """How far it is with the desktop of that name."""
+        return self.held.get(name) or self.extras.get(name)
 
     def begin(self) -> None:
         """The first line."""
-        desktops = [as_facts(one) for one in self.held.values()]
+        desktops = [as_facts(one) for one in self.everyone.values()]
         self.write(
             "roll_begun", assignment=self.assignment.as_facts(), desktops=desktops, left_out=[*map(list, self.left_out)]
         )
 
     def save(self, progress: Progress) -> None:
         """A desktop has come further, or is about to."""
-        before = self.held.get(progress.name)
+        before = self.find(progress.name)
         if before != progress:
             self.write("desktop", **as_facts(progress, before))
             self._put(progress)
 
     def _put(self, progress: Progress) -> None:
-        before = self.held.get(progress.name)
+        before = self.find(progress.name)
         self.working += progress.working - (before is not None and before.working)
-        self.held[progress.name] = progress
+        (self.extras if progress.extra else self.held)[progress.name] = progress
         if progress.phase.in_flight:
             self.flying[progress.name] = progress
         else:
@@ -86,7 +102,7 @@ class RollLog:
         """One line of an older run."""
         facts = entry.facts
         if entry.event == "desktop":
-            self._put(from_facts(facts, self.held.get(facts["name"])))
+            self._put(from_facts(facts, self.find(facts["name"])))
         elif entry.event == "state":
             self.state, self.reason = RollState(facts["state"]), facts["reason"]
             self.state_since = datetime.fromisoformat(facts["now"])
@@ -116,9 +132,11 @@ def read_log(entries: Iterable[Entry], *, write: Write = _nowhere) -> RollLog | 
 
 def _read_begin(facts: Mapping[str, Any], write: Write) -> RollLog:
     desktops: Sequence[Mapping[str, Any]] = facts["desktops"]
+    told = [from_facts(one) for one in desktops]
     return RollLog(
         assignment=Assignment.from_facts(facts["assignment"]),
-        held={one["name"]: from_facts(one) for one in desktops},
+        held={one.name: one for one in told if not one.extra},
+        extras={one.name: one for one in told if one.extra},
         left_out=tuple((name, reason) for name, reason in facts["left_out"]),
         write=write,
     )

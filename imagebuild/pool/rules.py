@@ -136,7 +136,7 @@ def why_halt(
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
         return f"{len(failed)} desktops failed, {budget} may: {named}"
     done = [one.name for one in held.values() if one.phase is Phase.DONE]
-    ill = [name for name in done if _is_ill(desktops.get(name))]
+    ill = [name for name in done if is_ill(desktops.get(name))]
     if len(ill) > max(1, rules.max_unhealthy.of(len(done))):
         return f"{len(ill)} of {len(done)} desktops that were done have fallen ill: {', '.join(ill[:5])}"
     return None
@@ -175,7 +175,8 @@ def _is_occupied(progress: Progress, desktops: Mapping[str, Desktop], rules: Rul
     return desktop is None or occupied(desktop, rules)
 
 
-def _is_ill(desktop: Desktop | None) -> bool:
+def is_ill(desktop: Desktop | None) -> bool:
+    """Is one that was made well of no use any more, by Nova's word or its agent's?"""
     if desktop is None or desktop.broken:
         return True
     return desktop.powered_on and desktop.seat is not None and desktop.seat.agent == "down"

@@ -11,6 +11,7 @@ from imagebuild.cloud import Cloud, Flavor, Headroom, Network
 from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.extra_names import extra_names
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
 from imagebuild.pool.model import Desktop, Phase
@@ -57,7 +58,9 @@ class Situation:
     silence: str = ""
     claims: tuple[Claim, ...] = ()
     group: str = ""
-    """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
+    """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
+    extras: tuple[str, ...] = ()
+    """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
     project_id: str = ""
@@ -104,6 +107,8 @@ def assess(
     replacing = any(choice.method == "replace" for choice in choices.values())
     names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
+    surge = 0 if back else definition.roll.surge(len(survey.desktops), moves=len(moving)) - len(survey.extras)
+    extras = extra_names(definition, cloud, surge, settings=settings, strays=survey.strays) if surge > 0 else ()
     return Situation(
         definition=definition,
         survey=survey,
@@ -119,7 +124,8 @@ def assess(
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
-        group=_why_no_group(definition, cloud) if replacing else "",
+        group=_why_no_group(definition, cloud) if replacing or extras else "",
+        extras=extras,
         own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
         if replacing
         else frozenset(),
