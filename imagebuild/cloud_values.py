@@ -29,7 +29,19 @@ class Image:
     hidden: bool = False
     created_at: str = ""
     checksum: str | None = None
+    """MD5, from a cloud that still makes one."""
+    os_hash: str | None = None
+    """The algorithm and what it gave: sha512:3b2c... (Glance: os_hash_algo, os_hash_value; since Rocky)."""
     properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What tells its data from any others; None when Glance knows neither."""
+        return self.os_hash or self.checksum
+
+    def has_data(self, fingerprint: str) -> bool:
+        """Are its data those that had this fingerprint?"""
+        return fingerprint in (self.os_hash, self.checksum)
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,21 @@ class Headroom:
     volumes: int | None
     gigabytes: int | None
     security_groups: int | None
+    group_members: int | None = None
+    """So many servers one server group may have."""
+
+
+@dataclass(frozen=True)
+class ServerGroup:
+    """A Nova server group: `policy` says how its members are spread over hosts. A server joins one when it is made, or never.
+
+    `members` are the ids of those that stand; deleted ones, which Nova remembers until its operator purges them, take no place.
+    """
+
+    id: str
+    name: str
+    policy: str
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +119,8 @@ class Server:
     flavor_specs: Mapping[str, str] = field(default_factory=dict)
     """The flavor's extra specs as they were when the server was made; {} where the cloud keeps them from ordinary users."""
     volume_ids: tuple[str, ...] = ()
+    group_id: str | None = field(default=None, compare=False)
+    """The server group that it is in. Nova tells it of a server that is looked at alone, in no listing."""
 
     @property
     def root_volume_id(self) -> str | None:
@@ -126,7 +155,7 @@ class ServerRequest:
     """A server to be made from an image: root disk on the hypervisor, bus by `root_bus`, config drive always on.
 
     `root_gib`: the root is a new volume of that size, which goes with the server. `port_id`: a port that is there already, with
-    its address and its own security groups; the server's are not used then.
+    its address and its own security groups; the server's are not used then. `group_id`: the server group that it joins for good.
     """
 
     name: str
@@ -143,6 +172,7 @@ class ServerRequest:
     root_gib: int | None = None
     port_id: str | None = None
     tags: tuple[str, ...] = ()
+    group_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 from imagebuild.adapters.openstack_api import SETTLE_SECONDS, Service, persist
-from imagebuild.adapters.openstack_errors import AnswerLost, VersionMissing
-from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
-from imagebuild.adapters.openstack_values import read_server
-from imagebuild.cloud import POOL_KEY, Server, ServerRequest
+from imagebuild.adapters.openstack_errors import AnswerLost
+from imagebuild.adapters.openstack_servers import Servers
+from imagebuild.adapters.openstack_values import read_server, read_server_group
+from imagebuild.cloud import POOL_KEY, Server, ServerGroup, ServerRequest
 from imagebuild.waiting import Clock
 
 _OVERLAP = timedelta(seconds=60)  # the cloud's controllers have clocks of their own, and write when they come to it
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-WITH_REASONS = "2.73"  # Train: who locked a server may have said why
 WIPES_ROOT_VOLUMES = "2.93"  # from here on a rebuild writes the image over a root volume, without being asked
 
 
@@ -26,7 +25,6 @@ class Desktops:
         self._nova = nova
         self._servers = servers
         self._clock = clock
-        self._listing_version = WITH_REASONS
 
     def all(self, *, tags: Sequence[str], changed_since: str) -> tuple[Server, ...]:
         """By tags. Nova leaves out the servers of a cell that is down: who is absent is not gone.
@@ -39,21 +37,28 @@ class Desktops:
             params["changes-since"] = (datetime.fromisoformat(changed_since) - _OVERLAP).strftime(_TIME)
         elif tags:
             params["tags"] = ",".join(tags)
-        try:
-            servers = self._list(params)
-        except VersionMissing:
-            self._listing_version = MICROVERSION
-            servers = self._list(params)
+        servers = self._servers.telling_most(lambda version: self._list(params, version))
         if changed_since:
             return tuple(one for one in servers if one.status == "DELETED" or set(tags) <= set(one.tags))
         return tuple(one for one in servers if one.task_state != "deleting")
 
-    def _list(self, params: Mapping[str, str]) -> list[Server]:
+    def _list(self, params: Mapping[str, str], microversion: str) -> list[Server]:
         """Read page by page: what Nova says of a server is many times what is kept of it."""
         items = self._nova.list(
-            "/servers/detail", "servers", doing="list servers", params=params, microversion=self._listing_version
+            "/servers/detail", "servers", doing="list servers", params=params, microversion=microversion
         )
         return [read_server(item) for item in items]
+
+    def groups(self) -> tuple[ServerGroup, ...]:
+        """Nova pages these by a number to begin at, without a marker or a link: up to the first page that has nothing."""
+        found: list[ServerGroup] = []
+        while True:
+            params = {"offset": str(len(found))}
+            answer = self._nova.get("/os-server-groups", doing="list the server groups", params=params)
+            page = answer.json()["server_groups"]
+            if not page:
+                return tuple(found)
+            found += map(read_server_group, page)
 
     def create(self, request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
         """Find-or-create by pool, name and the request's metadata.

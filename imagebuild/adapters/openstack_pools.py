@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from imagebuild.adapters.openstack_desktops import Desktops
 from imagebuild.adapters.openstack_pool_networks import PoolNetworks
-from imagebuild.cloud import Network, Port, Rule, SecurityGroup, Server, ServerRequest, Subnet
+from imagebuild.cloud import Network, Port, Rule, SecurityGroup, Server, ServerGroup, ServerRequest, Subnet
 
 
 class PoolSide:
@@ -51,6 +51,10 @@ class PoolSide:
     def delete_server(self, server_id: str) -> None:
         """Without waiting."""
         self._desktops.delete(server_id)
+
+    def server_groups(self) -> Sequence[ServerGroup]:
+        """Of the project."""
+        return self._desktops.groups()
 
     def create_network(self, name: str) -> Network:
         """Find-or-create by name."""

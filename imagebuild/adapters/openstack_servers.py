@@ -1,11 +1,11 @@
 """Nova: servers, flavors, and how much of both the project may still have."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from imagebuild.adapters.openstack_api import Service, find_or_create
-from imagebuild.adapters.openstack_errors import Answer
+from imagebuild.adapters.openstack_errors import Answer, VersionMissing
 from imagebuild.adapters.openstack_values import read_action, read_flavor, read_server, write_server
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Action, Flavor, Server, ServerRequest
 from imagebuild.errors import CloudRefused
@@ -13,6 +13,10 @@ from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, wait_for
 
 MICROVERSION = "2.60"  # Queens; 2.45 is the first whose createImage tells the image's id in its body
+WITH_REASONS = "2.73"  # Train: who locked a server may have said why
+WITH_GROUPS = "2.71"  # Stein: a server that is looked at alone tells its server group
+
+Result = TypeVar("Result")
 
 _GONE = frozenset({"DELETED", "SOFT_DELETED"})
 _RUNNING = 1  # of Nova's power states
@@ -24,6 +28,17 @@ class Servers:
     def __init__(self, nova: Service, *, clock: Clock) -> None:
         self._nova = nova
         self._clock = clock
+        self._versions = [WITH_REASONS, WITH_GROUPS, MICROVERSION]
+
+    def telling_most(self, ask: Callable[[str], Result]) -> Result:
+        """What `ask` gives with the newest microversion of those in which Nova tells more of a server; what a cloud lacks is tried once."""
+        while True:
+            try:
+                return ask(self._versions[0])
+            except VersionMissing:
+                if len(self._versions) == 1:
+                    raise
+                del self._versions[0]
 
     def limits(self) -> dict[str, Any]:
         """Nova's absolute limits."""
@@ -48,7 +63,10 @@ class Servers:
 
     def get(self, server_id: str) -> Server | None:
         """The server, None when it is gone."""
-        answer = self._nova.get(f"/servers/{server_id}", doing=f"look at the server {server_id}", expect=(404,))
+        path, doing = f"/servers/{server_id}", f"look at the server {server_id}"
+        answer = self.telling_most(
+            lambda version: self._nova.get(path, doing=doing, expect=(404,), microversion=version)
+        )
         if answer.status == 404:
             return None
         server = read_server(answer.json()["server"])

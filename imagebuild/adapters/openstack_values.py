@@ -14,6 +14,7 @@ from imagebuild.cloud import (
     Image,
     SecurityGroup,
     Server,
+    ServerGroup,
     ServerRequest,
     Volume,
 )
@@ -47,6 +48,7 @@ def read_image(item: Json) -> Image:
         hidden=bool(item.get("os_hidden")),
         created_at=item.get("created_at") or "",
         checksum=item.get("checksum"),
+        os_hash=f"{item['os_hash_algo']}:{item['os_hash_value']}" if item.get("os_hash_value") else None,
         properties={key: str(value) for key, value in item.items() if key not in _IMAGE_FIELDS and value is not None},
     )
 
@@ -80,6 +82,18 @@ def read_server(item: Json) -> Server:
         flavor=flavor.get("original_name") or "",
         flavor_specs=dict(flavor.get("extra_specs") or {}),
         volume_ids=tuple(each["id"] for each in item.get("os-extended-volumes:volumes_attached") or ()),
+        group_id=next(iter(item.get("server_groups") or ()), None),
+    )
+
+
+def read_server_group(item: Json) -> ServerGroup:
+    """A Nova server group; its one policy stands in a list before microversion 2.64."""
+    policies = item.get("policies") or [""]
+    return ServerGroup(
+        id=item["id"],
+        name=item.get("name") or "",
+        policy=item.get("policy") or policies[0],
+        members=tuple(item.get("members") or ()),
     )
 
 
@@ -117,6 +131,7 @@ def read_headroom(compute: Json, storage: Json, network: Json) -> Headroom:
         volumes=_left(storage.get("maxTotalVolumes"), storage.get("totalVolumesUsed")),
         gigabytes=_left(storage.get("maxTotalVolumeGigabytes"), storage.get("totalGigabytesUsed")),
         security_groups=_left(groups.get("limit"), groups.get("used"), groups.get("reserved")),
+        group_members=_left(compute.get("maxServerGroupMembers")),
     )
 
 
@@ -175,7 +190,8 @@ def write_server(request: ServerRequest, *, marks: Mapping[str, str]) -> dict[st
         server["adminPass"] = request.admin_password.reveal()
     if request.availability_zone:
         server["availability_zone"] = request.availability_zone
-    return {"server": server}
+    hints = {"os:scheduler_hints": {"group": request.group_id}} if request.group_id else {}
+    return {"server": server, **hints}
 
 
 def _write_disk(disk: Disk) -> dict[str, Any]:

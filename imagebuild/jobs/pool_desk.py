@@ -23,7 +23,7 @@ from imagebuild.jobs.pool_making import read_pool
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.hands import Hands
-from imagebuild.pool.health import ConsoleStamps
+from imagebuild.pool.health import ConsoleWitness
 from imagebuild.pool.lookout import Lookout, View
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.roll import Roll, Wish
@@ -138,8 +138,8 @@ class Desk:
 
 
 @dataclass(frozen=True)
-class GuestWitness(ConsoleStamps):
-    """imagebuild.pool.health.Witness: the console for the stamp, a knock at Remote Desktop's door."""
+class GuestWitness(ConsoleWitness):
+    """imagebuild.pool.health.Witness: the console for its words, a knock at Remote Desktop's door."""
 
     def answers(self, address: str) -> bool:
         """Does Remote Desktop answer there?"""

@@ -34,6 +34,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         return _wait_again(progress, turn)
     if not progress.held and _is_old(latest, turn):
         return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
+    stays = progress.method == "rebuild"
     acting = progress.to(
         Phase.ACTING,
         turn.now,
@@ -42,7 +43,10 @@ def act(progress: Progress, turn: Turn) -> Progress:
         launched_before=desktop.launched_at,
         act_since=turn.now,
         stamp="",
-        old_server_id="" if progress.method == "rebuild" else server.id,
+        fell=False,
+        old_server_id="" if stays else server.id,
+        old_metadata={} if stays else server.metadata,
+        group_id=None if stays else server.group_id,
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -94,7 +98,7 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:

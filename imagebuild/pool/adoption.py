@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from imagebuild.cloud import OWNER_KEY, POOL_KEY, Cloud, Server
 from imagebuild.pool.definition import LONGEST_NAME, PoolDefinition
-from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, OU, PERSISTENT, SEQUENCE, TAG_PREFIX
+from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PERSISTENT, SEQUENCE, TAG_PREFIX
 from imagebuild.report import Report
 
 
@@ -55,8 +55,7 @@ def adopt(definition: PoolDefinition, cloud: Cloud, adoption: Adoption, *, persi
     notes: dict[str, str | None] = {POOL_KEY: definition.pool, SEQUENCE: str(adoption.number)}
     if image_id:
         notes |= {IMAGE_ID: image_id, IMAGE_VERSION: image.name if image else image_id}
-    if definition.ou is not None:
-        notes[OU] = definition.ou
+    notes |= definition.domain_notes
     if persistent:
         notes[PERSISTENT] = "yes"
     cloud.set_server_metadata(server.id, notes)

@@ -13,6 +13,7 @@ from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.server_groups import explain_fault
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
 SHOWS_UP = timedelta(minutes=5)
@@ -30,7 +31,8 @@ def _boot(progress: Progress, turn: Turn) -> Progress:
     if desktop is None:
         return turn.lose(progress) if progress.waited(turn.now, SHOWS_UP) else progress
     if desktop.broken:
-        return turn.fail(progress, f"it is broken: {desktop.fault or desktop.status}")
+        words = explain_fault(desktop.fault or desktop.status, turn.hands.group_of(progress))
+        return turn.fail(progress, f"it is broken: {words}")
     if desktop.status == "SHUTOFF" and desktop.task_state is None:
         turn.hands.cloud.start_server(desktop.id)
     elif desktop.status == "ACTIVE" and desktop.task_state is None:
@@ -47,23 +49,23 @@ def _check(progress: Progress, turn: Turn) -> Progress:
     desktop = turn.desktop
     if desktop is None:
         return turn.lose(progress)
+    if desktop.status == "SHUTOFF" and desktop.task_state is None:
+        return _start_once_more(progress, turn)
     if turn.silent:  # it may well be there; a broker that stays silent halts the roll
         return progress
     if progress.method == "make":
         progress = _meet(progress, desktop, turn)
     missing = what_is_missing(desktop, progress, witness=turn.witness)
     if missing is not None:
-        if desktop.broken or turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
-            return turn.fail(progress, missing)
-        return replace(progress, ready_since=None, reason=missing)
+        return _wait(replace(progress, ready_since=None), turn, missing, is_over=desktop.broken)
     if progress.ready_since is None:
         words = f"it is well, and is to stay so for {duration_words(turn.rules.min_ready)}"
         progress = replace(progress, ready_since=turn.now, reason=words)
     if turn.now - (progress.ready_since or turn.now) < turn.rules.min_ready:
         return progress
-    words, good = read_inside(desktop, progress, hands=turn.hands, witness=turn.witness)
-    if not good:
-        return turn.fail(progress, words)
+    verdict, words = read_inside(desktop, progress, hands=turn.hands, witness=turn.witness)
+    if verdict != "well":
+        return _wait(progress, turn, words, is_over=verdict == "wrong")
     for record in stale_records(desktop, progress, hands=turn.hands):
         if desktop.seat is not None:
             turn.hands.broker.forget(desktop.seat, record)
@@ -85,6 +87,21 @@ def _meet(progress: Progress, desktop: Desktop, turn: Turn) -> Progress:
         return met
     turn.hands.hold_back(seat)
     return replace(met, asked_at=turn.now)
+
+
+def _start_once_more(progress: Progress, turn: Turn) -> Progress:
+    """It has gone off by itself, as one does whose hypervisor's process dies: its host may be to blame, so once that is forgiven."""
+    if progress.fell:
+        return turn.fail(progress, "it has gone off by itself, and again after it was started once more")
+    words = "it has gone off by itself, and is started once more"
+    return progress.to(Phase.BOOTING, turn.now, fell=True, ready_since=None, reason=words)
+
+
+def _wait(progress: Progress, turn: Turn, missing: str, *, is_over: bool) -> Progress:
+    """It may still come, until boot_timeout; where it `is_over` it cannot."""
+    if is_over or turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
+        return turn.fail(progress, missing)
+    return replace(progress, reason=missing)
 
 
 def _return(progress: Progress, turn: Turn) -> Progress:

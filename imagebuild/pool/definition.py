@@ -8,7 +8,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from imagebuild.broker_settings import BrokerSettings, NoneSettings
-from imagebuild.pool.marks import pool_tag
+from imagebuild.pool.marks import DOMAIN, OU, pool_tag
+from imagebuild.pool.membership import domain_of
 from imagebuild.pool.quantities import Duration, PoolShare, Share
 from imagebuild.pool.window import Window
 from imagebuild.recipe_header import RecipeName, Section, Word
@@ -21,6 +22,12 @@ SMALL_POOL = 20
 
 Rank = Literal["broken", "free-off", "free", "longest-idle"]
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
+DomainName = Annotated[
+    str,
+    StringConstraints(
+        max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"
+    ),
+]
 
 
 def _a_range(value: str) -> str:
@@ -229,7 +236,14 @@ class PoolDefinition(Section):
     network: Word = Field(description="a name or id; `invoke pool.network` makes it")
     availability_zone: Word | None = Field(default=None, description="of new desktops; default: Nova's choice")
     security_group: Word = Field(description="a name or id; `invoke pool.network` makes it")
+    server_group: Word | None = Field(
+        default=None, description="of new desktops, a name or id; one that is replaced stays in the one that it has"
+    )
     ou: Word | None = Field(default=None, description="OU=...,DC=... of the computer accounts: noted on each server")
+    domain: DomainName | None = Field(
+        default=None,
+        description="the DNS name of their domain, noted on each server: one that was rolled must tell that it is a member",
+    )
     intranet: Intranet | None = Field(default=None, description="what `invoke pool.network` makes or checks")
     broker: BrokerSettings = NoneSettings(kind="none")
     max_session_age: Duration = Field(default=timedelta(minutes=15), description="older words on sessions warn a plan")
@@ -250,10 +264,22 @@ class PoolDefinition(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _domain(self) -> "PoolDefinition":
+        within = domain_of(self.ou or "")
+        if self.domain and within and within.casefold() != self.domain.casefold():
+            raise ValueError(f"ou is in the domain {within}, and domain is {self.domain}")
+        return self
+
     @property
     def tag(self) -> str:
         """The tag of its servers."""
         return pool_tag(self.pool)
+
+    @property
+    def domain_notes(self) -> dict[str, str]:
+        """What a server's metadata tell whoever joins it to its domain."""
+        return {key: value for key, value in ((OU, self.ou), (DOMAIN, self.domain)) if value is not None}
 
     def name_of(self, number: int) -> str:
         """The desktop with that number."""

@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 from imagebuild.broker import Cap, Seat
-from imagebuild.pool.marks import ROLL_NOTE
 from imagebuild.pool.model import Desktop, Phase
-from imagebuild.pool.progress import Note, Progress
+from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.testimony import note_of
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
 
@@ -42,7 +42,7 @@ def begin(progress: Progress, turn: Turn) -> Progress:
 
 def _held_by_a_roll(desktop: Desktop) -> bool:
     """Has an earlier roll kept users from it, and left it so: quarantined?"""
-    note = Note.read(desktop.metadata.get(ROLL_NOTE, ""))
+    note = note_of(desktop)
     return note is not None and note.held
 
 

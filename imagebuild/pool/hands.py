@@ -54,10 +54,15 @@ class Hands:
         version = self.version_of(self.target(progress))
         return version.image.min_disk if version else 0
 
+    def group_of(self, progress: Progress) -> str | None:
+        """The server group, name or id, that a follower of its server is made in; None for none."""
+        return progress.group_id or self.definition.server_group if progress.method == "replace" else None
+
     def note(self, progress: Progress) -> Note:
         """What its server is to say of it."""
         return Note(
-            to_image_id=self.target(progress),
+            to_image_id=self.assignment.to_image_id,
+            from_image_id=progress.from_image_id,
             attempt=progress.attempt,
             held=progress.held,
             was_off=progress.was_off,
@@ -95,7 +100,7 @@ class Hands:
     def rebuild(self, progress: Progress, server: Server) -> None:
         """DESTROYS THE ROOT DISK. The marks go with it in one call: what the server says afterwards proves that it was accepted."""
         wipe = self.definition.roll.allow_root_volume_wipe and server.image_id is None
-        kept = {**server.metadata, **self._marks(progress)}
+        kept = {**server.metadata, **self.definition.domain_notes, **self._marks(progress)}
         self.cloud.rebuild_server(server.id, self.target(progress), metadata=kept, allow_root_volume_wipe=wipe)
 
     def was_accepted(self, progress: Progress, server: Server) -> bool:
@@ -116,8 +121,8 @@ class Hands:
         is_new = progress.name not in self._asked_for
         self._asked_for.add(progress.name)
         port = None if progress.extra else self._port(progress, parts, is_new=is_new)  # Nova's own goes with its server
-        request = desktop_request(self.definition, progress.name, parts, port=port)
-        marked = replace(request, metadata={**request.metadata, **marks})
+        request = desktop_request(self.definition, progress.name, parts, port=port, group_id=progress.group_id)
+        marked = replace(request, metadata={**progress.old_metadata, **request.metadata, **marks})
         return self.cloud.create_desktop(marked, pool=self.definition.pool, is_new=is_new)
 
     def _port(self, progress: Progress, parts: Parts, *, is_new: bool) -> Port:
@@ -139,7 +144,6 @@ class Hands:
     def _marks(self, progress: Progress) -> dict[str, str]:
         version = self.version_of(self.target(progress))
         marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
-        before = None if progress.going_back else progress.from_image_id
-        marks |= image_marks(self.target(progress), version.name if version else "", before=before)
+        marks |= image_marks(self.target(progress), version.name if version else "")
         marks |= {EXTRA: self.assignment.id} if progress.extra else {}
         return {key: value for key, value in marks.items() if value}

@@ -1,25 +1,25 @@
 """Is a desktop well after the act? What is missing is named, the cheapest question first; the guest itself is asked last.
 
-Users' desktops do not let us in as administrator, so the stamp is read where a guest can speak without being asked: a line
-`imagebuild: image recipe=R build=B` on its serial console. An image that writes none is believed by Nova's word alone (its image's
-id, and `launched_at` moved), and that is told.
+What is inside is read from what the guest says on its serial console (see console_words). An image whose desktops do not speak is
+believed by Nova's word alone (its image's id, and `launched_at` moved) and by the agent's (its name), and that is told.
 """
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from imagebuild.broker import Cap, Seat
 from imagebuild.cloud import Cloud
-from imagebuild.guest import told_on_console
+from imagebuild.console_words import Told, read_told
 from imagebuild.pool.hands import Hands
+from imagebuild.pool.membership import what_keeps_it_out
 from imagebuild.pool.model import Desktop
 from imagebuild.pool.progress import Progress
 
 MATCHES = "matches"
 SILENT = "its image writes no stamp to the console: Nova's word for it"
-_STAMP = re.compile(r"^image ((?:[a-z_]+=\S+ ?)+)$")
+NO_MEMBER = "its image does not tell its domain: the agent's word for it"
+Verdict = Literal["well", "waits", "wrong"]
+"""`waits`: it may come right by itself."""
 
 
 class Witness(Protocol):
@@ -29,30 +29,24 @@ class Witness(Protocol):
         """Does Remote Desktop answer there?"""
         ...
 
-    def stamp(self, server_id: str) -> Mapping[str, str] | None:
-        """What the guest says that it was made from, None when it says nothing. Raises CloudError."""
+    def told(self, server_id: str) -> Told:
+        """What the guest says of itself. Raises CloudError."""
         ...
 
 
 @dataclass(frozen=True)
-class ConsoleStamps:
-    """The stamp as a guest tells it on its serial console while it boots."""
+class ConsoleWitness:
+    """What guests say on their serial consoles."""
 
     cloud: Cloud
 
-    def stamp(self, server_id: str) -> Mapping[str, str] | None:
-        """The last line of its kind: Nova empties the console's log when a server is made anew, not always when it is rebuilt."""
-        return read_stamp(self.cloud.console_log(server_id))
-
-
-def read_stamp(console_log: str) -> dict[str, str] | None:
-    """The stamp in a console's log."""
-    found = [match[1] for line in told_on_console(console_log) if (match := _STAMP.match(line))]
-    return dict(word.split("=", 1) for word in found[-1].split()) if found else None
+    def told(self, server_id: str) -> Told:
+        """One call."""
+        return read_told(self.cloud.console_log(server_id))
 
 
 def what_is_missing(desktop: Desktop, progress: Progress, *, witness: Witness) -> str | None:
-    """The first thing that keeps it from being handed out, None when all is there but the stamp."""
+    """The first thing that keeps it from being handed out, None when all is there but what is inside."""
     if desktop.broken:
         return f"it is broken: {desktop.fault or desktop.status}"
     if desktop.status != "ACTIVE" or desktop.task_state is not None:
@@ -68,16 +62,19 @@ def what_is_missing(desktop: Desktop, progress: Progress, *, witness: Witness) -
     return None
 
 
-def read_inside(desktop: Desktop, progress: Progress, *, hands: Hands, witness: Witness) -> tuple[str, bool]:
-    """What the guest says of its image, in words, and whether that may be."""
-    expected = hands.stamp_of(progress)
-    told = witness.stamp(desktop.id)
-    if told is None or not expected:
-        return SILENT, True
-    if all(told.get(name) == value for name, value in expected.items()):
-        return MATCHES, True
-    said = " ".join(f"{name}={told.get(name)}" for name in expected)
-    return f"its stamp says {said}, the image is {' '.join(f'{k}={v}' for k, v in expected.items())}", False
+def read_inside(desktop: Desktop, progress: Progress, *, hands: Hands, witness: Witness) -> tuple[Verdict, str]:
+    """What the guest says of itself, and what to make of it. Another image's stamp stays wrong; name and domain may still come."""
+    expected, told = hands.stamp_of(progress), witness.told(desktop.id)
+    if not expected:  # no image of ours: what stands there may be the old system's
+        return "well", SILENT
+    if told.stamp is not None and any(told.stamp.get(name) != value for name, value in expected.items()):
+        said = " ".join(f"{name}={told.stamp.get(name)}" for name in expected)
+        return "wrong", f"its stamp says {said}, the image is {' '.join(f'{k}={v}' for k, v in expected.items())}"
+    words, domain = MATCHES if told.stamp else SILENT, hands.definition.domain
+    if told.member is None:
+        return "well", f"{words}; {NO_MEMBER}" if domain else words
+    missing = what_keeps_it_out(told.member, name=desktop.name, domain=domain)
+    return ("waits", missing) if missing else ("well", words)
 
 
 def _missing_in_broker(desktop: Desktop, progress: Progress) -> str | None:

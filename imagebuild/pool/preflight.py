@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.model import Phase
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
+from imagebuild.pool.preflight_groups import CHECKS as GROUP_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
 from imagebuild.pool.preflight_surge import CHECKS as SURGE_CHECKS
 from imagebuild.pool.situation import Finding, Level, Situation, some_of
@@ -20,6 +21,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _methods,
         _replacing,
         _quota,
+        *GROUP_CHECKS,
         *SURGE_CHECKS,
         _other_roll,
         *BROKER_CHECKS,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from imagebuild.pool.differences import hardware_changes
 from imagebuild.pool.situation import Finding, Situation
-from imagebuild.properties import GENERALIZED, REASON, VERIFIED
+from imagebuild.properties import GENERALIZED, HASH, REASON, VERIFIED
 
 
 def _state(situation: Situation) -> Iterator[Finding]:
@@ -37,10 +37,25 @@ def _usable(situation: Situation) -> Iterator[Finding]:
             "it is current, but hidden: the broker cannot find it",
             f"invoke promote {situation.to.name}",
         )
-    if not image.checksum:
-        yield Finding(
-            "image: checksum", "warn", "it has none: whether its data stay the same during the roll cannot be told"
-        )
+
+
+def _data(situation: Situation) -> Iterator[Finding]:
+    """Its data against what its build noted when it registered them; versions of before that note are believed."""
+    image = situation.to.image
+    noted = image.properties.get(HASH)
+    if not image.fingerprint:
+        words = "it has none: whether its data stay the same during the roll cannot be told"
+        yield Finding("image: checksum", "warn", words)
+    elif noted and not image.has_data(noted):
+        words = f"its data are not those that were built: {_short(noted)} was registered, it has {_short(image.fingerprint)}"
+        yield Finding("image: checksum", "refuse", words, "name another: invoke images")
+    elif noted:
+        yield Finding("image: checksum", "ok", f"it is that of the data that were built: {_short(noted)}")
+
+
+def _short(fingerprint: str) -> str:
+    """As much of it as a person compares."""
+    return f"{fingerprint[:20]}..." if len(fingerprint) > 40 else fingerprint
 
 
 def _proven(situation: Situation) -> Iterator[Finding]:
@@ -86,4 +101,4 @@ def _hardware(situation: Situation) -> Iterator[Finding]:
         yield Finding("image: hardware", "warn", words, "see DANGER above; the canary must show that it boots")
 
 
-CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (_state, _usable, _proven, _fits, _hardware)
+CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (_state, _usable, _data, _proven, _fits, _hardware)

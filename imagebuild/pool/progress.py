@@ -1,7 +1,7 @@
 """How far a roll is with each desktop, as a value: written to the journal at every change, mirrored in short on the server itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,9 +51,15 @@ class Progress:
     launched_before: datetime | None = None
     old_server_id: str = ""
     """With replace: the server that goes."""
+    old_metadata: Mapping[str, str] = field(default_factory=dict)
+    """What that one said of itself, until its follower does: a desktop keeps what others have noted on it."""
+    group_id: str | None = None
+    """The server group that it was in: when it is gone nobody else can tell."""
     act_since: datetime | None = None
     boot_since: datetime | None = None
     ready_since: datetime | None = None
+    fell: bool = False
+    """It went off by itself while this attempt was looked at, and was started once more."""
     stamp: str = ""
     """What was read in the guest: `matches`, or why nothing was."""
 
@@ -125,9 +131,14 @@ def from_facts(facts: Mapping[str, Any], before: Progress | None = None) -> Prog
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What stands on a server beside the phase, for whoever goes on without our journal; at most 255 characters (nova: metadata)."""
+    """What stands on a server beside the phase, for whoever goes on without our journal; at most 255 characters (nova: metadata).
+
+    `to_image_id`: what the roll brings; `from_image_id`: what it had when the roll took it in hand, and where one that is `going_back`
+    goes.
+    """
 
     to_image_id: str
+    from_image_id: str | None = None
     attempt: int = 0
     held: bool = False
     was_off: bool = False
@@ -138,7 +149,8 @@ class Note:
 
     def __str__(self) -> str:
         flags = [name for name in _FLAGS if getattr(self, name)]
-        return " ".join((f"to={self.to_image_id}", f"attempt={self.attempt}", *flags))
+        came = (f"from={self.from_image_id}",) if self.from_image_id else ()
+        return " ".join((f"to={self.to_image_id}", *came, f"attempt={self.attempt}", *flags))
 
     @classmethod
     def read(cls, text: str) -> "Note | None":
@@ -148,17 +160,24 @@ class Note:
         if "to" not in said or not said.get("attempt", "").isdigit():
             return None
         flags = {name: name in words for name in _FLAGS}
-        return cls(to_image_id=said["to"], attempt=int(said["attempt"]), **flags)
+        return cls(to_image_id=said["to"], from_image_id=said.get("from"), attempt=int(said["attempt"]), **flags)
 
 
 _FLAGS = ("held", "was_off", "back", "going_back", "provisioning")
 
 
 def marks_of(progress: Progress, *, roll_id: str, note: Note) -> dict[str, str | None]:
-    """What the server says of the roll while it has it in hand, and after."""
-    return {ROLL_ID: roll_id, ROLL_STATE: progress.phase.value, ROLL_NOTE: str(note)}
+    """What the server says of the roll while it has it in hand, and after.
+
+    The image that it had before is told only when it has come through: one that failed and has its old image again, still came to
+    that one from where it said.
+    """
+    marks: dict[str, str | None] = {ROLL_ID: roll_id, ROLL_STATE: progress.phase.value, ROLL_NOTE: str(note)}
+    if progress.phase is Phase.DONE and progress.from_image_id not in (None, note.to_image_id):
+        marks[PREVIOUS_IMAGE_ID] = progress.from_image_id
+    return marks
 
 
-def image_marks(image_id: str, version: str, *, before: str | None) -> dict[str, str | None]:
+def image_marks(image_id: str, version: str) -> dict[str, str | None]:
     """What a server says of its image once it is made from it."""
-    return {IMAGE_ID: image_id, IMAGE_VERSION: version, PREVIOUS_IMAGE_ID: before}
+    return {IMAGE_ID: image_id, IMAGE_VERSION: version}

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from imagebuild.broker import PoolSettings
-from imagebuild.cloud import Cloud, Flavor, Network, Port, SecurityGroup, Server, ServerRequest
+from imagebuild.cloud import Cloud, Flavor, Network, Port, SecurityGroup, Server, ServerGroup, ServerRequest
 from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
-from imagebuild.pool.marks import EXTRA, IMAGE_ID, IMAGE_VERSION, OU, SEQUENCE
+from imagebuild.pool.marks import EXTRA, IMAGE_ID, IMAGE_VERSION, SEQUENCE
+from imagebuild.pool.server_groups import explain_fault, pick_group
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, wait_for
 
@@ -27,6 +28,7 @@ class Parts:
     flavor: Flavor
     network: Network
     group: SecurityGroup
+    server_group: ServerGroup | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Made:
 
 
 def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) -> Parts:
-    """Flavor, network and security group of the pool. Raises NotFound with what to do; StepFailed when the image does not fit."""
+    """Flavor, network and groups of the pool. Raises NotFound with what to do; StepFailed when the image does not fit."""
     flavor, network = cloud.find_flavor(definition.flavor), cloud.find_network(definition.network)
     group = cloud.find_security_group(definition.security_group)
     if flavor is None:
@@ -54,17 +56,19 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
         has = f"{flavor.name} has {disk_gib} GiB and {flavor.ram_mib} MiB"
         words = f"{version.name} needs a disk of {image.min_disk} GiB and {image.min_ram} MiB of memory: {has}"
         raise StepFailed(words, hint="give the pool a larger flavor, or a larger root_volume_gib")
-    return Parts(version, flavor, network, group)
+    server_groups = cloud.server_groups() if definition.server_group else ()
+    return Parts(version, flavor, network, group, pick_group(definition, server_groups))
 
 
-def desktop_request(definition: PoolDefinition, name: str, parts: Parts, *, port: Port | None = None) -> ServerRequest:
-    """A server as this pool's desktops are. `port`: one that is there already, with the pool's security group."""
-    notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name}
+def desktop_request(
+    definition: PoolDefinition, name: str, parts: Parts, *, port: Port | None = None, group_id: str | None = None
+) -> ServerRequest:
+    """A server as this pool's desktops are. `port`: one that is there already, with the pool's security group; `group_id`: the server
+    group of the server whose place it takes."""
+    notes = {IMAGE_ID: parts.version.image.id, IMAGE_VERSION: parts.version.name, **definition.domain_notes}
     number = definition.number_of(name)
     if number is not None:
         notes[SEQUENCE] = str(number)
-    if definition.ou is not None:
-        notes[OU] = definition.ou
     return ServerRequest(
         name=name,
         image_id=parts.version.image.id,
@@ -76,6 +80,7 @@ def desktop_request(definition: PoolDefinition, name: str, parts: Parts, *, port
         root_gib=definition.root_volume_gib,
         port_id=port.id if port else None,
         tags=(definition.tag,),
+        group_id=group_id or (parts.server_group.id if parts.server_group else None),
     )
 
 
@@ -162,7 +167,12 @@ class _Nursery:
             if server is not None and server.status == "ACTIVE":
                 self.report.note(f"{name} is there")
             else:
-                self.failed.append(f"{name}: {server.fault or server.status if server else 'it is gone'}")
+                fault = (
+                    explain_fault(server.fault or server.status, self.definition.server_group)
+                    if server
+                    else "it is gone"
+                )
+                self.failed.append(f"{name}: {fault}")
         while self.waiting and not self.failed and len(self.begun) < self.definition.roll.parallel_boots:
             name = self.waiting.pop()
             self.begun[create_desktop(self.definition, self.cloud, name, self.parts).id] = name
@@ -187,11 +197,14 @@ def broker_clashes(definition: PoolDefinition, settings: PoolSettings) -> Iterat
 
 def _check_quota(cloud: Cloud, parts: Parts, count: int) -> None:
     room, flavor = cloud.headroom(volumes=False, groups=False), parts.flavor
-    needs: tuple[tuple[str, int, int | None], ...] = (
+    needs: list[tuple[str, int, int | None]] = [
         ("instances", count, room.instances),
         ("cores", count * flavor.vcpus, room.cores),
         ("MiB of memory", count * flavor.ram_mib, room.ram_mib),
-    )
+    ]
+    if (group := parts.server_group) is not None and room.group_members is not None:
+        places = max(0, room.group_members - len(group.members))
+        needs.append((f"places in the server group {group.name} (server_group_members)", count, places))
     lacking = [f"{need} {what}, {left} are left" for what, need, left in needs if left is not None and left < need]
     if lacking:
         raise CloudRefused(

@@ -11,19 +11,19 @@ from imagebuild.cloud import Cloud
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.differences import HardwareChange, hardware_changes
+from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import lasting
 from imagebuild.pool.situation import Finding, Situation, assess, matches
 from imagebuild.pool.survey import Survey
+from imagebuild.pool.testimony import was_well_with
 
 USUAL_TIME = timedelta(minutes=20)
 """For one desktop from its drain to its return, as long as nobody has measured: what Azure Virtual Desktop tells for a session host."""
 
-REJOIN = (
-    "each desktop joins its domain again under its old name: since KB5020276 that fails (error 0xaac) unless the joining account made the "
-    "computer account, or a domain administrator did, or the policy allows its owner; the canary shows it"
-)
+_SHOWN = "the canary must show that it is a member, and so must every other"
+_NOT_SHOWN = "name it in the pool's file (`domain:`), and the canary must show that it is a member"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class RollPlan:
-    """A roll before it begins. `checksum` is the image's as it was seen now; `floor` and `limit` are whole desktops."""
+    """A roll before it begins. `checksum` is the image's fingerprint as it was seen now; `floor` and `limit` are whole desktops."""
 
     pool: str
     to: str
@@ -87,6 +87,7 @@ class RollPlan:
     """Names of the extra desktops that it makes."""
     leftovers: tuple[tuple[str, str], ...] = ()
     """Names and server ids of extra desktops that are there from before."""
+    domain: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -110,7 +111,7 @@ class RollPlan:
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
             yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
-            yield f"  domain: {REJOIN}"
+            yield f"  domain{f' {self.domain}' if self.domain else ''}: {REJOIN}; {_SHOWN if self.domain else _NOT_SHOWN}"
         yield from (f"  {finding}" for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def compose(situation: Situation) -> RollPlan:
         pool=survey.pool,
         to=to.name,
         to_image_id=to.image.id,
-        checksum=to.image.checksum,
+        checksum=to.image.fingerprint,
         made_at=situation.now,
         moves=moves,
         matching=tuple(one.name for one in survey.included if matches(one, to) and one.id not in situation.choices),
@@ -166,6 +167,7 @@ def compose(situation: Situation) -> RollPlan:
         estimate=_estimate(situation, len(moves)),
         extras=situation.extras,
         leftovers=tuple((one.name, one.id) for one in survey.extras),
+        domain=situation.definition.domain,
     )
 
 
@@ -173,13 +175,14 @@ def _move(situation: Situation, desktop: Desktop) -> Move | None:
     choice = situation.choices[desktop.id]
     if choice.method is None:
         return None
+    came_from = was_well_with(desktop)
     return Move(
         server_id=desktop.id,
         name=desktop.name,
         method=choice.method,
         why=choice.why,
-        from_image_id=desktop.image_id,
-        from_image=situation.survey.image_name(desktop.image_id),
+        from_image_id=came_from,
+        from_image=situation.survey.image_name(came_from),
         busy=desktop.busy,
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from imagebuild.pool.health import MATCHES
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import lasting
@@ -60,6 +61,8 @@ def news(before: Progress, after: Progress) -> str | None:
         return f"{name} is being {'rebuilt' if after.method == 'rebuild' else 'replaced'}"
     if after.phase is Phase.FAILED and after.going_back:
         return f"{name} has failed{why}; it has its old image again"
+    if after.phase is Phase.BOOTING and after.fell:
+        return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
         return f"{name} runs, and is looked at"
     if after.phase is Phase.PENDING:
@@ -102,6 +105,8 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     if log.serving:
         yield f"  extra until it ends: {some_of([one.name for one in log.serving])}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
+    believed = Counter(one.stamp for one in log.held.values() if _is_done(one) and one.stamp not in ("", MATCHES))
+    yield from (f"  {number} of the done: {words}" for words, number in believed.items())
     if log.provisioning:
         left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
         yield f"  the broker's own provisioning is paused by this roll{left}"

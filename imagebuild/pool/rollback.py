@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from imagebuild.errors import RollRefused
-from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_STATE
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Desktop
 from imagebuild.pool.survey import Survey
+from imagebuild.pool.testimony import image_before, moved_by, newest
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,22 @@ class WayBack:
 
 
 def find_way_back(survey: Survey, *, roll_id: str | None = None, to_image_id: str | None = None) -> WayBack:
-    """The desktops that a roll (the last one of each, or `roll_id`) has moved, and the image that most of them had before.
+    """The desktops to be taken back, and the image that most of them had before.
+
+    They are those that `roll_id` has moved; with `to_image_id` those that had this one before; with neither all on the image that the
+    last roll of the pool has brought. One that did not come through, and was left with that image, is among them.
 
     What is on a desktop's own disk goes: users have had these desktops since, and a broker does not tell who was on one in the meantime.
     Raises RollRefused when there is nothing to go back from.
     """
-    moved = [one for one in survey.desktops if _is_moved(one, roll_id)]
-    before = Counter(one.metadata[PREVIOUS_IMAGE_ID] for one in moved)
-    if to_image_id is None and before:
-        to_image_id = before.most_common(1)[0][0]
-    going = [one for one in moved if one.metadata[PREVIOUS_IMAGE_ID] == to_image_id]
+    moved = [one for one in survey.desktops if image_before(one)]
+    if roll_id is not None:
+        moved = [one for one in moved if moved_by(one) == roll_id]
+    elif to_image_id is None:
+        moved = _of_the_last_roll(moved)
+    if to_image_id is None and moved:
+        to_image_id = Counter(map(image_before, moved)).most_common(1)[0][0]
+    going = [one for one in moved if image_before(one) == to_image_id]
     if to_image_id is None or not going:
         raise _nothing(survey, roll_id)
     others = tuple(one.name for one in moved if one not in going)
@@ -49,10 +55,10 @@ def _nothing(survey: Survey, roll_id: str | None) -> RollRefused:
     )
 
 
-def _is_moved(desktop: Desktop, roll_id: str | None) -> bool:
-    metadata = desktop.metadata
-    ours = roll_id is None or metadata.get(ROLL_ID) == roll_id
-    return ours and metadata.get(ROLL_STATE) == Phase.DONE and bool(metadata.get(PREVIOUS_IMAGE_ID))
+def _of_the_last_roll(moved: list[Desktop]) -> list[Desktop]:
+    """Those on the image that the last roll of any has brought; an earlier roll may have brought it to some."""
+    brought = {roll_id: one.image_id for one in moved if (roll_id := moved_by(one))}
+    return [one for one in moved if one.image_id == brought[newest(brought)]] if brought else moved
 
 
 def _use_of(desktop: Desktop) -> str:

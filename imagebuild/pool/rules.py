@@ -61,8 +61,9 @@ def taken_places(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, n
 def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: Pace, now: datetime) -> tuple[str, ...]:
     """Who may be begun now, in order, all of them together.
 
-    Free ones: within the limit, above the floor, and no more than can boot soon. Busy ones, when no free one waits for its place: at
-    most as many wait for their users as may be in hand; taking one of them makes no free one fewer.
+    Free ones: within the limit, above the floor, and no more than can boot soon. Busy ones, when no free one waits for its place: no
+    more wait for their users than places are left for them, as who has made his user leave is not to be given back for want of one;
+    taking one of them makes no free one fewer.
     """
     window = rules.window
     if window is not None and not window.is_open(now):
@@ -78,7 +79,7 @@ def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: P
         if len(chosen) >= pace.room:
             break
         if occupied(desktop, rules):
-            if watched < pace.limit and not crowded:
+            if watched < places and not crowded:
                 chosen.append(desktop.name)
                 watched += 1
             continue

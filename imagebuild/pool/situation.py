@@ -7,7 +7,7 @@ from typing import Literal
 
 from imagebuild.broker import Broker, Cap, Health, PoolSettings
 from imagebuild.claim import Claim, claims
-from imagebuild.cloud import Cloud, Flavor, Headroom, Network
+from imagebuild.cloud import Cloud, Flavor, Headroom, Network, ServerGroup
 from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
@@ -63,6 +63,8 @@ class Situation:
     """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
+    server_groups: tuple[ServerGroup, ...] = ()
+    """The project's, where desktops are to be replaced, or the pool's file names one."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -107,8 +109,7 @@ def assess(
     replacing = any(choice.method == "replace" for choice in choices.values())
     names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
-    surge = 0 if back else definition.roll.surge(len(survey.desktops), moves=len(moving)) - len(survey.extras)
-    extras = extra_names(definition, cloud, surge, settings=settings, strays=survey.strays) if surge > 0 else ()
+    extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
     return Situation(
         definition=definition,
         survey=survey,
@@ -129,6 +130,7 @@ def assess(
         own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
         if replacing
         else frozenset(),
+        server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,

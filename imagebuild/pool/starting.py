@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from imagebuild.pool.assignment import Assignment
-from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
+from imagebuild.pool.marks import ROLL_ID
 from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.progress import Note, Progress
 from imagebuild.pool.roll_journal import RollLog, Write
 from imagebuild.pool.roll_plan import Move, RollPlan
+from imagebuild.pool.stops import before_canary
 from imagebuild.pool.survey import Survey
+from imagebuild.pool.testimony import newest, note_of, phase_of
 
 _BEFORE_THE_ACT = (Phase.PENDING, Phase.DRAINING, Phase.DRAINED)
 
@@ -40,13 +42,13 @@ def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
     for desktop in (*survey.desktops, *survey.extras):
         if (roll_id := desktop.metadata.get(ROLL_ID, "")) not in ("", finished):
             by_roll.setdefault(roll_id, []).append(desktop)
-    told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _forward_note(desktops))}
+    told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _note_among(desktops))}
     for roll_id, note in told.items():
-        if any((phase := _phase(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]):
+        if any((phase := phase_of(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]):
             return roll_id, note
     if not told:
         return None
-    last = max(told, key=lambda roll_id: roll_id.rsplit("-", 3)[1:])  # its time is in its id
+    last = newest(told)
     left = any(one.image_id != told[last].to_image_id for one in survey.included)
     left = left or any(one.extra for one in by_roll[last])
     return (last, told[last]) if left else None
@@ -73,35 +75,36 @@ def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note
     log.begin()
     log.note(passed=max((stop for stop in assignment.stops if stop <= done), default=0))
     log.note(provisioning=note.provisioning or None)
+    if before_canary(log):  # whom it has touched until then were canaries, and their failure is not to be forgotten
+        log.note(canaries=[one.name for one in held.values() if one.phase is not Phase.PENDING])
     return log
 
 
 def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetime) -> Progress:
     """The desktop as its server says, where that is further than what we know: cloud and broker are trusted over the journal."""
-    phase, note = _phase(desktop), _note(desktop)
+    phase, note = phase_of(desktop), note_of(desktop)
     if desktop.metadata.get(ROLL_ID) != roll_id or phase is None or note is None:
         return before
     told = replace(before, server_id=desktop.id, attempt=note.attempt, held=note.held, was_off=note.was_off)
     failure = before.failure or ("it failed, as its server says" if note.going_back else "")
     told = replace(told, going_back=note.going_back, failure=failure)
+    told = replace(told, from_image_id=note.from_image_id or before.from_image_id)
     if phase is Phase.DRAINING and before.phase is Phase.PENDING:
         return told.to(
             Phase.DRAINING, now, drain_since=now, known=desktop.seat is not None, addresses=desktop.addresses
         )
     if phase is Phase.ACTING and before.phase in _BEFORE_THE_ACT:
-        old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
-        accepted = {"accepted": True, "acted": True, "act_since": now, "from_image_id": old}
+        accepted = {"accepted": True, "acted": True, "act_since": now}
         return told.to(Phase.ACTING, now, known=desktop.seat is not None, **accepted)
     if phase.finished and not before.phase.finished:
-        old = desktop.metadata.get(PREVIOUS_IMAGE_ID) or before.from_image_id
-        return told.to(phase, now, held=False, from_image_id=old, reason=before.reason or "as its server says")
+        return told.to(phase, now, held=False, reason=before.reason or "as its server says")
     return before
 
 
 def extra_from_marks(desktop: Desktop, before: Progress | None, *, roll_id: str, now: datetime) -> Progress:
     """The same of an extra desktop: one that this roll has not in hand serves, whoever made it, until it is removed."""
     told, ours = _extra(desktop.name, desktop.id, now), desktop.metadata.get(ROLL_ID) == roll_id
-    phase, note = _phase(desktop), _note(desktop)
+    phase, note = phase_of(desktop), note_of(desktop)
     if ours and phase is Phase.ACTING and note is not None:
         told = replace(told, method="make", attempt=note.attempt, acted=True, held=note.held)
         told = told.to(Phase.BOOTING, now, boot_since=now)
@@ -117,17 +120,6 @@ def _extra(name: str, server_id: str, now: datetime) -> Progress:
     return Progress(name=name, server_id=server_id, method="remove", from_image_id=None, since=now)
 
 
-def _forward_note(desktops: Iterable[Desktop]) -> Note | None:
-    """What a roll is about; a desktop on its way to its old image does not tell."""
-    notes = (_note(one) for one in desktops)
-    return next((note for note in notes if note is not None and not note.going_back), None)
-
-
-def _note(desktop: Desktop) -> Note | None:
-    return Note.read(desktop.metadata.get(ROLL_NOTE, ""))
-
-
-def _phase(desktop: Desktop) -> Phase | None:
-    """How far a roll was with it, by the server's own word."""
-    told = desktop.metadata.get(ROLL_STATE, "")
-    return Phase(told) if told in list(Phase) else None
+def _note_among(desktops: Iterable[Desktop]) -> Note | None:
+    """What a roll is about, by the first of its desktops that tells."""
+    return next(filter(None, map(note_of, desktops)), None)

@@ -86,7 +86,7 @@ class Surroundings:
         image = self.hands.cloud.image(assignment.to_image_id)
         if image is None or image.status != "active":
             return f"the image {assignment.to} is {image.status if image else 'gone'}"
-        if assignment.checksum and image.checksum != assignment.checksum:
+        if assignment.checksum and not image.has_data(assignment.checksum):
             return f"the image {assignment.to} is another one: its checksum has changed"
         health = broker.health()
         if not health.ok:

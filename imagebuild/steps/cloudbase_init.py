@@ -4,12 +4,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from imagebuild import windows
 from imagebuild.answers import render_cloudbase_configuration
+from imagebuild.console_words import MEMBER_SCRIPT, first_boot_files, first_boot_lines
 from imagebuild.errors import StepFailed
 from imagebuild.recipe_header import Word
 from imagebuild.step import Context, Step
 
-_STAMP = r"HKLM\SOFTWARE\imagebuild\Image"  # of windows/Set-ImageStamp
 _TEMPLATES = ("cloudbase-init.conf.j2", "cloudbase-init-unattend.conf.j2")
 
 
@@ -39,11 +40,14 @@ class CloudbaseInit(Step):
         return frozenset({self.media_image})
 
     def inputs(self, templates: Path) -> dict[str, str]:
-        """Both configuration files."""
-        return {name: (templates / name).read_text(encoding="utf-8") for name in _TEMPLATES}
+        """Both configuration files, and the script that stays in the image."""
+        files = {name: (templates / name).read_text(encoding="utf-8") for name in _TEMPLATES}
+        return files | {MEMBER_SCRIPT: windows.read_script(MEMBER_SCRIPT).decode("ascii")}
 
     def run(self, context: Context) -> None:
-        """Render, install as SYSTEM, see that its Python works on this Windows."""
+        """Render, install as SYSTEM, see that its Python works on this Windows; let the clones tell what they are."""
+        deadline = context.deadline(self.deadline_minutes)
+        serial_port = context.header.windows.serial_port
         rendered = render_cloudbase_configuration(context.templates, settings=context.header.windows)
         parameters = {
             "installer": self.path,
@@ -52,17 +56,19 @@ class CloudbaseInit(Step):
             "configuration": rendered.configuration,
             "unattend_configuration": rendered.unattend_configuration,
             "properties": {
-                "LOGGINGSERIALPORTNAME": context.header.windows.serial_port or "",
+                "LOGGINGSERIALPORTNAME": serial_port or "",
                 "RUN_SERVICE_AS_LOCAL_SYSTEM": "1",
             },
             "enable_administrator": self.enable_administrator or context.header.windows.enables_administrator,
-            "first_boot_commands": [*tell_stamp(context.header.windows.serial_port), *self.first_boot_commands],
+            "first_boot_commands": [*first_boot_lines(serial_port), *self.first_boot_commands],
         }
+        if files := first_boot_files(serial_port):
+            context.guest.send_files(files, deadline=deadline)
         done = context.guest.run_as_system(
             "Install-CloudbaseInit",
             parameters,
             job="cloudbase-init",
-            deadline=context.deadline(self.deadline_minutes),
+            deadline=deadline,
             on_step=context.on_step,
         )
         if not done["python_works"]:
@@ -72,18 +78,3 @@ class CloudbaseInit(Step):
             f"Cloudbase-Init {done['version']}, service {done['service']['start_mode']} until a clone's first boot"
         )
         context.remember(cloudbase_init={"version": done["version"], "service": done["service"]})
-
-
-def tell_stamp(serial_port: str | None) -> tuple[str, ...]:
-    """The line by which a clone says on its console, at its first boot, what image it is: `imagebuild: image recipe=R build=B`.
-
-    Read from the registry, as what an image is is written there last, and by no PowerShell, which takes long to start. SetupComplete.cmd
-    runs it before Cloudbase-Init takes the port for its own log. The redirection stands first: behind a digit it would name a stream.
-    """
-    if not serial_port:
-        return ()
-    read = f"('reg.exe query {_STAMP} /v {{}} ^| findstr.exe REG_SZ')"
-    loops = (
-        f'for /f "tokens=3" %%{letter} in {read.format(name)} do' for letter, name in (("r", "recipe"), ("b", "build"))
-    )
-    return (f"{' '.join(loops)} >\\\\.\\{serial_port} echo imagebuild: image recipe=%%r build=%%b",)

@@ -18,6 +18,7 @@ from imagebuild.properties import (
     CONTENT,
     DIGEST,
     GENERALIZED,
+    HASH,
     INVENTORY,
     PREFIX,
     RECIPE,
@@ -79,7 +80,7 @@ class Register(Step):
             context.report.warn(
                 f"version {build.version} was taken while this build ran: it becomes {version} (the stamp says the build)"
             )
-        given = self._properties(context, image.id, version)
+        given = self._properties(context, image, version)
         # From a base image of ours, by way of the builder, Nova copies what was true of that one.
         inherited = {key for key in image.properties if key.startswith(PREFIX) and key not in (STANDIN, *given)}
         gone = {key: None for key in (OWNER_KEY, ROLE_KEY, *_BUILDER_ONLY, *inherited) if key in image.properties}
@@ -95,7 +96,7 @@ class Register(Step):
             min_ram=least_ram if target.min_ram_mib is None else target.min_ram_mib,
         )
 
-    def _properties(self, context: Context, image_id: str, version: int) -> dict[str, str | None]:
+    def _properties(self, context: Context, image: Image, version: int) -> dict[str, str | None]:
         """The recipe's own may overrule what the image is to be like, never what it is."""
         build, target, facts = context.build, context.header.image, context.facts
         hardware = {
@@ -106,8 +107,9 @@ class Register(Step):
         }
         if target.disk_bus == "scsi":
             hardware["hw_scsi_model"] = "virtio-scsi"
-        identity = {
-            SELF: image_id,
+        identity: dict[str, str | None] = {
+            SELF: image.id,
+            HASH: image.fingerprint,
             STATE: "candidate",
             RECIPE: build.recipe,
             VERSION: str(version),

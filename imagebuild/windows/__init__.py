@@ -5,7 +5,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-_ALONE = ("Enable-BuildAccess", "Receive-Files")  # sent before the bundle is there, so without the prelude
+_ALONE = ("Enable-BuildAccess", "Receive-Files", "Write-Membership")
+"""Run where the bundle is not, so without the prelude: sent before it is there, or left in the image when it is gone."""
 
 BUILD_LISTENER = "HTTPS"
 BUILD_FIREWALL_RULE = "imagebuild-winrm"

@@ -34,7 +34,7 @@ from imagebuild.lab.layout import CLOUD, FAKE_ZONE, NETWORK, PORTS, find_layout
 from imagebuild.pool.assignment import assign
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.hands import Hands
-from imagebuild.pool.health import ConsoleStamps
+from imagebuild.pool.health import ConsoleWitness
 from imagebuild.pool.lookout import Lookout
 from imagebuild.pool.provision import create_desktops, find_parts
 from imagebuild.pool.roll import Roll
@@ -99,7 +99,7 @@ def kind_of(request: requests.PreparedRequest) -> str:
     return f"{request.method} {service}{path} {action}".rstrip()
 
 
-class Open(ConsoleStamps):
+class Open(ConsoleWitness):
     """imagebuild.pool.health.Witness, where no guest can be knocked at."""
 
     def answers(self, address: str) -> bool:

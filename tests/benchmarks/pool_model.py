@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagebuild.pool.health import ConsoleStamps
+from imagebuild.pool.health import ConsoleWitness
 from tests.fakes.cloud_state import BOOT_SECONDS, DELETE_SECONDS
 from tests.unit.pool.rolling import POOL, Site
 
@@ -119,7 +119,7 @@ def longest_of(jobs: Iterable[float], *, places: int, pause: float) -> float:
 
 
 @dataclass(frozen=True)
-class Outside(ConsoleStamps):
+class Outside(ConsoleWitness):
     """The witness of a real roll, where all ports answer and no console says anything."""
 
     def answers(self, address: str) -> bool:

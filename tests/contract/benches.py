@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from imagebuild import windows
 from imagebuild.adapters.openstack_cloud import connect_cloud
-from imagebuild.adapters.openstack_desktops import WITH_REASONS
+from imagebuild.adapters.openstack_servers import WITH_REASONS
 from imagebuild.adapters.vnc_screen import Screen
 from imagebuild.adapters.winrm_guest import connect_guest
 from imagebuild.cloud import OWNER_KEY, Cloud, Flavor, Image, Kind, Network, ServerRequest
@@ -170,6 +170,10 @@ class CloudBench:
     unlock: Callable[[str], None]
     remove_network: Callable[[str], None]
     """By its id; the network given above is another project's."""
+    add_server_group: Callable[[str], str]
+    """One of that name whose servers may share a host; gives its id."""
+    remove_server_group: Callable[[str], None]
+    """By its id."""
 
     def soon(self, seconds: float = 120) -> Deadline:
         """A deadline on the cloud's clock."""
@@ -206,7 +210,19 @@ def fake_cloud_bench() -> CloudBench:
     flavor = cloud.add_flavor("small", vcpus=1, ram_mib=256, disk_gib=4)
     network = cloud.add_network("vdi-network", "172.16.100.0/24", project_id="the operator's")
     lock, unlock = partial(cloud.lock, reason=LOCKED), cloud.unlock
-    return CloudBench(cloud, clock, image, flavor, network, "contract", lock, unlock, cloud.remove_network)
+    return CloudBench(
+        cloud,
+        clock,
+        image,
+        flavor,
+        network,
+        "contract",
+        lock,
+        unlock,
+        cloud.remove_network,
+        add_server_group=lambda name: cloud.add_server_group(name).id,
+        remove_server_group=cloud.remove_server_group,
+    )
 
 
 def lab_cloud_bench() -> CloudBench:
@@ -228,6 +244,8 @@ def lab_cloud_bench() -> CloudBench:
         lock=partial(operator.compute.lock_server, locked_reason=LOCKED),
         unlock=operator.compute.unlock_server,
         remove_network=operator.network.delete_network,
+        add_server_group=lambda name: operator.compute.create_server_group(name=name, policy="soft-anti-affinity").id,
+        remove_server_group=operator.compute.delete_server_group,
     )
 
 

@@ -257,6 +257,7 @@ class TestImage:
         assert snapshot.properties["base_image_ref"] == bench.image.id
         assert (snapshot.visibility, snapshot.protected, snapshot.disk_format) == ("private", False, "qcow2")
         assert snapshot.size and snapshot.min_disk == bench.flavor.disk_gib
+        assert snapshot.os_hash and snapshot.fingerprint == snapshot.os_hash and snapshot.os_hash.startswith("sha512:")
 
     def test_what_is_named_changes_and_nothing_else(self, bench: CloudBench, snapshot: Image) -> None:
         changed = bench.cloud.update_image(

@@ -85,11 +85,20 @@ def port(bench: CloudBench, group: SecurityGroup) -> Port:
 
 
 @pytest.fixture(scope="module")
-def desktop(bench: CloudBench, port: Port) -> Server:
-    """A desktop that runs, on a port of ours."""
-    request = replace(
-        bench.request("desktop-1"), port_id=port.id, tags=(tag_of(bench),), metadata={"vdi_roll_id": "r1"}
-    )
+def spread(bench: CloudBench) -> Iterator[str]:
+    """The id of a server group."""
+    made = bench.add_server_group(f"{bench.owner}-spread")
+    try:
+        yield made
+    finally:
+        bench.remove_server_group(made)
+
+
+@pytest.fixture(scope="module")
+def desktop(bench: CloudBench, port: Port, spread: str) -> Server:
+    """A desktop that runs, on a port of ours, in a server group."""
+    known = {"tags": (tag_of(bench),), "metadata": {"vdi_roll_id": "r1"}}
+    request = replace(bench.request("desktop-1"), port_id=port.id, group_id=spread, **known)  # type: ignore[arg-type]
     made = bench.cloud.create_desktop(request, pool=bench.owner)
     assert bench.cloud.create_desktop(request, pool=bench.owner).id == made.id
     return settled(bench, made.id, "ACTIVE")
@@ -207,7 +216,7 @@ class TestDesktop:
         cloud = bench.cloud
         bench.lock(desktop.id)
         (listed,) = cloud.servers(tags=(tag_of(bench),))
-        assert listed.locked and listed.locked_reason == LOCKED
+        assert listed.locked and listed.locked_reason == LOCKED == now(bench, desktop.id).locked_reason
         with pytest.raises(CloudRefused):
             cloud.rebuild_server(desktop.id, bench.image.id)
         with pytest.raises(CloudRefused):
@@ -216,6 +225,26 @@ class TestDesktop:
             cloud.delete_server(desktop.id)
         bench.unlock(desktop.id)
         assert now(bench, desktop.id).status == "ACTIVE"
+
+
+class TestServerGroup:
+    def test_one_looked_at_alone_tells_it_and_no_listing_does(
+        self, bench: CloudBench, desktop: Server, spread: str
+    ) -> None:
+        assert now(bench, desktop.id).group_id == spread
+        (listed,) = bench.cloud.servers(tags=(tag_of(bench),))
+        assert listed.group_id is None and listed == now(bench, desktop.id)
+        (group,) = [one for one in bench.cloud.server_groups() if one.id == spread]
+        assert (group.name, group.policy) == (f"{bench.owner}-spread", "soft-anti-affinity")
+        assert group.members == (desktop.id,)
+        limit = bench.cloud.headroom(volumes=False, groups=False).group_members
+        assert limit is None or limit > 0
+
+    def test_none_is_made_in_one_that_is_not_there(self, bench: CloudBench, desktop: Server) -> None:
+        request = replace(bench.request("desktop-3"), group_id=NOWHERE, tags=(tag_of(bench),))
+        with pytest.raises(CloudError):
+            bench.cloud.create_desktop(request, pool=bench.owner)
+        assert [one.id for one in bench.cloud.servers(tags=(tag_of(bench),))] == [desktop.id]
 
 
 class TestRebuild:
@@ -277,6 +306,7 @@ class TestEnd:
         assert cloud.servers(tags=tags) == ()
         changed = {server.id: server.status for server in cloud.servers(tags=tags, changed_since=since)}
         assert changed[desktop.id] == "DELETED"
+        assert desktop.id not in {member for one in cloud.server_groups() for member in one.members}
         (kept,) = cloud.ports(pool=bench.owner)
         assert (kept.id, kept.server_id, kept.addresses) == (port.id, None, port.addresses)
         cloud.delete("port", port.id, deadline=bench.soon())

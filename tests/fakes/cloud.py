@@ -5,6 +5,7 @@ services refuse them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 from imagebuild.cloud import (
@@ -48,6 +49,7 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
             volumes=self.limits.volumes - len(self._volumes) if volumes else None,
             gigabytes=self.limits.gigabytes - sum(volume.gib for volume in self._volumes.values()) if volumes else None,
             security_groups=self.limits.security_groups - len(self._groups) if groups else None,
+            group_members=self.limits.group_members,
         )
 
     @call
@@ -93,7 +95,7 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
     @call
     def server(self, server_id: str) -> Server | None:
         machine = self._machines.get(server_id)
-        return machine.server if machine else None
+        return replace(machine.server, group_id=self._group_of(machine)) if machine else None
 
     @call
     def actions(self, server_id: str) -> Sequence[Action]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
-from imagebuild.cloud import POOL_KEY, Server, ServerRequest
+from imagebuild.cloud import POOL_KEY, Server, ServerGroup, ServerRequest
 from imagebuild.errors import CloudError, CloudRefused
 from tests.fakes.cloud_world import BOOT_SECONDS, STOP_SECONDS, Machine, World
 from tests.fakes.faults import call
@@ -63,7 +63,30 @@ class DesktopCalls(World):
         """And unlocks it."""
         self._set(server_id, locked=False, locked_reason=None)
 
+    def add_server_group(self, name: str, policy: str = "soft-anti-affinity") -> ServerGroup:
+        """A server group that exists."""
+        group = ServerGroup(str(uuid4()), name, policy)
+        self._server_groups[group.id] = group
+        return group
+
+    def put_in_group(self, server_id: str, group_id: str) -> None:
+        """The server was made in that group."""
+        machine = self._machines[server_id]
+        machine.request = replace(machine.request, group_id=group_id)
+
+    def remove_server_group(self, group_id: str) -> None:
+        """Its owner deletes it; its servers stand, and are in none."""
+        del self._server_groups[group_id]
+
     # ---------------------------------------------------------------------------------------------- the calls
+
+    @call
+    def server_groups(self) -> Sequence[ServerGroup]:
+        self.faults.also("server_groups", bool(self._server_groups))  # a page that has nothing is the last
+        return tuple(
+            replace(group, members=tuple(one.server.id for one in self._members(group.id)))
+            for group in self._server_groups.values()
+        )
 
     @call
     def servers(self, *, tags: Sequence[str] = (), changed_since: str = "") -> Sequence[Server]:
@@ -166,6 +189,9 @@ class DesktopCalls(World):
         flavor = self._flavors[request.flavor_id]
         for what, more in (("instances", 1), ("cores", flavor.vcpus), ("ram_mib", flavor.ram_mib)):
             self._check_quota(what, self._used[what] + more)
+        if request.group_id is not None:  # who is on his way out takes no place any more
+            staying = sum(one.server.task_state != "deleting" for one in self._members(request.group_id))
+            self._check_quota("group_members", staying + 1)
         server = self._register(request, metadata)
         fault, self.server_fault = self.server_fault, ""
         self._after(BOOT_SECONDS, lambda: self._fail_boot(server.id, fault) if fault else self._boot(server.id))

@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from imagebuild.cloud import Action, Flavor, Image, Network, Rule, SecurityGroup, Server, ServerRequest, Subnet, Volume
+from imagebuild.cloud import (
+    Action,
+    Flavor,
+    Image,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+    ServerGroup,
+    ServerRequest,
+    Subnet,
+    Volume,
+)
 from imagebuild.errors import CloudUnreachable
 from imagebuild.waiting import Clock
 from tests.fakes.cloud_plugs import Plugs
@@ -31,6 +43,7 @@ class Limits:
     volumes: int = 10
     gigabytes: int = 1000
     security_groups: int = 10
+    group_members: int = 10
 
 
 @dataclass
@@ -75,6 +88,8 @@ class State:
         self._volumes: dict[str, Volume] = {}
         self._groups: dict[str, SecurityGroup] = {}
         self._machines: dict[str, Machine] = {}
+        self._server_groups: dict[str, ServerGroup] = {}  # without their members: these are told by the machines
+        self.hosts: int | None = None  # so many there are, for servers that may not share one; None = enough
         self._used: Counter[str] = Counter()  # of the quotas of servers
         self._named: dict[str, list[str]] = defaultdict(list)  # ids of servers by name, which is not unique
         self._deleted: list[Server] = []

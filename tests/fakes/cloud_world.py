@@ -120,6 +120,9 @@ class World(State):
         machine = self._machines.get(server_id)
         if machine is None or machine.server.task_state == "deleting":
             return
+        if not (machine.server.launched_at or self._has_host(machine)):
+            self._fail_boot(server_id, "No valid host was found. There are not enough hosts available.")
+            return
         if not self._plug(server_id, machine.request):
             self._fail_boot(server_id, "Exceeded maximum number of retries.")
             return
@@ -131,6 +134,21 @@ class World(State):
         for volume_id in machine.volumes:
             self._volumes[volume_id] = replace(self._volumes[volume_id], status="in-use")
         self.boots(server_id)
+
+    def _group_of(self, machine: Machine) -> str | None:
+        """The server group that it is in; of one that is gone nobody is a member."""
+        return machine.request.group_id if machine.request.group_id in self._server_groups else None
+
+    def _members(self, group_id: str) -> list[Machine]:
+        """The group's, those on their way out among them."""
+        return [one for one in self._machines.values() if self._group_of(one) == group_id]
+
+    def _has_host(self, machine: Machine) -> bool:
+        """Is there a host for it that its server group allows?"""
+        group = self._server_groups.get(machine.request.group_id or "")
+        if group is None or group.policy != "anti-affinity" or self.hosts is None:
+            return True
+        return sum(bool(one.server.launched_at) for one in self._members(group.id)) < self.hosts
 
     def _plug(self, server_id: str, request: ServerRequest) -> bool:
         """Its port, which nova-compute plugs in only now; False when another server was quicker, or it is gone."""
@@ -153,7 +171,8 @@ class World(State):
             self._images.pop(image_id, None)
             return
         formats = {"disk_format": "qcow2", "container_format": "bare"}
-        self._change_image(image_id, status="active", size=30_000_000, checksum="0" * 32, **formats)
+        hashes = {"checksum": "0" * 32, "os_hash": f"sha512:{'0' * 128}"}
+        self._change_image(image_id, status="active", size=30_000_000, **hashes, **formats)
 
     def _change_image(self, image_id: str, **changes: object) -> Image:
         if image_id in self._images:
@@ -219,6 +238,8 @@ class World(State):
         self._usable_image(request.image_id)
         if request.flavor_id not in self._flavors or request.network_id not in self._networks:
             raise CloudError("400 the flavor or the network cannot be found by its id")
+        if request.group_id is not None and request.group_id not in self._server_groups:
+            raise CloudError(f"400 Instance group {request.group_id} could not be found.")
         groups = {name for group in self._groups.values() for name in (group.id, group.name)} | {"default"}
         if not set(request.security_groups) <= groups:
             raise CloudError(f"400 no security group of {request.security_groups}")

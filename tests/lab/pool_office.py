@@ -158,6 +158,7 @@ class Office:
             "flavor": FLAVOR,
             "network": NETWORK,
             "security_group": self.pool,
+            "domain": "lab.example",
             "intranet": {
                 "subnet": "172.16.100.0/24",
                 "dns": ["172.16.100.1"],

@@ -12,12 +12,12 @@ import requests
 
 from imagebuild.adapters.brokers import open_broker
 from imagebuild.adapters.openstack_cloud import OpenStackCloud
+from imagebuild.console_words import read_told
 from imagebuild.lab import lifecycle, supervision
 from imagebuild.lab.broker.portal_client import PortalClient
 from imagebuild.lab.broker_settings import URL
 from imagebuild.lab.credentials import broker_access
 from imagebuild.lab.layout import Layout
-from imagebuild.pool.health import read_stamp
 from imagebuild.pool.pool_file import load_pool
 from imagebuild.properties import BUILD, RECIPE
 from imagebuild.waiting import Deadline, wait_for
@@ -94,12 +94,13 @@ def test_what_agents_and_users_did_survives_a_killed_broker(
     assert portal.verdict()["sessions_cut"] == 0
 
 
-def test_a_clone_tells_its_stamp_at_its_first_boot(built: str, machines: Machines, cloud: OpenStackCloud) -> None:
+def test_a_clone_tells_what_it_is_at_its_first_boot(built: str, machines: Machines, cloud: OpenStackCloud) -> None:
     image = cloud.image(built)
     assert image is not None
     clone = machines.boot(built, name="stamp", opens_winrm=False)
-    console = clone.wait_for_console("imagebuild: image ")
-    assert read_stamp(console) == {"recipe": image.properties[RECIPE], "build": image.properties[BUILD]}
+    told = read_told(clone.wait_for_console(" domain=-"))
+    assert told.stamp == {"recipe": image.properties[RECIPE], "build": image.properties[BUILD]}
+    assert told.member == {"name": "STAMP", "domain": "-"}
 
 
 def test_a_guest_that_says_nothing_keeps_nobody_else_waiting(broker: Broker) -> None:

@@ -44,7 +44,7 @@ def prints_only_results(script: Script) -> Iterator[str]:
 
 
 def reaches_windows_through_commands(script: Script) -> Iterator[str]:
-    """Static calls into Windows only in the prelude (and in the two scripts that go without it)."""
+    """Static calls into Windows only in the prelude (and in the scripts that go without it)."""
     if script.name in {"prelude", *ALONE}:
         return
     for name, line in script.types:

@@ -13,7 +13,7 @@ from tree_sitter import Language, Node, Parser
 import imagebuild.windows
 
 FOLDER = Path(imagebuild.windows.__file__).parent
-ALONE = ("Enable-BuildAccess", "Receive-Files")
+ALONE = ("Enable-BuildAccess", "Receive-Files", "Write-Membership")
 
 _PARSER = Parser(Language(tree_sitter_powershell.language()))
 

@@ -11,7 +11,7 @@ from tests.powershell.script import ALONE, Script, every_script
 LINES_OF_ICACLS = re.compile(r"Invoke-Icacls (@\(.*\))")
 
 
-def test_the_bundle_holds_every_script_and_library_and_not_the_two_that_are_sent_alone() -> None:
+def test_the_bundle_holds_every_script_and_library_and_not_those_that_go_alone() -> None:
     assert set(windows.bundle()) == {f"{name}.ps1" for name in every_script() if name not in ALONE}
     assert set(windows.script_names()) == {name for name in every_script() if name[0].isupper() and name not in ALONE}
     assert windows.read_script("prelude") == windows.bundle()["prelude.ps1"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from imagebuild.console_words import first_boot_files, first_boot_lines
 from imagebuild.errors import RecipeError, ScriptFailed, SessionLost, StepFailed
 from imagebuild.recipe_header import Header
 from imagebuild.steps.cloudbase_init import CloudbaseInit
@@ -30,9 +31,8 @@ def test_the_msi_and_both_files_are_sent_as_system(windows: World) -> None:
     assert "SetUserPasswordPlugin" not in sent["unattend_configuration"]
     assert sent["properties"] == {"LOGGINGSERIALPORTNAME": "COM1", "RUN_SERVICE_AS_LOCAL_SYSTEM": "1"}
     assert windows.remembered()["cloudbase_init"]["version"] == "1.1.6.0"
-    stamp, theirs = sent["first_boot_commands"]
-    assert theirs == "echo hello"
-    assert stamp.endswith(r"do >\\.\COM1 echo imagebuild: image recipe=%%r build=%%b")
+    assert sent["first_boot_commands"] == [*first_boot_lines("COM1"), "echo hello"]
+    assert windows.guest.files == first_boot_files("COM1")
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,5 @@ def test_a_second_run_attaches_to_the_first(windows: World) -> None:
 
 def test_its_cd_and_its_templates_are_part_of_the_plan() -> None:
     assert step().media() == {"programs-cd"}
-    assert set(step().inputs(TEMPLATES)) == {"cloudbase-init.conf.j2", "cloudbase-init-unattend.conf.j2"}
+    inputs = {"cloudbase-init.conf.j2", "cloudbase-init-unattend.conf.j2", "Write-Membership"}
+    assert set(step().inputs(TEMPLATES)) == inputs

@@ -77,6 +77,7 @@ def test_it_becomes_a_hidden_protected_candidate_and_is_nobodys_leftover(snapped
         "imagebuild_content": build.content,
         "imagebuild_base": "base",
         "imagebuild_inventory": "1" * 64,
+        "imagebuild_hash": f"sha512:{'0' * 128}",
         "hw_disk_bus": "virtio",
         "hw_vif_model": "virtio",
         "os_type": "windows",

@@ -6,10 +6,10 @@ import pytest
 from keystoneauth1 import exceptions as keystone
 
 from imagebuild.adapters.openstack_desktops import Desktops
-from imagebuild.adapters.openstack_errors import AnswerLost
+from imagebuild.adapters.openstack_errors import AnswerLost, VersionMissing
 from imagebuild.adapters.openstack_servers import MICROVERSION, Servers
 from imagebuild.adapters.openstack_values import read_server, write_server
-from imagebuild.cloud import ServerRequest
+from imagebuild.cloud import ServerGroup, ServerRequest
 from imagebuild.errors import CloudError, CloudRefused
 from tests.unit.openstack_wire import Response, Wire
 
@@ -36,6 +36,25 @@ def versions(wire: Wire) -> list[str]:
     return [sent.options["microversion"] for sent in wire.sent]
 
 
+class TestServerGroups:
+    def test_one_looked_at_alone_tells_its_group(self) -> None:
+        wire = Wire(Response(200, {"server": {**DESKTOP, "server_groups": ["g1"]}}))
+        server = Servers(wire.service(microversion=MICROVERSION), clock=wire.clock).get("s1")
+        assert server is not None and (server.group_id, server.locked_reason) == ("g1", "being looked at")
+        assert server == read_server(DESKTOP), "in a listing it is the same server"
+
+    def test_they_are_read_to_the_first_empty_page(self) -> None:
+        group = {"id": "g1", "name": "spread", "policies": ["anti-affinity"], "members": ["s1"], "metadata": {}}
+        newer = {"id": "g2", "name": "loose", "policy": "soft-anti-affinity", "rules": {}, "members": []}
+        pages = [Response(200, {"server_groups": page}) for page in ([group], [newer], [])]
+        wire = Wire(*pages)
+        assert desktops(wire).groups() == (
+            ServerGroup("g1", "spread", "anti-affinity", ("s1",)),
+            ServerGroup("g2", "loose", "soft-anti-affinity"),
+        )
+        assert [sent.options["params"]["offset"] for sent in wire.sent] == ["0", "1", "2"]
+
+
 class TestListing:
     def test_all_that_a_pool_needs_is_in_the_listing(self) -> None:
         wire = Wire(Response(200, {"servers": [DESKTOP]}))
@@ -51,12 +70,23 @@ class TestListing:
         server = read_server({**DESKTOP, "image": ""})
         assert (server.image_id, server.root_volume_id) == (None, "v1")
 
-    def test_an_older_nova_is_asked_without_reasons_from_then_on(self) -> None:
+    @pytest.mark.parametrize("newest", ["2.71", MICROVERSION])
+    def test_an_older_nova_is_asked_for_less_from_then_on(self, newest: str) -> None:
         listing = Response(200, {"servers": [{**DESKTOP, "locked_reason": None}]})
-        wire = Wire(Response(406, "Version 2.73 is not supported by the API"), listing, listing)
-        asked = desktops(wire)
+        tried = ["2.73", "2.71", MICROVERSION][: ["2.71", MICROVERSION].index(newest) + 1]
+        refusals = [Response(406, f"Version {one} is not supported by the API") for one in tried]
+        wire = Wire(*refusals, listing, listing, Response(200, {"server": DESKTOP}))
+        nova = wire.service(microversion=MICROVERSION)
+        servers = Servers(nova, clock=wire.clock)
+        asked = Desktops(nova, servers, clock=wire.clock)
         assert asked.all(tags=(), changed_since="") == asked.all(tags=(), changed_since="")
-        assert versions(wire) == ["2.73", MICROVERSION, MICROVERSION]
+        assert servers.get("s1") is not None
+        assert versions(wire) == [*tried, newest, newest, newest]
+
+    def test_a_cloud_that_has_none_of_these_versions_is_told_as_that(self) -> None:
+        wire = Wire(*[Response(406, "Version 2.x is not supported by the API")] * 3)
+        with pytest.raises(VersionMissing):
+            desktops(wire).all(tags=(), changed_since="")
 
     def test_pages_are_followed_and_who_is_on_its_way_out_is_left_out(self) -> None:
         more = [{"rel": "next", "href": "http://elsewhere/"}]

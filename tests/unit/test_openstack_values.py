@@ -1,6 +1,7 @@
 """OpenStack's JSON to values and back."""
 
 import base64
+from dataclasses import replace
 
 from imagebuild.adapters.openstack_values import (
     describe_owner,
@@ -29,6 +30,8 @@ def test_image_properties_are_what_is_not_glances_own() -> None:
     image = read_image(item)
     assert image.properties == {"hw_disk_bus": "virtio", "imagebuild_version": "3"}
     assert (image.protected, image.min_disk, image.size) == (True, 40, 5)
+    assert (image.fingerprint, image.has_data("c"), image.has_data("sha512:x")) == ("sha512:h", True, False)
+    assert read_image({**item, "os_hash_algo": None, "os_hash_value": None}).fingerprint == "c"
 
 
 def test_a_snapshot_that_is_not_uploaded_yet_has_no_name_of_a_format() -> None:
@@ -59,6 +62,8 @@ def test_headroom_counts_and_minus_one_is_no_limit() -> None:
     headroom = read_headroom(compute, {}, network)
     assert (headroom.instances, headroom.cores, headroom.ram_mib) == (6, None, None)
     assert (headroom.volumes, headroom.security_groups) == (None, 7)
+    assert headroom.group_members is None
+    assert read_headroom({"maxServerGroupMembers": 10}, {}, {}).group_members == 10
 
 
 def test_headroom_is_never_negative() -> None:
@@ -69,6 +74,11 @@ def test_the_owner_survives_a_security_groups_description() -> None:
     assert read_owner(describe_owner("win7-20260101-abcd")) == "win7-20260101-abcd"
     assert read_owner("Default security group") is None
     assert read_owner("not first: imagebuild_owner=x") is None
+
+
+def test_a_server_group_is_a_hint_beside_the_server() -> None:
+    assert write_server(replace(REQUEST, group_id="g"), marks=MARKS)["os:scheduler_hints"] == {"group": "g"}
+    assert "os:scheduler_hints" not in write_server(REQUEST, marks=MARKS)
 
 
 def test_the_root_disk_is_named_twice_and_has_its_bus() -> None:

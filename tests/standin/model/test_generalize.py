@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from model_fakes import ANSWER_FILE, Bench
 
+from imagebuild.console_words import first_boot_files, first_boot_lines
 from imagebuild.lab.guest.standin.machine import WinRmRefused
 from imagebuild.lab.guest.standin.model.clock import Pause
 from imagebuild.windows import build_access_traces
@@ -27,8 +28,12 @@ def prepare(bench: Bench) -> None:
     path = "C:\\cloudbase.msi"
     bench.guest.files.write(path, b"not needed: it is installed already")
     texts = {"configuration": CONFIGURATION, "unattend_configuration": CONFIGURATION}
-    bench.job_value("Install-CloudbaseInit", installer=path, sha256="0" * 64, enable_administrator=True, **texts)
-    bench.value("Set-ImageStamp", stamp={"version": "2026.1", "build": "b1"})
+    bench.send(first_boot_files("COM1"))
+    bench.job_value(
+        "Install-CloudbaseInit", installer=path, sha256="0" * 64, enable_administrator=True, first_boot_commands=first_boot_lines("COM1"),
+        **texts,
+    )  # fmt: skip
+    bench.value("Set-ImageStamp", stamp={"version": "2026.1", "build": "b1", "recipe": "win7-vdi"})
 
 
 def certificate_of(bench: Bench) -> str:

@@ -8,10 +8,9 @@ from model_fakes import Bench
 from test_generalize import generalize, told
 
 from imagebuild.answers import AnswerSettings, render_answer_file, render_cloudbase_configuration
+from imagebuild.console_words import first_boot_files, first_boot_lines, read_told
 from imagebuild.lab.guest.standin.model.answers import read_answers
-from imagebuild.pool.health import read_stamp
 from imagebuild.secrets import Secret
-from imagebuild.steps.cloudbase_init import tell_stamp
 
 TEMPLATES = Path(__file__).parents[3] / "unattend"
 WINDOWS_7 = AnswerSettings(os="win7", locale="ko-KR", time_zone="Korea Standard Time")
@@ -49,12 +48,13 @@ def test_a_clone_is_itself(builder: Bench) -> None:
     )
     assert (installed["state"], installed["code"]) == ("installed", "0")
     builder.value("Set-RemoteDesktop")
+    assert builder.send(first_boot_files("COM1"))["ok"]
     rendered = render_cloudbase_configuration(TEMPLATES, settings=WINDOWS_7)
     builder.guest.files.write_text("C:\\cloudbase.msi", "not needed: it is installed already")
     builder.job_value(
         "Install-CloudbaseInit", installer="C:\\cloudbase.msi", sha256="0" * 64, configuration=rendered.configuration,
         unattend_configuration=rendered.unattend_configuration, enable_administrator=WINDOWS_7.enables_administrator,
-        first_boot_commands=tell_stamp("COM1"),
+        first_boot_commands=first_boot_lines("COM1"),
     )  # fmt: skip
     builder.value("Set-ImageStamp", stamp={"version": "1", "build": "win7-vdi-20260301-7", "recipe": "win7-vdi"})
     assert builder.job_value("Test-Generalize")["ready"]
@@ -68,7 +68,9 @@ def test_a_clone_is_itself(builder: Bench) -> None:
 
     builder.become_clone()
     assert builder.boot() == (None, True, None)
-    assert read_stamp("\n".join(builder.machine.lines)) == {"recipe": "win7-vdi", "build": "win7-vdi-20260301-7"}
+    said = read_told("\n".join(builder.machine.lines))
+    assert said.stamp == {"recipe": "win7-vdi", "build": "win7-vdi-20260301-7"}
+    assert said.member == {"name": "CLONE-2", "domain": "-"}
     builder.send_scripts()
     state = builder.value("Get-CloneState", plugins=["SetHostNamePlugin", "SetUserPasswordPlugin"])
     assert state["sealed"] and state["machine_sid"] not in (None, first_sid)

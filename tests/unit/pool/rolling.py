@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from imagebuild.cloud import Server, ServerRequest
+from imagebuild.console_words import Told
 from imagebuild.images import Version, find_version
 from imagebuild.journal import Entry
 from imagebuild.pool.assignment import assign
@@ -131,12 +132,13 @@ class Sight:
     cloud: FakeCloud
     deaf: set[str] = field(default_factory=set)
     stamps: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    members: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def answers(self, address: str) -> bool:
         return address not in self.deaf
 
-    def stamp(self, server_id: str) -> Mapping[str, str] | None:
-        return self.stamps.get(server_id)
+    def told(self, server_id: str) -> Told:
+        return Told(self.stamps.get(server_id), self.members.get(server_id))
 
 
 class Site:
@@ -199,12 +201,12 @@ class Site:
             self.definition, pool, to=self.version(to), cloud=self.cloud, broker=self.broker, now=self.now(), **more
         )
 
-    def start(self, plan: RollPlan | None = None, *, back: bool = False) -> Roll:
+    def start(self, plan: RollPlan | None = None, *, back: bool = False, roll_id: str = "roll-1") -> Roll:
         """A roll by the plan, its journal begun."""
         plan = plan or self.plan()
         assert not plan.refused, [str(finding) for finding in plan.findings if finding.level == "refuse"]
         assignment = assign(
-            plan, self.definition.roll, roll_id="roll-1", began_at=self.now(), started_by="kim@host", back=back
+            plan, self.definition.roll, roll_id=roll_id, began_at=self.now(), started_by="kim@host", back=back
         )
         log = start(plan, assignment, write=self.write)
         return self.roll(log)

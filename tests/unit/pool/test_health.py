@@ -8,6 +8,7 @@ import pytest
 from imagebuild.broker import Cap
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll import Roll
+from tests.steps.conftest import Told
 from tests.unit.pool.rolling import POOL, Site, images_of
 
 
@@ -44,6 +45,37 @@ def test_it_must_be_at_its_address() -> None:
     site.cloud._set(site.server("desktop-1").id, addresses=("10.0.0.77",))
     assert roll.run() is RollState.HALTED
     assert "it is at 10.0.0.77, it was at 10.0.0.10" in roll.log.reason
+
+
+def test_one_that_goes_off_by_itself_is_started_once_more_and_that_is_told() -> None:
+    said = Told()
+    site = Site(4, retries=0, report=said)
+    roll = checking(site)
+    site.cloud.power_off(site.server("desktop-1").id)
+    assert roll.run() is RollState.COMPLETED
+    assert set(site.phases(roll).values()) == {Phase.DONE}
+    assert len(site.cloud.rebuilds) == 4
+    assert said.notes.count("desktop-1 has gone off by itself, and is started once more") == 1
+
+
+def test_one_that_goes_off_again_and_again_fails_long_before_its_time_is_over() -> None:
+    site = Site(4, retries=0, boot_timeout="6h")
+    falls = site.server("desktop-1").id
+    boots = site.cloud.boots
+
+    def boots_and_falls(server_id: str) -> None:
+        boots(server_id)
+        if server_id == falls and site.server("desktop-1").image_id == site.new.id:
+            site.clock.at(40, lambda: site.cloud.power_off(falls))
+
+    site.cloud.boots = boots_and_falls
+    began = site.now()
+    roll = site.start()
+    assert roll.run() is RollState.HALTED
+    assert "it has gone off by itself, and again after it was started once more" in roll.log.reason
+    assert site.now() - began < timedelta(minutes=15)
+    assert roll.log.held["desktop-1"].phase is Phase.FAILED
+    assert site.server("desktop-1").status == "ACTIVE"
 
 
 def test_old_words_of_an_agent_are_waited_out() -> None:

@@ -8,7 +8,7 @@ import pytest
 from imagebuild.broker import Cap
 from imagebuild.cloud import ServerRequest
 from imagebuild.errors import BrokerRefused, BrokerUnreachable, Busy, CloudUnreachable, Interrupted
-from imagebuild.pool.health import MATCHES, read_stamp
+from imagebuild.pool.health import MATCHES
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll_status import as_facts, as_lines, exit_code
@@ -325,6 +325,20 @@ def test_an_image_that_changes_under_way_halts_the_roll() -> None:
     assert "its checksum has changed" in roll.log.reason
 
 
+def test_an_image_is_known_by_the_better_hash_where_glance_makes_one() -> None:
+    site = Site(6)
+    site.cloud._change_image(site.new.id, os_hash="sha512:aa")
+    roll = site.start()
+    assert roll.log.assignment.checksum == "sha512:aa"
+    site.clock.at(
+        400, lambda: site.cloud._change_image(site.new.id, checksum=None)
+    )  # a Glance that makes no MD5 any more
+    site.clock.at(900, lambda: site.cloud._change_image(site.new.id, os_hash="sha512:bb"))
+    assert roll.run() is RollState.HALTED
+    assert "its checksum has changed" in roll.log.reason
+    assert roll.done() > 1, "it was another hash that stopped it"
+
+
 def test_somebody_who_turns_provisioning_on_halts_the_roll() -> None:
     site = Site(6)
     roll = site.start()
@@ -479,6 +493,25 @@ def test_users_are_not_asked_to_leave_while_there_are_free_ones_to_do() -> None:
     assert len(site.broker.messages) == 1  # one place, one user asked
 
 
+def test_among_users_who_come_and_go_no_desktop_is_taken_in_hand_in_vain() -> None:
+    site = Site(6, max_unavailable=1, min_available=1)
+
+    def somebody_else(turn: int = 0) -> None:
+        if site.broker.record(name := site.names[turn % 6]).user is not None:
+            site.broker.log_out(name)
+            site.broker.arrive(POOL, f"user-{turn}")
+        site.clock.at(20, lambda: somebody_else(turn + 1))
+
+    for number in range(4):
+        site.broker.arrive(POOL, f"first-{number}")
+    somebody_else()
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    taken = [name for name, available, _ in site.broker.reasons if not available]
+    assert sorted(taken) == site.names
+    assert site.broker.cut == []
+
+
 def test_no_more_than_so_many_boot_at_once() -> None:
     site = Site(10, max_unavailable="50%", parallel_boots=2)
     roll = site.start()
@@ -514,12 +547,6 @@ def test_the_stamp_is_read_in_the_guest_and_another_one_fails() -> None:
     roll = other.start()
     assert roll.run() is RollState.HALTED
     assert "its stamp says build=small-1, the image is build=small-2" in roll.log.reason
-
-
-def test_the_last_stamp_on_the_console_counts() -> None:
-    log = "imagebuild: image recipe=a build=a-1\r\nimagebuild: winrm ready\r\nimagebuild: image recipe=a build=a-2\r\n"
-    assert read_stamp(log) == {"recipe": "a", "build": "a-2"}
-    assert read_stamp("imagebuild: winrm ready\r\n") is None
 
 
 def test_a_roll_is_taken_up_without_its_journal() -> None:

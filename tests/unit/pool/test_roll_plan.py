@@ -15,7 +15,7 @@ from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.pool.situation import Finding
 from imagebuild.pool.window import Window
-from imagebuild.properties import CLAIM_PURPOSE, EXPIRES_AT, GENERALIZED, HOLDER, RECIPE, VERIFIED
+from imagebuild.properties import CLAIM_PURPOSE, EXPIRES_AT, GENERALIZED, HASH, HOLDER, RECIPE, VERIFIED
 from tests.unit.pool.pools import Site, a_site
 from tests.unit.versions import add_version
 
@@ -38,6 +38,15 @@ def test_the_plan_says_of_every_desktop_that_its_disk_is_destroyed_and_of_its_do
     assert sum("DESTROYS ROOT DISK" in line for line in lines) == 3
     assert any("KB5020276" in line for line in lines)
     assert "small-v2" in lines[0]
+
+
+@pytest.mark.parametrize("noted", ["sha512:aa", "c0ffee"])
+def test_data_that_are_as_registered_are_told_as_that(noted: str) -> None:
+    site = a_site(2)
+    site.cloud.update_image(site.new.id, properties={HASH: noted})
+    site.cloud._change_image(site.new.id, checksum="c0ffee", os_hash="sha512:aa")
+    (finding,) = found(site.plan(), "image: checksum")
+    assert (finding.level, finding.words) == ("ok", f"it is that of the data that were built: {noted}")
 
 
 def test_a_plan_is_plain_values_for_a_machine() -> None:
@@ -108,6 +117,11 @@ def not_generalized(site: Site) -> None:
 
 def unprotected(site: Site) -> None:
     site.cloud.update_image(site.new.id, protected=False)
+
+
+def other_data(site: Site) -> None:
+    site.cloud.update_image(site.new.id, properties={HASH: "sha512:" + "a" * 128})
+    site.cloud._change_image(site.new.id, os_hash="sha512:" + "b" * 128)
 
 
 def deactivated(site: Site) -> None:
@@ -201,6 +215,7 @@ def no_messages(site: Site) -> None:
         (unverified, "image: verification", "invoke verify small-v2"),
         (not_generalized, "image: generalized", "share their identity"),
         (unprotected, "image: protection", "somebody may delete it"),
+        (other_data, "image: checksum", "sha512:aaaaaaaaaaaaa... was registered, it has sha512:bbbbbbbbbbbbb..."),
         (deactivated, "image: data", "it is deactivated"),
         (hidden, "image: hidden", "the broker cannot find it"),
         (too_large, "flavor", "needs 80 GiB of disk, desktops of desktop have 40"),

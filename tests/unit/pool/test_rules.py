@@ -123,6 +123,13 @@ def test_one_with_a_user_takes_no_place_while_it_waits() -> None:
     assert taken_places(desktops, held, rules=Rules(), now=NOW) == 1
 
 
+def test_no_more_users_are_waited_for_than_places_are_left_for_their_desktops() -> None:
+    desktops, held = pending(*(desktop(name, free=False) for name in "abcd"), a=Phase.ACTING, b=Phase.DRAINING)
+    assert chosen((desktops, held), pace=replace(WIDE, limit=1)) == []
+    assert chosen((desktops, held), pace=replace(WIDE, limit=3)) == ["c"]
+    assert chosen((desktops, held), pace=replace(WIDE, limit=4)) == ["c", "d"]
+
+
 def test_a_place_rests_before_it_is_taken_again() -> None:
     desktops, held = pending(desktop("a"), desktop("b"), a=Phase.DONE)
     held["a"] = replace(held["a"], since=NOW - timedelta(seconds=20), acted=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from imagebuild.lab.guest.standin.machine import Call
 from imagebuild.lab.guest.standin.model.clock import Killed
-from imagebuild.lab.guest.standin.model.files import expand
 from imagebuild.lab.guest.standin.model.guest import Guest
 from imagebuild.lab.guest.standin.scripts.builtin_commands import COMMANDS, refuse, unquote
 from imagebuild.lab.guest.standin.scripts.session import Session
@@ -52,6 +51,15 @@ class _OverheardCall(_UnattendedCall):
 def run_line(guest: Guest, line: str) -> int:
     """Run one line as SYSTEM, with nobody at the other end; its exit code."""
     return run_command(guest, _UnattendedCall(line))
+
+
+def start_line(guest: Guest, line: str) -> None:
+    """Run one line as SYSTEM beside the caller: what the task scheduler does."""
+
+    def run() -> None:
+        run_line(guest, line)
+
+    guest.clock.spawn("task", run)
 
 
 def run_command(guest: Guest, call: Call) -> int:
@@ -130,7 +138,7 @@ def _take_redirections(session: Session, rest: str) -> tuple[str | None, bool, s
     appends = False
     for operator, name in REDIRECTION.findall(rest):
         if operator in (">", ">>"):
-            target, appends = expand(unquote(name), session.environment), operator == ">>"
+            target, appends = session.expand(unquote(name)), operator == ">>"
     return target, appends, REDIRECTION.sub("", rest)
 
 
@@ -141,7 +149,7 @@ def _strip_outer_quotes(text: str) -> str:
 
 
 def _echo(session: Session, rest: str, target: str | None, *, appends: bool) -> int:
-    text = expand(rest[1:] if rest[:1] in (" ", ".") else rest, session.environment)
+    text = session.expand(rest[1:] if rest[:1] in (" ", ".") else rest)
     if target is None:
         session.out(text)
     elif target.lower().startswith("\\\\.\\com1"):
@@ -185,7 +193,7 @@ def _output_of(session: Session, command: str) -> list[str]:
 
 
 def _run_batch(session: Session, path: str) -> int:
-    path = expand(path, session.environment)
+    path = session.expand(path)
     if not session.guest.files.exists(path):
         return refuse(session, path, NOT_FOUND)
     code = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from imagebuild.lab.guest.standin.commands import run_command, run_line
+from imagebuild.lab.guest.standin.commands import run_command, run_line, start_line
 from imagebuild.lab.guest.standin.machine import Call, Machine, WinRmRefused
 from imagebuild.lab.guest.standin.model.clock import Clock
 from imagebuild.lab.guest.standin.model.cloudbase import CloudbaseInit
@@ -116,6 +116,8 @@ class Windows:
         cloudbase = CloudbaseInit(guest, lambda content: run_user_data(guest, content))
         setup = Setup(guest, cloudbase, lambda line: run_line(guest, line))
         self._open_for_others()
+        for line in guest.tasks.lines_at_start():
+            start_line(guest, line)
         if setup.needed():
             with guest.store.change():
                 setup.run()

@@ -29,6 +29,9 @@ FAULTS = {
     "sid-kept": "generalizing keeps the machine SID",
     "no-dhcp-release": "the DHCP lease is neither released nor forgotten, although the script says that it was",
     "never-shuts-down": "after a generalize that succeeded the machine does not shut down",
+    "domain-join-refused": "nobody joins the machine to the domain that its metadata name: the account of its name is somebody else's",
+    "domain-joins-late": "it is joined only when it has run for a while, and is restarted for it",
+    "domain-trust-broken": "it is a member of its domain, and no controller trusts it",
     "shutdown-without-seal": "the machine is switched off in the middle of sysprep, as by an operator's hand",
 }
 

@@ -8,6 +8,7 @@ from imagebuild.lab.guest.standin.machine import Machine
 from imagebuild.lab.guest.standin.model.agents import LISTENS_ON, BrokerAgents, hash_sid
 from imagebuild.lab.guest.standin.model.clock import Clock
 from imagebuild.lab.guest.standin.model.cloudbase import CONFIGURATION, FACTORY_CONFIGURATION, UNATTEND_CONFIGURATION
+from imagebuild.lab.guest.standin.model.domain import Domain
 from imagebuild.lab.guest.standin.model.drivers import Drivers
 from imagebuild.lab.guest.standin.model.edition import write_factory_registry
 from imagebuild.lab.guest.standin.model.faults import Faults
@@ -48,6 +49,7 @@ class Guest:
         self.programs = Programs(self.files, self.registry, self.services, self.faults)
         self.tasks = Tasks(self.store, clock)
         self.remote = RemoteAccess(self.store, self.registry, machine, self.faults, disk / "certificates")
+        self.domain = Domain(self)
         self.sysprep = Sysprep(self)
         self.agents = BrokerAgents(self.store, self.files, clock, self.faults, self._describe)
         self.closing = False

@@ -65,6 +65,7 @@ class Setup:
             guest.identity.set_password(ADMINISTRATOR, answers.administrator_password)
         for name, password in answers.accounts:
             guest.identity.set_password(name, password)
+        guest.domain.join_as_noted()
 
     def _read_answers(self) -> Answers | None:
         named = self._guest.registry.get("HKLM:\\SYSTEM\\Setup", "UnattendFile", "")

@@ -106,6 +106,7 @@ class Sysprep:
             pause.hang()
         pause.wait(SECONDS / 2)
         answers = read_answers(guest.files.read_text(answer_file))
+        guest.domain.leave()
         if "sid-kept" not in guest.faults:
             guest.identity.forget_sid()
         guest.files.write(PANTHER_ANSWER, guest.files.read(answer_file))

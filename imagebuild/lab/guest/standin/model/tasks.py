@@ -41,10 +41,19 @@ class Tasks:
         """Names of all tasks."""
         return sorted(self._definitions)
 
-    def register(self, name: str, arguments: str) -> None:
-        """Make a task, or make it anew. It does not run by that."""
+    def register(self, name: str, arguments: str, *, at_start: bool = False) -> None:
+        """Make a task, or make it anew. It does not run by that; `at_start`: its arguments are a line for every start of Windows."""
         with self._store.change():
-            self._definitions[name] = {"arguments": arguments}
+            self._definitions[name] = {"arguments": arguments, "at_start": at_start}
+
+    def line_of(self, name: str) -> str | None:
+        """The command line of a task that runs at every start."""
+        found = self._definitions.get(name, {})
+        return str(found["arguments"]) if found.get("at_start") else None
+
+    def lines_at_start(self) -> list[str]:
+        """What runs when Windows has started."""
+        return [line for name in self.names() if (line := self.line_of(name)) is not None]
 
     def delete(self, name: str) -> bool:
         """Whether there was one. What runs in it goes on."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 from imagebuild.lab.guest.standin.model.edition import NAME, VERSION
-from imagebuild.lab.guest.standin.model.files import expand
 from imagebuild.lab.guest.standin.model.services import CLOUDBASE
 from imagebuild.lab.guest.standin.scripts.session import Session
 
@@ -18,7 +17,7 @@ def unquote(text: str) -> str:
 
 def _paths(session: Session, rest: str) -> list[str]:
     words = re.findall(r'"[^"]*"|\S+', rest)
-    return [expand(unquote(word), session.environment) for word in words if not word.startswith("/")]
+    return [session.expand(unquote(word)) for word in words if not word.startswith("/")]
 
 
 def _exit(session: Session, rest: str) -> int:
@@ -106,6 +105,23 @@ def _reg(session: Session, rest: str) -> int:
     return 0
 
 
+def _schtasks(session: Session, rest: str) -> int:
+    """Tasks of SYSTEM that run at every start, and running such a one now."""
+    from imagebuild.lab.guest.standin.commands import start_line  # it knows these commands itself
+
+    guest = session.guest
+    made = re.match(r'(?i)/create\s+/f\s+/tn\s+(\S+)\s+/sc\s+onstart\s+/ru\s+SYSTEM\s+/tr\s+"(.*)"\s*\Z', rest)
+    if made is not None:
+        guest.tasks.register(made[1], made[2], at_start=True)
+        return 0
+    wanted = re.match(r"(?i)/run\s+/tn\s+(\S+)\s*\Z", rest)
+    line = guest.tasks.line_of(wanted[1]) if wanted else None
+    if line is None:
+        return refuse(session, f"schtasks {rest}", 1)
+    start_line(guest, line)
+    return 0
+
+
 def _net(session: Session, rest: str) -> int:
     found = re.match(r'(?i)(start|stop)\s+"?([^"]+)"?\s*\Z', rest)
     service = session.guest.services.find(found[2].strip()) if found else None
@@ -158,5 +174,5 @@ COMMANDS: dict[str, Callable[[Session, str], int]] = {
     "hostname": _hostname, "ver": _say("", f"{NAME} [Version {VERSION}]"), "whoami": _whoami, "ipconfig": _ipconfig, "exit": _exit,
     "set": _set, "more": _more, "type": _type, "dir": _dir, "ping": _wait, "timeout": _wait, "del": _delete, "erase": _delete,
     "rd": _delete, "rmdir": _delete, "md": _make_folder, "mkdir": _make_folder, "chcp": _say("Active code page: 65001"),
-    "chcp.com": _say("Active code page: 65001"), "sc": _sc, "net": _net, "reg": _reg, "rem": _say(),
+    "chcp.com": _say("Active code page: 65001"), "sc": _sc, "net": _net, "reg": _reg, "schtasks": _schtasks, "rem": _say(),
 }  # fmt: skip

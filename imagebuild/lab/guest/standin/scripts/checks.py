@@ -41,6 +41,11 @@ def _nothing(run: Run) -> list[str]:
     return []
 
 
+def _domain(run: Run) -> list[str]:
+    name = run.guest.domain.name
+    return [] if name is None else [f"the machine is a member of {name}"]
+
+
 def _renames(run: Run) -> list[str]:
     names = ("PendingFileRenameOperations", "PendingFileRenameOperations2")
     return [f"{name} is set" for name in names if run.guest.registry.get(CONTROL + "\\Session Manager", name)]
@@ -108,7 +113,7 @@ LOOKS = (
     Look("sysprep_status", True, _sysprep_status, "an earlier sysprep stopped half way: rebuild from the seed image"),
     Look("earlier_generalize", False, _tag,
          "nothing to do: Start-Generalize removes it, so that it cannot be taken for a new success"),
-    Look("domain", True, _nothing, "take it out of the domain and reboot; clones are joined after their first boot"),
+    Look("domain", True, _domain, "take it out of the domain and reboot; clones are joined after their first boot"),
     Look("bitlocker", True, _nothing, "manage-bde.exe -off, wait until it is fully decrypted; PreventDeviceEncryption=1 at installation"),
     Look("rearm", True, _rearm, "build from the seed image again instead of from a captured master"),
     Look("upgraded", True, _upgraded,
@@ -156,9 +161,9 @@ def test_domain_state(run: Run) -> dict[str, Any]:
     return {
         "ready_for_sysprep": not reasons,
         "reasons": reasons,
-        "part_of_domain": False,
-        "domain": "WORKGROUP",
-        "domain_role": 0,
+        "part_of_domain": guest.domain.name is not None,
+        "domain": guest.domain.name or "WORKGROUP",
+        "domain_role": 0 if guest.domain.name is None else 1,
         "rearm_remaining": rearm,
         "licensed": True,
         "products": [product],

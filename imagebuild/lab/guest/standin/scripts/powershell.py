@@ -11,6 +11,7 @@ from imagebuild.lab.guest.standin.model.identity import ADMINISTRATOR
 from imagebuild.lab.guest.standin.scripts.contract import SESSION
 from imagebuild.lab.guest.standin.scripts.execution import run_script_file
 from imagebuild.lab.guest.standin.scripts.foreign import FOREIGN
+from imagebuild.lab.guest.standin.scripts.membership import tell_membership
 from imagebuild.lab.guest.standin.scripts.receive import receive_files
 from imagebuild.lab.guest.standin.scripts.session import Session
 
@@ -29,6 +30,8 @@ CLIXML = f'#< CLIXML\r\n<Objs Version="1.1.0.1" xmlns="{NAMESPACE}"><S S="Error"
 def run_powershell(session: Session, arguments: str) -> int:
     """What the arguments ask for; the exit code of powershell.exe."""
     file, parameters_file, encoded, rest = _read_arguments(arguments)
+    if file is not None and _is_membership(session, file):
+        return tell_membership(session, rest)
     if file is not None:
         return run_script_file(
             session.guest,
@@ -50,6 +53,12 @@ def run_powershell(session: Session, arguments: str) -> int:
             return 1
         return _run_encoded(session, text)
     return _run_statements(session, rest.strip().strip('"'))
+
+
+def _is_membership(session: Session, file: str) -> bool:
+    """The one script that stays in the image: it goes without the others and their frame."""
+    ours = OUR_SCRIPT.match(session.guest.files.read_text(file)) if session.guest.files.exists(file) else None
+    return ours is not None and ours[1] == "Write-Membership"
 
 
 def _read_arguments(arguments: str) -> tuple[str | None, str | None, str | None, str]:

@@ -6,6 +6,7 @@ import codecs
 
 from imagebuild.lab.guest.standin.machine import Call
 from imagebuild.lab.guest.standin.model.clock import Pause
+from imagebuild.lab.guest.standin.model.files import expand
 from imagebuild.lab.guest.standin.model.guest import Guest
 
 CODECS = {437: "cp437", 850: "cp850", 949: "cp949", 1252: "cp1252", 65001: "utf-8"}
@@ -29,6 +30,10 @@ class Session:
         self.pause = Pause(guest.clock, call.stopped)
         self.code: int | None = None
         self._codec = _codec_of(call.codepage)
+
+    def expand(self, text: str) -> str:
+        """Replace %NAME% by the variables of this shell and of Windows."""
+        return expand(text, {"COMPUTERNAME": self.guest.identity.computer_name(), **self.environment})
 
     def out(self, text: str) -> None:
         """One line on standard output."""
