@@ -263,9 +263,10 @@ def _release_anyhow(cloud: Cloud, claim: Claim, report: Report) -> None:
 def _lost(cloud: Cloud, claim: Claim) -> Busy:
     """What to say when the claim is not ours any more, with who has it now."""
     others = [str(other) for other in claims(cloud, claim.recipe) if other.owner != claim.owner]
+    look = f"invoke pool.status {claim.recipe}" if claim.purpose == "roll" else "invoke builds"
     return Busy(
         f"{claim.owner} has lost its claim on {claim.recipe}: it was broken by hand, or it expired and was taken over",
-        hint="nothing more is changed; see who builds it now: invoke builds",
+        hint=f"nothing more is changed; see who has it now: {look}",
         details=others,
     )
 

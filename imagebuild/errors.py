@@ -13,6 +13,7 @@
      |   +- ScriptFailed               a guest script answered {ok: false}
      |   +- ScriptBroken               no result line: the machinery failed
      +- StepFailed                 1   a step's own verdict, with what to look at
+     |   +- LeftToOthers           7   ours is done; what is left only others can do, and it is told what
      +- VersionRefused             1   a version of an image is not in the state for what was asked, or is not ours
      +- RollRefused                2   a roll of a pool may not begin: nothing was touched
      +- VerificationFailed         1   clones of an image are not what they must be
@@ -106,6 +107,12 @@ class ScriptBroken(GuestError):
 
 class StepFailed(ImagebuildError):
     """A step looked at the result of its work and it is not good enough to go on."""
+
+
+class LeftToOthers(StepFailed):
+    """All that we may change is as it is to be; the rest belongs to others. `details`: a line each, with what they must do."""
+
+    exit_code = 7
 
 
 class VersionRefused(ImagebuildError):

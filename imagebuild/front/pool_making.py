@@ -1,4 +1,4 @@
-"""Tasks that make a pool: pool.network, pool.create, pool.adopt."""
+"""Tasks that make a pool: pool.network (which ends with 7 where only others can mend what is left), pool.create, pool.adopt."""
 
 from typing import TYPE_CHECKING
 

@@ -6,8 +6,8 @@ import platform
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -15,26 +15,26 @@ from imagebuild.adapters.brokers import open_broker, utc_now
 from imagebuild.adapters.desktop_port import desktop_answers
 from imagebuild.broker import Broker
 from imagebuild.build_folder import BuildFolder, build_folders
-from imagebuild.claim import Claim, claims, hold, renew
+from imagebuild.claim import Claim, claims, hold
 from imagebuild.cloud import Cloud
-from imagebuild.errors import CloudUnreachable, NotFound, VersionRefused
+from imagebuild.errors import NotFound, RollRefused, VersionRefused
 from imagebuild.images import Version, find_version
 from imagebuild.jobs.pool_making import read_pool
+from imagebuild.jobs.pool_tenure import CLAIM_SECONDS, Tenure
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.forecast import learn
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import ConsoleWitness
 from imagebuild.pool.lookout import Lookout, View
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
-from imagebuild.pool.roll import Roll, Wish
+from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan, plan_roll
 from imagebuild.pool.survey import Survey, survey
-from imagebuild.properties import WISH
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, SystemClock
 
-CLAIM_SECONDS = 1800.0
 _ELSEWHERE = "~"
 
 
@@ -63,7 +63,7 @@ class Desk:
         self, pool: Survey, to: Version, *, roll_id: str | None = None, only: frozenset[str] | None = None
     ) -> RollPlan:
         """What a roll to that version would do; of a way back, `only` is given."""
-        return plan_roll(
+        made = plan_roll(
             self.definition,
             pool,
             to=to,
@@ -74,14 +74,19 @@ class Desk:
             roll_id=roll_id,
             back=only is not None,
         )
+        usual = learn(log for _, log in self.rolls())
+        return replace(made, estimate=replace(made.estimate, usual=usual))
 
     def last_roll(self) -> tuple[BuildFolder, RollLog] | None:
         """The pool's newest roll that this machine knows of; only to be read."""
+        return next(self.rolls(), None)
+
+    def rolls(self) -> Iterator[tuple[BuildFolder, RollLog]]:
+        """The pool's rolls that this machine knows of, the newest first; only to be read."""
         for folder in reversed(list(build_folders(rolls_of(self.settings)))):
             log = read_log(folder.entries())
             if log is not None and log.assignment.pool == self.pool:
-                return folder, log
-        return None
+                yield folder, log
 
     def version_of(self, image_id: str) -> Version | None:
         """The version with that image, None when it is gone or none of ours."""
@@ -90,34 +95,37 @@ class Desk:
         except (NotFound, VersionRefused):
             return None
 
-    def roll(self, log: RollLog, *, wishes: Callable[[], Wish | None], watch: Callable[[Roll, View], None]) -> Roll:
-        """A process that works on the roll."""
+    def roll(self, log: RollLog, *, tenure: Tenure, watch: Callable[[Roll, View], None]) -> Roll:
+        """A process that works on the roll for as long as the pool is ours."""
+        cloud, broker = tenure.around(self.cloud), tenure.around(self.broker)
         rules = self.definition.roll.model_copy(update={"canary_names": log.assignment.canary_names})
         hands = Hands(
             definition=self.definition.model_copy(update={"roll": rules}),
             assignment=log.assignment,
-            cloud=self.cloud,
-            broker=self.broker,
-            lookout=Lookout(self.definition, self.cloud, self.broker, now=self.now),
+            cloud=cloud,
+            broker=broker,
+            lookout=Lookout(self.definition, cloud, broker, now=self.now),
             version_of=cache(self.version_of),
             provisioned=lambda: bool(log.provisioning),
         )
-        witness = GuestWitness(self.cloud)
-        return Roll(log, hands, witness, self.now, self.clock, self.report, wishes, watch)
+        return Roll(log, hands, GuestWitness(cloud), self.now, self.clock, self.report, tenure.wish, watch)
 
     @contextmanager
-    def claimed(self, folder: BuildFolder) -> Iterator[Claim]:
-        """The pool is ours for a roll while this is open. Raises Busy."""
+    def claimed(self, folder: BuildFolder, *, state: str = "") -> Iterator[Claim]:
+        """The pool is ours for a roll while this is open. Raises Busy, and RollRefused where it is in another `state` than it is said."""
         with hold(
             self.cloud,
             self.pool,
             purpose="roll",
-            seed=lambda images: self._state(),
+            seed=lambda images: self.state(),
             owner=owner_of(folder),
             lifetime_seconds=CLAIM_SECONDS,
             is_dead=self._is_dead_here,
             report=self.report,
         ) as claim:
+            if state not in ("", claim.seed):
+                words = f"{self.pool} has changed since this plan of it was made: somebody else has rolled it, or added to it"
+                raise RollRefused(words, hint="look at it as it is now, by the same command")
             yield claim
 
     def standing_claims(self) -> list[Claim]:
@@ -130,7 +138,7 @@ class Desk:
         folders = (BuildFolder(place / owner.partition(_ELSEWHERE)[0]) for place in places)
         return any(one.journal.exists() and owner_of(one) == owner and not one.is_alive() for one in folders)
 
-    def _state(self) -> str:
+    def state(self) -> str:
         """A short word for what a roll would change: two who begin at once meet over it."""
         servers = self.cloud.servers(tags=(self.definition.tag,))
         told = [(one.id, one.image_id, one.metadata.get(ROLL_ID), one.metadata.get(ROLL_STATE)) for one in servers]
@@ -171,28 +179,15 @@ def another_owner(roll_id: str) -> str:
     return f"{roll_id}{_ELSEWHERE}{secrets.token_hex(2)}"
 
 
-def listening(desk: Desk, claim: Claim, is_asked: Callable[[], bool]) -> Callable[[], Wish | None]:
-    """What people want of the roll: a signal here, or a wish on its claim from anywhere. Raises Busy when the claim is lost."""
-    held = [claim]
-
-    def wishes() -> Wish | None:
-        if is_asked():
-            return "pause"
-        try:
-            if held[0].expires_at - datetime.now(UTC) < timedelta(seconds=CLAIM_SECONDS / 2):
-                held[0] = renew(desk.cloud, held[0], CLAIM_SECONDS)
-            image = desk.cloud.image(claim.id)
-            if image is None:
-                renew(desk.cloud, held[0], CLAIM_SECONDS)  # says who has it now
-                return None
-        except CloudUnreachable:
-            return None
-        told = image.properties.get(WISH)
-        return "abort" if told == "abort" else "pause" if told == "pause" else None
-
-    return wishes
-
-
 def started_by() -> str:
     """Who works, for a person to read."""
     return f"{getpass.getuser()}@{platform.node()}"
+
+
+def check_plan(made: RollPlan) -> None:
+    """Raise RollRefused, with all reasons, when a roll may not begin."""
+    if made.refused:
+        reasons = [str(one) for one in made.findings if one.level == "refuse"]
+        raise RollRefused(
+            f"the roll of {made.pool} to {made.to} may not begin: {len(reasons)} reasons", details=reasons
+        )

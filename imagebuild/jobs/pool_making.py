@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from imagebuild.adapters.brokers import open_broker
 from imagebuild.cloud import Cloud
-from imagebuild.errors import BrokerError, StepFailed
+from imagebuild.errors import BrokerError, LeftToOthers, StepFailed
 from imagebuild.images import find_version
 from imagebuild.jobs.changing import changing
 from imagebuild.jobs.settings import Settings
@@ -23,7 +23,10 @@ def read_pool(name: str, settings: Settings) -> PoolDefinition:
 
 
 def network(name: str, settings: Settings, report: Report, *, check: bool) -> None:
-    """Make the pool's network and security group, or with `check` only compare them. Raises StepFailed, a line a difference."""
+    """Make the pool's network and security group, or with `check` only compare them.
+
+    Raises StepFailed, a line a difference; LeftToOthers where each is one that only others can mend.
+    """
     definition = read_pool(name, settings)
     cloud = settings.open_cloud(report)
     if check:
@@ -35,11 +38,11 @@ def network(name: str, settings: Settings, report: Report, *, check: bool) -> No
         ):
             unlike = make_network(definition, cloud, report=report)
     if unlike:
-        todo = "others must do what is named above; or the pool's file is to say what is there"
-        if check and not all(one.todo for one in unlike):
-            todo = f"mend what is ours: invoke pool.network {name}"
-        words = f"the network of {definition.pool} is not as its file says"
-        raise StepFailed(words, hint=todo, details=[str(one) for one in unlike])
+        words, details = f"the network of {definition.pool} is not as its file says", [str(one) for one in unlike]
+        if all(one.todo for one in unlike):
+            todo = "others must do what is named above; or the pool's file is to say what is there"
+            raise LeftToOthers(words, hint=todo, details=details)
+        raise StepFailed(words, hint=f"mend what is ours: invoke pool.network {name}", details=details)
     report.say(f"{definition.network} and {definition.security_group} are as {name} wants them", pool=definition.pool)
     if not check:
         report.say(f"next: invoke pool.create {name}")

@@ -9,7 +9,10 @@ from imagebuild.build_folder import BuildFolder, new_build_folder
 from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.interruption import signals_as_pause
-from imagebuild.jobs.pool_desk import Desk, another_owner, listening, open_desk, owner_of, rolls_of, started_by
+from imagebuild.jobs.pool_desk import Desk, open_desk, owner_of, rolls_of, started_by
+from imagebuild.jobs.pool_desk import check_plan as _check
+from imagebuild.jobs.pool_tenure import Tenure
+from imagebuild.jobs.pool_unfinished import refuse_unfinished, unfinished
 from imagebuild.jobs.pool_view import heard, view_of
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
@@ -18,9 +21,9 @@ from imagebuild.pool.model import RollState
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan
-from imagebuild.pool.roll_status import as_facts, as_lines, exit_code, next_commands
+from imagebuild.pool.roll_status import as_facts, as_lines, exit_code
 from imagebuild.pool.rollback import WayBack, find_way_back
-from imagebuild.pool.starting import find_roll, marked_by, recall, start
+from imagebuild.pool.starting import start
 from imagebuild.properties import WISH
 from imagebuild.report import Report, Screen
 
@@ -52,7 +55,8 @@ def roll(
     """Move the pool to a version (the recipe's current one without `to`). Shows the plan first, and begins when `yes` or `ask` says so."""
     with open_desk(name, settings, report) as desk:
         desk = _with_canary(desk, canary)
-        _refuse_unfinished(desk)
+        refuse_unfinished(desk)
+        state = desk.state()
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
@@ -63,7 +67,7 @@ def roll(
         if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
-        return _begin(desk, made, back=False, screen=screen)
+        return _begin(desk, made, state=state, back=False, screen=screen)
 
 
 def rollback(
@@ -74,8 +78,9 @@ def rollback(
         last = desk.last_roll()
         if last is not None and last[0].is_alive():
             raise Busy(f"{last[1].assignment.id} is at work", hint=f"pause it first: invoke pool.pause {name}")
-        unfinished = last[1].assignment.id if last is not None and not last[1].state.finished else None
-        made, way = _plan_back(desk, to, given_up=unfinished)
+        given_up = last[1].assignment.id if last is not None and not last[1].state.finished else None
+        state = desk.state()
+        made, way = _plan_back(desk, to, given_up=given_up)
         _show(made, report)
         _warn_of_loss(way, report)
         _check(made)
@@ -83,11 +88,12 @@ def rollback(
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
-        if last is not None and unfinished:
+        if last is not None and given_up:
             _work(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
-            made, _ = _plan_back(desk, to, given_up=unfinished)
+            state = desk.state()
+            made, _ = _plan_back(desk, to, given_up=given_up)
             _check(made)
-        return _begin(desk, made, back=True, screen=screen)
+        return _begin(desk, made, state=state, back=True, screen=screen)
 
 
 def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, WayBack]:
@@ -104,7 +110,7 @@ def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, 
 def go_on(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
     """Go on with the pool's unfinished roll: past its stop, after a pause, a halt or a kill -9; also on another machine."""
     with open_desk(name, settings, report) as desk:
-        return _work(desk, _unfinished(desk), screen=screen)
+        return _work(desk, unfinished(desk), screen=screen)
 
 
 def abort(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
@@ -112,7 +118,7 @@ def abort(name: str, settings: Settings, report: Report, *, screen: Screen | Non
     with open_desk(name, settings, report) as desk:
         if _wish(desk, "abort"):
             return 0
-        return _work(desk, _unfinished(desk), giving_up="somebody aborted it", screen=screen)
+        return _work(desk, unfinished(desk), giving_up="somebody aborted it", screen=screen)
 
 
 def pause(name: str, settings: Settings, report: Report) -> None:
@@ -143,8 +149,8 @@ def status(name: str, settings: Settings, report: Report) -> int:
 # ---------------------------------------------------------------------------------------------- a roll at work
 
 
-def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> int:
-    """A new roll. What the last one could not turn on again at its end, the broker's provisioning, this one has to."""
+def _begin(desk: Desk, made: RollPlan, *, state: str, back: bool, screen: Screen | None) -> int:
+    """A new roll, of a pool that is still in the `state` in which it was planned: a person may have thought for long about the plan."""
     last = desk.last_roll()
     folder = new_build_folder(rolls_of(desk.settings), desk.pool)
     assignment = assign(
@@ -155,14 +161,16 @@ def _begin(desk: Desk, made: RollPlan, *, back: bool, screen: Screen | None) -> 
         started_by=started_by(),
         back=back,
     )
-    with Journal(folder.journal) as journal:
+
+    def begin(journal: Journal) -> None:
         log = start(made, assignment, write=journal.write)
-        if last is not None and last[1].provisioning:
+        if last is not None and last[1].provisioning:  # what the last one could not turn on at its end, this one has to
             log.note(provisioning=True)
             desk.report.say(
                 f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
             )
-    return _work(desk, folder, fresh=True, screen=screen)
+
+    return _work(desk, folder, state=state, begin=begin, screen=screen)
 
 
 def _work(
@@ -170,23 +178,32 @@ def _work(
     folder: BuildFolder,
     *,
     screen: Screen | None,
-    fresh: bool = False,
+    state: str = "",
+    begin: Callable[[Journal], None] | None = None,
     giving_up: str = "",
     keeps_extras: bool = False,
 ) -> int:
-    """Work on the roll of that folder until it ends, under the pool's claim. `keeps_extras`: see Roll."""
-    with Journal(folder.journal) as journal, desk.claimed(folder) as claim, signals_as_pause() as is_asked:
+    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one.
+
+    `keeps_extras`: see Roll.
+    """
+    with (
+        Journal(folder.journal) as journal,
+        desk.claimed(folder, state=state) as claim,
+        signals_as_pause() as is_asked,
+    ):
+        if begin is not None:
+            begin(journal)
         log = read_log(journal.entries(), write=journal.write)
         if log is None:
             raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
-        work = desk.roll(
-            log, wishes=listening(desk, claim, heard(is_asked, screen)), watch=view_of(desk.report, screen)
-        )
-        work.taken_up, work.keeps_extras = not fresh, keeps_extras
+        tenure = Tenure(desk.cloud, claim, is_asked=heard(is_asked, screen), now=desk.now)
+        work = desk.roll(log, tenure=tenure, watch=view_of(desk.report, screen))
+        work.taken_up, work.keeps_extras = begin is None, keeps_extras
         work.fleet.is_watched = screen is not None
         if giving_up:
             work.end(RollState.ABORTED, giving_up)
-        elif not fresh:
+        elif begin is None:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
             _run(work, screen)
@@ -206,43 +223,6 @@ def _run(work: Roll, screen: Screen | None) -> None:
     finally:
         if screen is not None:
             screen.leave()
-
-
-def _unfinished(desk: Desk) -> BuildFolder:
-    """The pool's unfinished roll: this machine's, or one that its servers tell of. Raises RollRefused, Busy."""
-    last = desk.last_roll()
-    if last is not None and last[0].is_alive():
-        raise Busy(f"{last[1].assignment.id} is at work", hint=f"look: invoke pool.status {desk.pool}")
-    if last is not None and not last[1].state.finished:
-        return last[0]
-    return _recalled(desk, finished=last[1].assignment.id if last else "")
-
-
-def _recalled(desk: Desk, *, finished: str) -> BuildFolder:
-    """A roll whose journal is elsewhere, or lost: taken up from what its servers say."""
-    pool = desk.survey()
-    found = find_roll(pool, finished=finished)
-    if found is None:
-        raise RollRefused(f"{desk.pool} has no unfinished roll", hint=f"begin one: invoke pool.roll {desk.pool}")
-    roll_id, note = found
-    only = marked_by(pool, roll_id) if note.back else None
-    made = desk.plan(pool, find_version(desk.cloud, note.to_image_id), roll_id=roll_id, only=only)
-    _check(made)
-    desk.report.warn(f"the journal of {roll_id} is not on this machine: it is taken up from what the servers say")
-    now, rules = desk.now(), desk.definition.roll
-    assignment = assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by(), back=note.back)
-    folder = BuildFolder(rolls_of(desk.settings) / roll_id)
-    with Journal(folder.journal) as journal:
-        journal.write("taken_up", owner=another_owner(roll_id))
-        recall(pool, made, assignment, note=note, write=journal.write)
-    return folder
-
-
-def _refuse_unfinished(desk: Desk) -> None:
-    last = desk.last_roll()
-    if last is not None and not last[1].state.finished:
-        words = f"{last[1].assignment.id} to {last[1].assignment.to} is {last[1].state.value}: a pool has one roll"
-        raise RollRefused(words, hint="; ".join(next_commands(last[1])))
 
 
 def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
@@ -277,14 +257,6 @@ def _with_canary(desk: Desk, canary: str) -> Desk:
 def _show(made: RollPlan, report: Report) -> None:
     lines = list(made.as_lines())
     report.say("\n".join(lines), **made.as_json())
-
-
-def _check(made: RollPlan) -> None:
-    if made.refused:
-        reasons = [str(one) for one in made.findings if one.level == "refuse"]
-        raise RollRefused(
-            f"the roll of {made.pool} to {made.to} may not begin: {len(reasons)} reasons", details=reasons
-        )
 
 
 def _warn_of_loss(way: WayBack, report: Report) -> None:

@@ -1,6 +1,7 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from imagebuild.broker import Cap
 from imagebuild.cloud import Server
@@ -34,7 +35,6 @@ def act(progress: Progress, turn: Turn) -> Progress:
         return _wait_again(progress, turn)
     if not progress.held and _is_old(latest, turn):
         return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
-    stays = progress.method == "rebuild"
     acting = progress.to(
         Phase.ACTING,
         turn.now,
@@ -44,9 +44,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         fell=False,
-        old_server_id="" if stays else server.id,
-        old_metadata={} if stays else server.metadata,
-        group_id=None if stays else server.group_id,
+        **({} if progress.method == "rebuild" else _legacy(server)),
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -98,7 +96,7 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
         return _unless_too_long(progress, turn, f"no new server could be made: {error}")
-    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, boot_since=turn.now)
+    return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
@@ -113,6 +111,12 @@ def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     except CloudError as error:
         return f"the cloud refused to {progress.method} it: {error}"
     return None
+
+
+def _legacy(server: Server) -> dict[str, Any]:
+    """What its follower needs of a server that goes, and nobody can tell when it is gone."""
+    told = {"group_id": server.group_id, "old_metadata": dict(server.metadata), "old_tags": server.tags}
+    return {"old_server_id": server.id, **told}
 
 
 def _why_not(server: Server) -> str | None:

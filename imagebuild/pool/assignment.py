@@ -7,6 +7,7 @@ from typing import Any
 
 from imagebuild.cloud import Image
 from imagebuild.pool.definition import Rules
+from imagebuild.pool.experience import GUESS
 from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.properties import BUILD
 
@@ -30,6 +31,8 @@ class Assignment:
     back: bool = False
     canary_names: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
+    usual_seconds: float = GUESS.each.total_seconds()
+    """What the plan has reckoned with for one desktop."""
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values for the journal."""
@@ -61,6 +64,7 @@ def assign(
         back=back,
         canary_names=rules.canary_names,
         extras=plan.extras,
+        usual_seconds=plan.estimate.usual.each.total_seconds(),
     )
 
 

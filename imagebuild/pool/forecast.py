@@ -2,13 +2,27 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from statistics import fmean
 
 from imagebuild.pool.definition import Rules
+from imagebuild.pool.experience import GUESS, Experience
 from imagebuild.pool.model import Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
-from imagebuild.pool.roll_plan import USUAL_TIME
+
+ROLLS = 3
+"""So many of a pool's last rolls are learnt from: its image and its hosts change."""
+
+
+def learn(logs: Iterable[RollLog]) -> Experience:
+    """What desktops took in these rolls, the newest first."""
+    measured = filter(None, (_times(_done(log), _in_place) for log in logs))
+    took = list(islice(measured, ROLLS))
+    if not took:
+        return GUESS
+    rolls = "the last roll" if len(took) == 1 else f"the last {len(took)} rolls"
+    return Experience(timedelta(seconds=fmean(chain(*took))), f"as in {rolls} of it on this machine")
 
 
 def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
@@ -17,8 +31,8 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     A desktop takes its place from the moment that it is free until it is done, and the pause after it; and a boot from the act until it
     runs. Places and boots are both limited, and the scarcer one sets the pace.
     """
-    done = [one for one in log.held.values() if one.phase is Phase.DONE]
-    each = _mean(done, _in_place) or USUAL_TIME
+    done = _done(log)
+    each = _mean(done, _in_place) or timedelta(seconds=log.assignment.usual_seconds)
     boot = _mean(done, _booting) or each
     flying = [one for one in log.flying.values() if not one.extra]
     waiting = sum(one.phase is Phase.PENDING for one in log.held.values())
@@ -41,6 +55,15 @@ def _booting(one: Progress) -> timedelta | None:
     return one.boot_since - one.act_since if one.boot_since and one.act_since else None
 
 
+def _done(log: RollLog) -> list[Progress]:
+    return [one for one in log.held.values() if one.phase is Phase.DONE]
+
+
 def _mean(done: Iterable[Progress], took: Callable[[Progress], timedelta | None]) -> timedelta | None:
-    told = [time.total_seconds() for one in done if (time := took(one)) is not None]
+    told = _times(done, took)
     return timedelta(seconds=fmean(told)) if told else None
+
+
+def _times(done: Iterable[Progress], took: Callable[[Progress], timedelta | None]) -> list[float]:
+    """In seconds, of those that tell."""
+    return [time.total_seconds() for one in done if (time := took(one)) is not None]

@@ -122,7 +122,9 @@ class Hands:
         self._asked_for.add(progress.name)
         port = None if progress.extra else self._port(progress, parts, is_new=is_new)  # Nova's own goes with its server
         request = desktop_request(self.definition, progress.name, parts, port=port, group_id=progress.group_id)
-        marked = replace(request, metadata={**progress.old_metadata, **request.metadata, **marks})
+        metadata = {**progress.old_metadata, **request.metadata, **marks}
+        tags = tuple(dict.fromkeys((*request.tags, *progress.old_tags)))
+        marked = replace(request, metadata=metadata, tags=tags)
         return self.cloud.create_desktop(marked, pool=self.definition.pool, is_new=is_new)
 
     def _port(self, progress: Progress, parts: Parts, *, is_new: bool) -> Port:

@@ -53,6 +53,7 @@ class Progress:
     """With replace: the server that goes."""
     old_metadata: Mapping[str, str] = field(default_factory=dict)
     """What that one said of itself, until its follower does: a desktop keeps what others have noted on it."""
+    old_tags: tuple[str, ...] = ()
     group_id: str | None = None
     """The server group that it was in: when it is gone nobody else can tell."""
     act_since: datetime | None = None
@@ -101,6 +102,7 @@ class Progress:
         return now - self.since > limit
 
 
+_TUPLES = {"addresses", "old_tags"}
 _TIMES = tuple(one.name for one in fields(Progress) if "datetime" in str(one.type))
 
 
@@ -124,8 +126,8 @@ def from_facts(facts: Mapping[str, Any], before: Progress | None = None) -> Prog
     for name in ("phase", "outcome"):
         if values.get(name) is not None:
             values[name] = Phase(values[name])
-    if "addresses" in values:
-        values["addresses"] = tuple(values["addresses"])
+    for name in _TUPLES & values.keys():
+        values[name] = tuple(values[name])
     return replace(before, **values) if before else Progress(**values)
 
 

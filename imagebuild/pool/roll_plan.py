@@ -11,6 +11,7 @@ from imagebuild.cloud import Cloud
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.differences import HardwareChange, hardware_changes
+from imagebuild.pool.experience import GUESS, Experience
 from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
@@ -18,9 +19,6 @@ from imagebuild.pool.quantities import lasting
 from imagebuild.pool.situation import Finding, Situation, assess, matches
 from imagebuild.pool.survey import Survey
 from imagebuild.pool.testimony import was_well_with
-
-USUAL_TIME = timedelta(minutes=20)
-"""For one desktop from its drain to its return, as long as nobody has measured: what Azure Virtual Desktop tells for a session host."""
 
 _SHOWN = "the canary must show that it is a member, and so must every other"
 _NOT_SHOWN = "name it in the pool's file (`domain:`), and the canary must show that it is a member"
@@ -46,22 +44,27 @@ class Move:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long the moving alone takes, when every desktop takes `each`; waiting for users comes on top."""
+    """How long the moving alone takes, when every desktop takes what is `usual`; waiting for users comes on top."""
 
     batch: int
     batches: int
-    each: timedelta = USUAL_TIME
+    usual: Experience = GUESS
 
     @property
     def total(self) -> timedelta:
         """All batches one after the other."""
-        return self.batches * self.each
+        return self.batches * self.usual.each
 
     def __str__(self) -> str:
         return (
             f"{self.batches} batches of at most {self.batch}: about {lasting(self.total)} if each takes "
-            f"{lasting(self.each)}; waiting for users, and between canary and the rest, comes on top"
+            f"{lasting(self.usual.each)} ({self.usual.rests_on}); waiting for users, and between canary and the rest, comes on top"
         )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, times in seconds."""
+        each = {"each_seconds": self.usual.each.total_seconds(), "rests_on": self.usual.rests_on}
+        return {"batch": self.batch, "batches": self.batches, "seconds": self.total.total_seconds(), **each}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +120,7 @@ class RollPlan:
     def as_json(self) -> dict[str, Any]:
         """Plain values, times in ISO form and lengths in seconds."""
         plain = asdict(self) | {"made_at": self.made_at.isoformat(), "refused": self.refused}
-        estimate = {"batch": self.estimate.batch, "batches": self.estimate.batches}
-        return plain | {"estimate": estimate | {"seconds": self.estimate.total.total_seconds()}}
+        return plain | {"estimate": self.estimate.as_json()}
 
 
 def plan_roll(

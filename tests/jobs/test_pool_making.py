@@ -13,7 +13,7 @@ from imagebuild.broker import PoolSettings
 from imagebuild.build_folder import BuildFolder, build_folders, new_build_folder
 from imagebuild.claim import break_claim, claims, hold
 from imagebuild.cloud import Server, ServerRequest
-from imagebuild.errors import Busy, CloudUnreachable, NotFound, RecipeError, StepFailed
+from imagebuild.errors import Busy, CloudUnreachable, LeftToOthers, NotFound, RecipeError, StepFailed
 from imagebuild.jobs import pool_making
 from imagebuild.jobs.pool_desk import open_desk, rolls_of
 from imagebuild.jobs.settings import Settings
@@ -109,9 +109,23 @@ def test_what_others_own_is_told_with_what_to_do_about_it(office: Office) -> Non
     office.cloud.create_pool_group("vdi-desktop", pool="students")
     with pytest.raises(StepFailed, match="not as its file says") as caught:
         office.network()
+    assert caught.value.exit_code == 7
     assert caught.value.hint.startswith("others must do what is named above")
     assert len(caught.value.details) == 2
     assert all("openstack security group rule delete" in line for line in caught.value.details)
+
+
+def test_in_a_network_of_others_our_own_part_is_done_and_theirs_told(office: Office) -> None:
+    office.cloud.add_network("vdi", project_id="another")
+    with pytest.raises(StepFailed, match="not as its file says") as caught:
+        office.network(check=True)
+    assert (caught.value.exit_code, caught.value.hint) == (1, "mend what is ours: invoke pool.network staff")
+    for check in (False, True):
+        with pytest.raises(LeftToOthers) as left:
+            office.network(check=check)
+        assert left.value.exit_code == 7
+        assert len(left.value.details) == 1
+        assert "vdi's owner (project another), must do that: openstack subnet create" in left.value.details[0]
 
 
 def test_without_a_network_no_desktop_is_begun(office: Office) -> None:

@@ -23,6 +23,7 @@ def test_the_drawn_exit_codes_are_the_real_ones() -> None:
         "RecipeError": 2,
         "Busy": 3,
         "RollRefused": 2,
+        "LeftToOthers": 7,
         "Interrupted": 130,
     }
     assert errors.UNCHANGED not in {0, *codes.values()}, "a script must be able to tell it from every failure"

@@ -1,11 +1,13 @@
 """The picture of a roll: what a person reads from it at each stage, and that it fits the terminal."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from imagebuild.pool.forecast import time_left
+from imagebuild.pool.experience import GUESS, Experience
+from imagebuild.pool.forecast import learn, time_left
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.picture import picture
 from imagebuild.pool.roll import Roll
@@ -128,3 +130,30 @@ def test_once_some_are_done_the_time_left_is_about_right(rules: dict[str, int]) 
     told, begun = time_left(roll.log, roll.rules, roll.now()).total_seconds(), site.clock.now()
     assert roll.run() is RollState.COMPLETED
     assert told == pytest.approx(site.clock.now() - begun, rel=0.25)
+
+
+def test_what_a_desktop_takes_is_learnt_from_the_last_rolls_that_measured_any() -> None:
+    logs = []
+    for agent in (20.0, 20.0, 20.0, 200.0):
+        site = Site(3)
+        site.cloud.agent_seconds = agent
+        roll = site.start()
+        assert roll.run() is RollState.COMPLETED
+        logs.append(roll.log)
+    nothing_done = Site(3).start().log
+    assert learn([nothing_done]) is GUESS
+    one, three = learn([logs[0], nothing_done]), learn([nothing_done, *logs])
+    assert one.rests_on == "as in the last roll of it on this machine"
+    assert three.rests_on == "as in the last 3 rolls of it on this machine"
+    assert timedelta(minutes=2) < one.each < timedelta(minutes=4)
+    assert abs(three.each - one.each) < timedelta(seconds=15), "the fourth is not counted"
+
+
+def test_before_any_is_done_the_picture_reckons_as_the_plan_does() -> None:
+    site = Site(10)
+    plan = site.plan()
+    usual = Experience(timedelta(minutes=2), "as in the last roll of it")
+    roll = site.start(replace(plan, estimate=replace(plan.estimate, usual=usual)))
+    roll.turn()
+    assert "0 of 10 done, about 10 min to go" in draw(roll)[1]
+    assert time_left(site.resume().log, roll.rules, site.now()) < timedelta(minutes=10), "and so does who goes on"

@@ -7,6 +7,7 @@ import pytest
 
 from imagebuild.cloud import Server, ServerGroup
 from imagebuild.errors import CloudRefused, NotFound, StepFailed
+from imagebuild.pool.marks import PERSISTENT
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.network import make_network
 from imagebuild.pool.provision import Made, create_desktops, find_parts
@@ -71,6 +72,17 @@ class TestRoll:
         site.cloud.remove_server_group(spread(site.cloud).id)
         assert roll.run() is RollState.COMPLETED
         assert {site.cloud.server(site.server(name).id).group_id for name in site.names} == {None}  # type: ignore[union-attr]
+
+    def test_what_else_stands_on_a_server_stands_on_its_follower(self) -> None:
+        site = rolled(2, include_persistent=True)
+        before = site.server("desktop-1")
+        site.cloud.set_server_metadata(before.id, {PERSISTENT: "yes", "cost_centre": "4711"})
+        site.cloud.tag_server(before.id, "kiosk")
+        assert site.start().run() is RollState.COMPLETED
+        after = site.server("desktop-1")
+        assert (after.metadata[PERSISTENT], after.metadata["cost_centre"]) == ("yes", "4711")
+        assert set(after.tags) == {"kiosk", "vdi-pool=staff"}
+        assert after.metadata["vdi_image_version"] == "small-v2", "what it says of its image is of the new one"
 
     def test_killed_between_the_old_server_and_the_new_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         site = rolled(3, members=3)
