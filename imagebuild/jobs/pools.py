@@ -185,7 +185,7 @@ def _work(
 ) -> int:
     """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one.
 
-    `keeps_extras`: see Roll.
+    `keeps_extras`: see Roll.end.
     """
     with (
         Journal(folder.journal) as journal,
@@ -199,10 +199,10 @@ def _work(
             raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
         tenure = Tenure(desk.cloud, claim, is_asked=heard(is_asked, screen), now=desk.now)
         work = desk.roll(log, tenure=tenure, watch=view_of(desk.report, screen))
-        work.taken_up, work.keeps_extras = begin is None, keeps_extras
+        work.taken_up = begin is None
         work.fleet.is_watched = screen is not None
         if giving_up:
-            work.end(RollState.ABORTED, giving_up)
+            work.end(RollState.ABORTED, giving_up, keeps_extras=keeps_extras)
         elif begin is None:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):

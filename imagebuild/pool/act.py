@@ -23,7 +23,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         return turn.lose(progress)
     if turn.silent or (turn.occupied(desktop, progress) and not is_forced(progress, turn)):
         return _wait_again(progress, turn)
-    if not turn.boots:
+    if not turn.acts:
         return progress
     server = lookout.fresh(progress.server_id)
     if server is None:

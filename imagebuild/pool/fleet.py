@@ -1,6 +1,6 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,10 +13,12 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Phase
+from imagebuild.pool.pacing import working_time
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
+from imagebuild.pool.roster import Lineup
 from imagebuild.pool.rules import why_halt
 from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import extra_from_marks, from_marks
@@ -37,11 +39,14 @@ class Fleet:
     hands: Hands
     witness: Witness
     report: Report
-    desktops: dict[str, Desktop] = field(default_factory=dict)
+    now: Callable[[], datetime]
+    desktops: Lineup = field(default_factory=Lineup)
     view: View | None = None
     most: int = 0
     """So many servers the pool had at most, as this run has seen it."""
     moved_at: datetime | None = None
+    is_cut: bool = False
+    """The turn became long: there may be more to begin or to act on at once."""
     is_watched: bool = False
     """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
@@ -58,7 +63,7 @@ class Fleet:
     @property
     def pending(self) -> list[Progress]:
         """Those that nothing was done to."""
-        return [one for one in self.log.held.values() if one.phase is Phase.PENDING]
+        return list(self.log.held.pending.values())
 
     @property
     def vacating(self) -> list[Progress]:
@@ -67,30 +72,22 @@ class Fleet:
         return [one for one in self.flying if one.awaits_end and one.act_since == moment]
 
     def meet(self, view: View) -> None:
-        """Take in what a turn sees; of the roll's desktops the server that it has in hand. An extra one is the pool's once it is proven."""
+        """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
         self.view = view
-        self.desktops = {one.name: one for one in view.by_id.values()}
-        for progress in self.log.held.values():
-            desktop = view.by_id.get(progress.server_id)
-            if desktop is not None:
-                self.desktops[progress.name] = desktop
-            else:
-                self.desktops.pop(progress.name, None)
-        for progress in self.log.extras.values():
-            if progress.method == "make":
-                self.desktops.pop(progress.name, None)
+        self.desktops.meet(view.by_id, self.log.held, self.log.extras.values())
         self.most = max(self.most, self._present())
 
     def why_halt(self) -> str | None:
         """Why nothing more may be begun, None while the pool is well enough."""
         log = self.log
         return self._why_shrunk() or why_halt(
-            log.everyone,
+            log.held,
             self.desktops,
             rules=self.rules,
             size=log.assignment.size,
             canaries=log.canaries,
             forgiven=log.forgiven,
+            extras=log.extras,
         )
 
     def _why_shrunk(self) -> str | None:
@@ -121,7 +118,7 @@ class Fleet:
     def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime, *, outcome: Phase = Phase.PENDING) -> None:
         """Let these untouched desktops go, for the reasons given. What the window's end interrupts has waited for its user nonetheless."""
         for name, reason in leaving:
-            progress = self.log.everyone[name]
+            progress = self.log.flying[name]
             since = progress.drain_since if "window" in reason else None
             changes = {"outcome": outcome, "reason": reason, "asked_at": None, "drain_since": since}
             self.log.save(progress.to(Phase.RETURNING, now, **changes))
@@ -138,9 +135,11 @@ class Fleet:
         return [error for one in self.vacating for error in self._advance(one, later)]
 
     def begin(self, names: Iterable[str], view: View) -> list[ImagebuildError]:
-        """Take these in hand; ends at the first that cannot be."""
+        """Take these in hand; ends at the first that cannot be, and where the turn becomes long: the others are chosen again."""
         for name in names:
-            progress = self.log.everyone[name]
+            if self._is_long(view):
+                break
+            progress = self.log.held.get(name) or self.log.extras[name]
             try:
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
             except (CloudError, BrokerError) as error:
@@ -218,10 +217,16 @@ class Fleet:
             now=view.now,
             desktop=view.find(progress.server_id),
             seat=view.seats.get(progress.name.casefold()),
-            boots=self.log.working < self.rules.parallel_boots,
+            acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),
             rules=self.rules,
             hands=self.hands,
             witness=self.witness,
             save=self.log.save,
         )
+
+    def _is_long(self, view: View) -> bool:
+        """Has the turn worked for so long that it is time to look again?"""
+        is_long = self.now() - view.now > working_time(self.rules, look=view.took)
+        self.is_cut = self.is_cut or is_long
+        return is_long

@@ -34,15 +34,15 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     done = _done(log)
     each = _mean(done, _in_place) or timedelta(seconds=log.assignment.usual_seconds)
     boot = _mean(done, _booting) or each
-    flying = [one for one in log.flying.values() if not one.extra]
-    waiting = sum(one.phase is Phase.PENDING for one in log.held.values())
+    flying = log.held.flying.values()
+    waiting = len(log.held.pending)
     waiting += sum(one.phase is Phase.DRAINING and one.free_since is None for one in flying)
     tail = max(
         (max(timedelta(0), each - (now - one.free_since)) for one in flying if one.free_since), default=timedelta(0)
     )
     if not waiting:
         return tail
-    limit = max(1, log.assignment.limit + len(log.serving))
+    limit = max(1, log.assignment.limit + len(log.extras.pending))
     paces = (waiting * (each + rules.batch_pause) / limit, waiting * boot / rules.parallel_boots)
     return tail + max(*paces, each)
 
@@ -56,7 +56,7 @@ def _booting(one: Progress) -> timedelta | None:
 
 
 def _done(log: RollLog) -> list[Progress]:
-    return [one for one in log.held.values() if one.phase is Phase.DONE]
+    return [one for one in log.held.ended.values() if one.phase is Phase.DONE]
 
 
 def _mean(done: Iterable[Progress], took: Callable[[Progress], timedelta | None]) -> timedelta | None:

@@ -19,13 +19,14 @@ WHOLE_EVERY = timedelta(minutes=15)
 class View:
     """A pool at one moment. `by_id` has every server; `silence` is why the broker told nothing: then everybody counts as busy.
 
-    The seats of `by_id` say what is so, those of `seats` (by name without case) also when the broker has seen it.
+    The seats of `by_id` say what is so, those of `seats` (by name without case) also when the broker has seen it. To look `took` so long.
     """
 
     now: datetime
     by_id: Mapping[str, Desktop]
     seats: Mapping[str, Seat]
     silence: str = ""
+    took: timedelta = timedelta(0)
 
     def find(self, server_id: str) -> Desktop | None:
         """The desktop of that server with its latest seat, None when the server is gone."""
@@ -58,10 +59,12 @@ class Lookout:
         """One turn's look. Raises CloudError; a broker that does not answer makes everybody busy."""
         self._rechecked = False
         self._named = {}
+        begun = self._now()
         changed = self._list_servers()
         silence = self._ask_broker()
         self._join(changed)
-        return View(self._now(), self._desktops, self._seats, silence)
+        now = self._now()
+        return View(now, self._desktops, self._seats, silence, now - begun)
 
     def look_at_seats(self) -> View:
         """The same servers, and what the broker says by now."""

@@ -130,6 +130,11 @@ class Desktop:
         return self.status == "ERROR" or self.fault is not None
 
     @property
+    def unwell(self) -> bool:
+        """Is it broken, or does it run and its agent not report to the broker?"""
+        return self.broken or (self.powered_on and self.seat is not None and self.seat.agent == "down")
+
+    @property
     def powered_on(self) -> bool:
         """Does it run, by Nova's word?"""
         return self.status == "ACTIVE"

@@ -1,6 +1,5 @@
 """A roll on one screen while it works: how far it is, who is in hand and what each waits for, what failed, and how long it may take yet."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -10,6 +9,7 @@ from imagebuild.pool.model import Desktop, Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import lasting
 from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.roster import Lineup
 from imagebuild.pool.rules import free_desktops, occupied
 from imagebuild.pool.stops import bakes_for
 
@@ -22,7 +22,7 @@ _LOST = (Phase.FAILED, Phase.QUARANTINED, Phase.SKIPPED)
 
 def picture(
     log: RollLog,
-    desktops: Mapping[str, Desktop],
+    desktops: Lineup,
     *,
     rules: Rules,
     now: datetime,
@@ -43,13 +43,13 @@ def picture(
 
 def _head(
     log: RollLog,
-    desktops: Mapping[str, Desktop],
+    desktops: Lineup,
     *,
     rules: Rules,
     now: datetime,
     ending: tuple[RollState, str] | None,
 ) -> Iterator[str]:
-    assignment, counts = log.assignment, Counter(one.phase for one in log.held.values())
+    assignment, counts = log.assignment, log.held.counts
     verb = "goes back to" if assignment.back else "goes to"
     yield f"{assignment.pool} {verb} {assignment.to}: {_state(log, rules, now, ending)}"
     done, size = counts[Phase.DONE], len(log.held)
@@ -58,14 +58,14 @@ def _head(
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _COUNTED if counts[phase])
     if told:
         yield f"  {told}"
-    if all(one.phase.finished for one in log.everyone.values()):
+    if len(log.held.ended) == size and not log.flying:
         return
-    flying = [one for one in log.flying.values() if not one.extra]
+    flying = log.held.flying.values()
     waiting = sum(_waits(one, desktops.get(one.name), rules) for one in flying)
     users = f", and {waiting} that {'wait for their users' if waiting > 1 else 'waits for its user'}" if waiting else ""
-    free = free_desktops(desktops.values(), log.held)
-    extra, limit = len(log.serving), assignment.limit + len(log.serving)
-    more = f"; {extra} extra" if extra else ""
+    free = free_desktops(desktops, log.held)
+    extra = len(log.extras.pending)
+    more, limit = f"; {extra} extra" if extra else "", assignment.limit + extra
     yield f"  in hand: {len(flying) - waiting} of at most {limit}{users}; free: {free}, of which {assignment.floor} stay{more}"
 
 
@@ -83,7 +83,7 @@ def _state(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, s
 
 
 def _to_go(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, str] | None) -> str:
-    if ending is not None or all(one.phase.finished for one in log.held.values()):
+    if ending is not None or len(log.held.ended) == len(log.held):
         return ""
     users = any(one.phase is Phase.DRAINING and one.free_since is None for one in log.flying.values())
     return f", about {lasting(time_left(log, rules, now))} to go{' when the users have left' if users else ''}"
@@ -117,7 +117,7 @@ def _waits_for(one: Progress, desktop: Desktop | None, rules: Rules) -> str:
 
 
 def _lost(log: RollLog) -> Iterator[str]:
-    lost = [one for one in log.everyone.values() if one.phase in _LOST]
+    lost = [one for crew in (log.held, log.extras) for one in crew.ended.values() if one.phase in _LOST]
     lost.sort(key=lambda one: (_LOST.index(one.phase), one.since))
     for one in lost[:_FAILURES]:
         yield f"  {one.name:15s} {one.phase.value}: {one.reason}"

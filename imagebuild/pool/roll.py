@@ -21,7 +21,7 @@ from imagebuild.pool.pacing import rest
 from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
-from imagebuild.pool.rules import Held, Pace, choose, to_give_back
+from imagebuild.pool.rules import Pace, choose, to_give_back
 from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop
 from imagebuild.pool.surge import Surge
 from imagebuild.pool.surroundings import Surroundings
@@ -51,14 +51,11 @@ class Roll:
     taken_up: bool = False
     """An earlier process began it, here or elsewhere."""
     ending: tuple[RollState, str] | None = None
-    keeps_extras: bool = False
-    """When it is aborted, its extra desktops stay: whoever comes next sees to them."""
-    _all_moved: bool = False
     _stuck: bool = False
     """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
-        self.fleet = Fleet(self.log, self.hands, self.witness, self.report)
+        self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
         self.surge = Surge(self.log, self.fleet)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
@@ -78,13 +75,8 @@ class Roll:
         deadline = Deadline.after(_LONGEST.total_seconds(), self.clock)
         begun = self.clock.now()
         while not self.turn():
-            if self.fleet.vacating:
-                pause(self.rules.look_every.total_seconds() / GAP, deadline=deadline)
-                self._fill_gaps()
-            took = self.clock.now() - begun
-            pause(
-                rest(self.log, self.rules, now=self.now(), took=took, ends=self.ending is not None), deadline=deadline
-            )
+            if not self.fleet.is_cut:
+                self._rest(begun, deadline)
             begun = self.clock.now()
         return self.log.state
 
@@ -93,10 +85,11 @@ class Roll:
         if self.log.state is RollState.BAKING and at_stop(self.log):
             self._pass_stop()
         if self.log.state is RollState.HALTED:
-            self.log.note(forgiven=[one.name for one in self.log.everyone.values() if one.failed])
+            self.log.note(forgiven=[*self.log.held.failed, *self.log.extras.failed])
 
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
+        self.fleet.is_cut = False
         self._heed(self.wishes())
         troubles: list[ImagebuildError] = []
         try:
@@ -118,6 +111,7 @@ class Roll:
             troubles += self._begin(view)
         troubles += self.fleet.see_what_was_asked(view)
         if troubles:
+            self.fleet.is_cut = False  # who fails is given time
             self._bear(troubles)
         elif not (view.silence or self._stuck):
             self._patience.rest()
@@ -125,10 +119,11 @@ class Roll:
         self.watch(self, view)
         return ended
 
-    def end(self, state: RollState, reason: str) -> None:
-        """Begin nothing more; what works is finished, what was not touched is given back."""
+    def end(self, state: RollState, reason: str, *, keeps_extras: bool = False) -> None:
+        """Begin nothing more; what works is finished, what was not touched is given back. Who aborts may keep the extra desktops."""
         if self.ending is None:
             self.ending = state, reason
+            self.surge.is_over = state is RollState.ABORTED and not keeps_extras
             if reason:
                 self.report.note(f"{state.value}: {reason}")
 
@@ -142,15 +137,8 @@ class Roll:
         """What a person wants. One who has aborted the roll, and then does not want to wait for users of extra desktops, need not."""
         if wish is not None and self.ending is None:
             self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
-        elif wish == "pause" and self._dismisses:
+        elif wish == "pause" and self.surge.goes:
             self.surge.leave("somebody did not wait for its user", self.now())
-
-    @property
-    def _dismisses(self) -> bool:
-        """Do its extra desktops go now, as nobody is to be moved any more?"""
-        if self.ending is None:
-            return self._all_moved and self.surge.left
-        return self.ending[0] is RollState.ABORTED and not self.keeps_extras and self.surge.left
 
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
@@ -168,23 +156,24 @@ class Roll:
 
     def _leaving(self, now: datetime) -> list[tuple[str, str]]:
         """Who is in hand, untouched, and goes back: everybody when the roll ends."""
-        if self._dismisses:
-            members = [(one.name, "aborted") for one in self.flying if one.untouched and not one.extra]
-            return [*members, *self.surge.leaving(now)]
+        extras = self.surge.leaving(now)
         if self.ending is not None:
-            return [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
+            crew, extras = (self.log.held.flying, extras) if self.surge.goes else (self.log.flying, [])
+            return [(one.name, self.ending[0].value) for one in crew.values() if one.untouched] + extras
         pace = self._pace()
-        return list(to_give_back(self.fleet.desktops, self._crew, rules=self.rules, pace=pace, now=now))
+        return [*to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now), *extras]
 
     def _begin(self, view: View) -> list[ImagebuildError]:
-        if self._dismisses:
-            return self.surge.dismiss(view)
+        """On the way back extra desktops go first: nobody wants their image."""
+        going = self.surge.going(view, early=self.log.assignment.back and self.ending is None)
+        if going or self.surge.goes:
+            return self.fleet.begin(going, view)
         if self.ending is not None or at_stop(self.log):
             return []
         if not before_canary(self.log) and (troubles := self.surge.make(view)):
             return troubles
         pace = self._pace()
-        chosen = choose(self.fleet.desktops, self._crew, rules=self.rules, pace=pace, now=view.now)
+        chosen = choose(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
         if chosen:
             self.log.enter(RollState.CANARY if pace.canary else RollState.ROLLING, view.now)
         if chosen and pace.canary:
@@ -199,7 +188,7 @@ class Roll:
         try:
             if self.ending is None:
                 self._go_on(now)
-            if self.ending is None or (self._dismisses and not self._is_lost(now)):
+            if self.ending is None or (self.surge.goes and not self._is_lost(now)):
                 self._lose_patience(now)
                 return False
             self._around.restore()
@@ -224,8 +213,8 @@ class Roll:
         if not any((found := desktops.get(one.name)) and found.excluded is None for one in self.fleet.pending):
             for one in self.fleet.pending:
                 self.fleet.skip(one, now)
-            self._all_moved = True
-            if self.surge.left:
+            self.surge.is_over = True
+            if self.surge.goes:
                 self.log.enter(RollState.ROLLING, now)
             else:
                 self._complete()
@@ -243,13 +232,13 @@ class Roll:
     def _lose_patience(self, now: datetime) -> None:
         """Nothing is in hand, and nothing could be begun: for how long?"""
         window = self.rules.window
-        closed = window is not None and not window.is_open(now) and not self._dismisses
+        closed = window is not None and not window.is_open(now) and not self.surge.goes
         if self.fleet.moved_at is None or closed or self.log.state is RollState.BAKING:
             self.fleet.moved_at = now
         if now - self.fleet.moved_at <= self.rules.drain_deadline:
             return
         words = "nothing could be begun for so long: too few desktops are free"
-        if self._dismisses:
+        if self.surge.goes:
             self.surge.leave(words, now)
         else:
             self.end(RollState.HALTED, words)
@@ -266,6 +255,15 @@ class Roll:
         self.log.note(passed=next_stop(self.log))
         self.fleet.moved_at = None
 
+    def _rest(self, begun: float, deadline: Deadline) -> None:
+        """Between two turns, the last of which began then."""
+        if self.fleet.vacating:
+            pause(self.rules.look_every.total_seconds() / GAP, deadline=deadline)
+            self._fill_gaps()
+        look = self.fleet.view.took if self.fleet.view else timedelta(0)
+        took, ends = self.clock.now() - begun, self.ending is not None
+        pause(rest(self.log, self.rules, now=self.now(), look=look, took=took, ends=ends), deadline=deadline)
+
     def _fill_gaps(self) -> None:
         """Between two turns: nothing is listed, only the servers deleted a moment ago are looked for."""
         if troubles := self.fleet.fill_gaps(self.now()):
@@ -275,19 +273,13 @@ class Roll:
 
     def _pace(self) -> Pace:
         stop, assignment, canary = next_stop(self.log), self.log.assignment, before_canary(self.log)
-        in_hand = sum(not one.extra for one in self.flying)
         return Pace(
             limit=max(assignment.limit, canary) + self.surge.well,
             floor=assignment.floor,
             boots=self.rules.parallel_boots,
-            room=assignment.size if stop is None else stop - self.done() - in_hand,
+            room=assignment.size if stop is None else stop - self.done() - len(self.log.held.flying),
             canary=canary,
         )
-
-    @property
-    def _crew(self) -> Held:
-        """Whose turn it is. On the way back the extra desktops go first: nobody wants their image."""
-        return {**self.log.extras, **self.log.held} if self.log.assignment.back else self.log.held
 
     def _bear(self, troubles: list[ImagebuildError]) -> None:
         """Services fail now and then; for too long, and nothing more is begun."""

@@ -1,6 +1,7 @@
 """What a roll remembers: every change goes to its journal first, and from the journal all of it comes back after a kill -9."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from imagebuild.journal import Entry
 from imagebuild.pool.assignment import Assignment
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress, as_facts, from_facts
+from imagebuild.pool.roster import Roster
 
 Write = Callable[..., None]
 
@@ -27,8 +29,8 @@ class RollLog:
     """
 
     assignment: Assignment
-    held: dict[str, Progress] = field(default_factory=dict)
-    extras: dict[str, Progress] = field(default_factory=dict)
+    held: Roster = field(default_factory=Roster)
+    extras: Roster = field(default_factory=Roster)
     """The desktops beyond the pool's members, which this roll or one before it has made: none of them is `held`."""
     state: RollState = RollState.PLANNED
     reason: str = ""
@@ -41,32 +43,29 @@ class RollLog:
     pool_image: str | None = None
     """What the broker makes new desktops from, as we last saw or set it."""
     write: Write = _nowhere
-    working: int = field(default=0, init=False)
-    """How many desktops Nova and their boot have at work now: counted along, it is asked for every desktop of every turn."""
-    flying: dict[str, Progress] = field(default_factory=dict, init=False)
-    """The desktops in hand, in the order in which they were taken; kept along, as they are few among many."""
-
-    def __post_init__(self) -> None:
-        self.working = sum(one.working for one in self.everyone.values())
-        self.flying = {name: one for name, one in self.everyone.items() if one.phase.in_flight}
 
     @property
-    def everyone(self) -> Mapping[str, Progress]:
-        """The members that it moves, and its extra desktops."""
-        return {**self.held, **self.extras} if self.extras else self.held
+    def flying(self) -> Mapping[str, Progress]:
+        """The desktops in hand, in the order in which they were taken."""
+        return {**self.held.flying, **self.extras.flying} if self.extras else self.held.flying
 
     @property
-    def serving(self) -> list[Progress]:
-        """The extra desktops that are there for users until they are removed."""
-        return [one for one in self.extras.values() if one.phase is Phase.PENDING]
+    def everyone(self) -> Iterator[Progress]:
+        """The members that it moves, then its extra desktops."""
+        return itertools.chain(self.held.values(), self.extras.values())
 
     def find(self, name: str) -> Progress | None:
         """How far it is with the desktop of that name."""
         return self.held.get(name) or self.extras.get(name)
 
+    @property
+    def working(self) -> int:
+        """How many desktops are between the cloud's first work on them and their first healthy look: what `parallel_boots` counts."""
+        return sum(crew.counts[phase] for crew in (self.held, self.extras) for phase in (Phase.ACTING, Phase.BOOTING))
+
     def begin(self) -> None:
         """The first line."""
-        desktops = [as_facts(one) for one in self.everyone.values()]
+        desktops = [as_facts(one) for one in self.everyone]
         self.write(
             "roll_begun", assignment=self.assignment.as_facts(), desktops=desktops, left_out=[*map(list, self.left_out)]
         )
@@ -77,15 +76,6 @@ class RollLog:
         if before != progress:
             self.write("desktop", **as_facts(progress, before))
             self._put(progress)
-
-    def _put(self, progress: Progress) -> None:
-        before = self.find(progress.name)
-        self.working += progress.working - (before is not None and before.working)
-        (self.extras if progress.extra else self.held)[progress.name] = progress
-        if progress.phase.in_flight:
-            self.flying[progress.name] = progress
-        else:
-            self.flying.pop(progress.name, None)
 
     def enter(self, state: RollState, now: datetime, reason: str = "") -> None:
         """The roll itself has come further."""
@@ -108,6 +98,9 @@ class RollLog:
             self.state_since = datetime.fromisoformat(facts["now"])
         elif entry.event == "noted":
             self._take(facts)
+
+    def _put(self, progress: Progress) -> None:
+        (self.extras if progress.extra else self.held).put(progress)
 
     def _take(self, facts: Mapping[str, Any]) -> None:
         for name, value in facts.items():
@@ -135,8 +128,8 @@ def _read_begin(facts: Mapping[str, Any], write: Write) -> RollLog:
     told = [from_facts(one) for one in desktops]
     return RollLog(
         assignment=Assignment.from_facts(facts["assignment"]),
-        held={one.name: one for one in told if not one.extra},
-        extras={one.name: one for one in told if one.extra},
+        held=Roster(one for one in told if not one.extra),
+        extras=Roster(one for one in told if one.extra),
         left_out=tuple((name, reason) for name, reason in facts["left_out"]),
         write=write,
     )

@@ -34,15 +34,15 @@ _REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
 def exit_code(log: RollLog) -> int:
     """What a CI server is told."""
     if log.state in (RollState.COMPLETED, RollState.ROLLED_BACK):
-        return WITH_REST if any(one.phase in _REST for one in log.everyone.values()) else COMPLETED
+        return WITH_REST if any(one.phase in _REST for one in log.everyone) else COMPLETED
     return {RollState.HALTED: HALTED, RollState.ABORTED: ABORTED}.get(log.state, WAITS)
 
 
 def summary(log: RollLog) -> str:
     """One line: how many are how far."""
-    counts = Counter(one.phase for one in log.held.values())
+    counts = log.held.counts
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _TOLD if counts[phase])
-    there = sum(not one.phase.finished for one in log.extras.values())
+    there = len(log.extras.pending) + len(log.extras.flying)
     return f"{log.state.value}: {told or 'no desktops'}{f'; {there} extra' if there else ''}"
 
 
@@ -96,14 +96,14 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.name for one in log.held.values() if _is_done(one)])}"
-    for one in log.everyone.values():
+    for one in log.everyone:
         if one.phase.in_flight or one.phase in _REST:
             back = "" if not one.going_back else "; it has its old image again"
             back = ", on its way to its old image" if one.going_back and one.phase.in_flight else back
             since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
             yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}"
-    if log.serving:
-        yield f"  extra until it ends: {some_of([one.name for one in log.serving])}"
+    if log.extras.pending:
+        yield f"  extra until it ends: {some_of(list(log.extras.pending))}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
     believed = Counter(one.stamp for one in log.held.values() if _is_done(one) and one.stamp not in ("", MATCHES))
     yield from (f"  {number} of the done: {words}" for words, number in believed.items())

@@ -1,6 +1,6 @@
 """Which desktops a roll may begin now, which it must give back, and when it must halt: functions from value to value."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
@@ -8,9 +8,7 @@ from typing import get_args
 from imagebuild.pool.definition import Rank, Rules
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
-
-Held = Mapping[str, Progress]
-"""Every desktop of the roll by name."""
+from imagebuild.pool.roster import Lineup, Roster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +41,21 @@ def rank_of(desktop: Desktop, rules: Rules) -> Rank:
     return "free" if desktop.powered_on else "free-off"
 
 
-def free_desktops(desktops: Iterable[Desktop], held: Held) -> int:
+def free_desktops(desktops: Lineup, held: Roster) -> int:
     """How many desktops a user could get now: those in hand are none, also where the broker cannot hold them back."""
-    return sum(one.offered and not _in_hand(held.get(one.name)) for one in desktops)
+    return len(desktops.offered) - sum(name in desktops.offered for name in held.flying)
 
 
-def taken_places(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, now: datetime) -> int:
+def taken_places(desktops: Mapping[str, Desktop], held: Roster, *, rules: Rules, now: datetime) -> int:
     """How many of `max_unavailable` are used. A desktop with a user on it serves that user, so one that waits for its user is not one.
 
     A place that has become free stays so for `batch_pause`: that is the pause between one desktop and its follower.
     """
-    in_hand = sum(_takes_place(one, desktops.get(one.name), rules) for one in held.values() if one.phase.in_flight)
-    ended = sum(_just_ended(one, rules, now) for one in held.values() if one.phase.finished)
-    return in_hand + ended
+    in_hand = sum(_takes_place(one, desktops.get(one.name), rules) for one in held.flying.values())
+    return in_hand + sum(one.acted for one in held.ended_since(now - rules.batch_pause))
 
 
-def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: Pace, now: datetime) -> tuple[str, ...]:
+def choose(desktops: Lineup, held: Roster, *, rules: Rules, pace: Pace, now: datetime) -> tuple[str, ...]:
     """Who may be begun now, in order, all of them together.
 
     Free ones: within the limit, above the floor, and no more than can boot soon. Busy ones, when no free one waits for its place: no
@@ -69,10 +66,10 @@ def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: P
     if window is not None and not window.is_open(now):
         return ()
     places = pace.limit - taken_places(desktops, held, rules=rules, now=now)
-    waiting = [one for one in held.values() if one.untouched]
+    waiting = [one for one in held.flying.values() if one.untouched]
     watched = sum(_is_occupied(one, desktops, rules) for one in waiting)
     queue = pace.boots - (len(waiting) - watched)
-    spare = free_desktops(desktops.values(), held) - pace.floor
+    spare = free_desktops(desktops, held) - pace.floor
     chosen: list[str] = []
     crowded = False
     for desktop in _in_order(desktops, held, rules=rules, canary=pace.canary):
@@ -94,18 +91,18 @@ def choose(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: P
 
 
 def to_give_back(
-    desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, pace: Pace, now: datetime
+    desktops: Lineup, held: Roster, *, rules: Rules, pace: Pace, now: datetime
 ) -> Iterator[tuple[str, str]]:
     """Who is in hand, untouched, and must go back for now, with the reason; the last begun first.
 
     Because the window has closed; because users took so many that the floor is broken; because one that waited for its
     user has become free while all places are taken.
     """
-    untouched = sorted((one for one in held.values() if one.untouched), key=lambda one: one.since, reverse=True)
+    untouched = sorted((one for one in held.flying.values() if one.untouched), key=lambda one: one.since, reverse=True)
     if rules.window is not None and not rules.window.is_open(now):
         yield from ((one.name, "the window has closed") for one in untouched)
         return
-    lacking = pace.floor - free_desktops(desktops.values(), held)
+    lacking = pace.floor - free_desktops(desktops, held)
     over = taken_places(desktops, held, rules=rules, now=now) - pace.limit
     for one in untouched:
         desktop = desktops.get(one.name)
@@ -120,31 +117,33 @@ def to_give_back(
 
 
 def why_halt(
-    held: Held,
-    desktops: Mapping[str, Desktop],
+    held: Roster,
+    desktops: Lineup,
     *,
     rules: Rules,
     size: int,
     canaries: Sequence[str],
     forgiven: Sequence[str] = (),
+    extras: Roster | None = None,
 ) -> str | None:
     """Why nothing more may be begun, None while all is well enough. A canary's failure is not to be forgiven."""
     for name in canaries:
         if name in held and held[name].failed:
             return f"the canary {name} failed: {held[name].reason}"
-    failed = [one for one in held.values() if one.failed and one.name not in forgiven]
+    failed = [*held.failed.values(), *(extras.failed.values() if extras else ())]
+    failed = [one for one in failed if one.name not in forgiven]
     if len(failed) > (budget := rules.failure_budget(size)):
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
         return f"{len(failed)} desktops failed, {budget} may: {named}"
-    done = [one.name for one in held.values() if one.phase is Phase.DONE]
-    ill = [name for name in done if is_ill(desktops.get(name))]
-    if len(ill) > max(1, rules.max_unhealthy.of(len(done))):
-        return f"{len(ill)} of {len(done)} desktops that were done have fallen ill: {', '.join(ill[:5])}"
+    done = held.counts[Phase.DONE]
+    ill = sorted(name for name in desktops.unwell if name in held.ended and held[name].phase is Phase.DONE)
+    if len(ill) > max(1, rules.max_unhealthy.of(done)):
+        return f"{len(ill)} of {done} desktops that were done have fallen ill: {', '.join(ill[:5])}"
     return None
 
 
-def _in_order(desktops: Mapping[str, Desktop], held: Held, *, rules: Rules, canary: bool) -> list[Desktop]:
-    pending = [desktops[one.name] for one in held.values() if one.phase is Phase.PENDING and one.name in desktops]
+def _in_order(desktops: Mapping[str, Desktop], held: Roster, *, rules: Rules, canary: bool) -> list[Desktop]:
+    pending = [desktops[name] for name in held.pending if name in desktops]
     named = {name.casefold() for name in rules.canary_names}
     if canary:
         pending = [one for one in pending if (one.name.casefold() in named if named else one.offered)]
@@ -159,25 +158,10 @@ def _nearness(desktop: Desktop) -> int:
     return ("none", "disconnected", "active", "unknown").index(session)
 
 
-def _in_hand(progress: Progress | None) -> bool:
-    return progress is not None and progress.phase.in_flight
-
-
 def _takes_place(progress: Progress, desktop: Desktop | None, rules: Rules) -> bool:
     return not (progress.phase is Phase.DRAINING and desktop is not None and occupied(desktop, rules))
-
-
-def _just_ended(progress: Progress, rules: Rules, now: datetime) -> bool:
-    return progress.acted and now - progress.since < rules.batch_pause
 
 
 def _is_occupied(progress: Progress, desktops: Mapping[str, Desktop], rules: Rules) -> bool:
     desktop = desktops.get(progress.name)
     return desktop is None or occupied(desktop, rules)
-
-
-def is_ill(desktop: Desktop | None) -> bool:
-    """Is one that was made well of no use any more, by Nova's word or its agent's?"""
-    if desktop is None or desktop.broken:
-        return True
-    return desktop.powered_on and desktop.seat is not None and desktop.seat.agent == "down"

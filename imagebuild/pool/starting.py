@@ -10,7 +10,8 @@ from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.progress import Note, Progress
 from imagebuild.pool.roll_journal import RollLog, Write
 from imagebuild.pool.roll_plan import Move, RollPlan
-from imagebuild.pool.stops import before_canary
+from imagebuild.pool.roster import Roster
+from imagebuild.pool.stops import before_canary, done
 from imagebuild.pool.survey import Survey
 from imagebuild.pool.testimony import newest, note_of, phase_of
 
@@ -26,8 +27,8 @@ def progress_of(move: Move, now: datetime) -> Progress:
 
 def start(plan: RollPlan, assignment: Assignment, *, write: Write) -> RollLog:
     """The roll that a plan becomes; its first line is written."""
-    held = {move.name: progress_of(move, assignment.began_at) for move in plan.moves}
-    extras = {name: _extra(name, server_id, assignment.began_at) for name, server_id in plan.leftovers}
+    held = Roster(progress_of(move, assignment.began_at) for move in plan.moves)
+    extras = Roster(_extra(name, server_id, assignment.began_at) for name, server_id in plan.leftovers)
     log = RollLog(assignment, held, extras, left_out=plan.left_out, write=write)
     log.begin()
     return log
@@ -62,18 +63,17 @@ def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
 def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write) -> RollLog:
     """The roll as its servers tell it, where its journal is not at hand: what is planned anew, and what it had done already."""
     now = assignment.began_at
-    held = {move.name: progress_of(move, now) for move in plan.moves}
+    held = Roster(progress_of(move, now) for move in plan.moves)
     for desktop in survey.desktops:
         if desktop.metadata.get(ROLL_ID) == assignment.id:
             method: Method = "replace" if desktop.vtpm else "rebuild"
             blank = Progress(name=desktop.name, server_id=desktop.id, method=method, from_image_id=None, since=now)
             before = held.get(desktop.name, blank)
-            held[desktop.name] = from_marks(desktop, before, roll_id=assignment.id, now=now)
-    extras = {one.name: extra_from_marks(one, None, roll_id=assignment.id, now=now) for one in survey.extras}
+            held.put(from_marks(desktop, before, roll_id=assignment.id, now=now))
+    extras = Roster(extra_from_marks(one, None, roll_id=assignment.id, now=now) for one in survey.extras)
     log = RollLog(assignment, held, extras, left_out=plan.left_out, write=write)
-    done = sum(one.phase is Phase.DONE for one in held.values())
     log.begin()
-    log.note(passed=max((stop for stop in assignment.stops if stop <= done), default=0))
+    log.note(passed=max((stop for stop in assignment.stops if stop <= done(log)), default=0))
     log.note(provisioning=note.provisioning or None)
     if before_canary(log):  # whom it has touched until then were canaries, and their failure is not to be forgotten
         log.note(canaries=[one.name for one in held.values() if one.phase is not Phase.PENDING])

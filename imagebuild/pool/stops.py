@@ -26,7 +26,7 @@ def before_canary(log: RollLog) -> bool:
 
 def done(log: RollLog) -> int:
     """How many desktops have the image now, by this roll."""
-    return sum(one.phase is Phase.DONE for one in log.held.values())
+    return log.held.counts[Phase.DONE]
 
 
 def bakes_for(log: RollLog, rules: Rules, now: datetime) -> timedelta | None:

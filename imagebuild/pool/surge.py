@@ -12,7 +12,7 @@ from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.lookout import View
 from imagebuild.pool.model import Phase
 from imagebuild.pool.roll_journal import RollLog
-from imagebuild.pool.rules import Pace, choose, is_ill, to_give_back
+from imagebuild.pool.rules import Pace, choose, to_give_back
 
 
 @dataclass
@@ -21,17 +21,55 @@ class Surge:
 
     log: RollLog
     fleet: Fleet
+    is_over: bool = False
+    """No member is to be moved any more: they have served."""
 
     @property
     def well(self) -> int:
         """How many serve, and are well."""
-        desktops = (self.fleet.desktops.get(one.name) for one in self.log.serving)
-        return sum(one is not None and one.powered_on and not is_ill(one) for one in desktops)
+        desktops = (self.fleet.desktops.get(name) for name in self.log.extras.pending)
+        return sum(one is not None and one.powered_on and not one.unwell for one in desktops)
 
     @property
-    def left(self) -> bool:
-        """Is there one that is to be removed yet?"""
-        return any(not one.phase.finished for one in self.log.extras.values())
+    def goes(self) -> bool:
+        """Are they to be removed now, and is one left?"""
+        return self.is_over and bool(self.log.extras.pending or self.log.extras.flying)
+
+    def make(self, view: View) -> list[ImagebuildError]:
+        """Begin those that are missing, as far as they can boot, while there are members that they can serve for."""
+        rules, log = self.fleet.rules, self.log
+        lacking = [name for name in log.assignment.extras if name not in log.extras]
+        if not lacking or (rules.window is not None and not rules.window.is_open(view.now)):
+            return []
+        room = min(len(log.held.pending), rules.parallel_boots - log.working)
+        return [error for name in lacking[: max(0, room)] for error in self.fleet.make(name, view)]
+
+    def going(self, view: View, *, early: bool) -> tuple[str, ...]:
+        """Those that are to be removed now, as members are begun: free ones above the floor, busy ones to wait for their users.
+
+        `early`: not only when the others are moved.
+        """
+        if not (self.goes or early):
+            return ()
+        desktops, serving = self.fleet.desktops, list(self.log.extras.pending.values())
+        for one in serving:
+            if one.name in desktops and (reason := desktops[one.name].excluded) is not None:
+                self.fleet.keep(one.to(Phase.SKIPPED, view.now, reason=reason), one, view.now)
+        gone = tuple(one.name for one in serving if one.name not in desktops)
+        return gone + choose(desktops, self.log.extras, rules=self._rules, pace=self._pace, now=view.now)
+
+    def leaving(self, now: datetime) -> list[tuple[str, str]]:
+        """Those that users need again before they are gone."""
+        if not self.log.extras.flying:
+            return []
+        return list(to_give_back(self.fleet.desktops, self.log.extras, rules=self._rules, pace=self._pace, now=now))
+
+    def leave(self, reason: str, now: datetime) -> None:
+        """Let those that serve stay, and those that are being emptied: the next roll removes them."""
+        for one in list(self.log.extras.pending.values()):
+            self.fleet.keep(one.to(Phase.SKIPPED, now, reason=reason), one, now)
+        emptied = [(name, reason) for name, one in self.log.extras.flying.items() if one.untouched]
+        self.fleet.give_back(emptied, now, outcome=Phase.SKIPPED)
 
     @property
     def _rules(self) -> Rules:
@@ -43,33 +81,3 @@ class Surge:
         """All at once, as far as the floor holds."""
         every = len(self.log.extras)
         return Pace(limit=every, floor=self.log.assignment.floor, boots=every, room=every)
-
-    def make(self, view: View) -> list[ImagebuildError]:
-        """Begin those that are missing, as far as they can boot, while there are members that they can serve for."""
-        rules, log = self.fleet.rules, self.log
-        lacking = [name for name in log.assignment.extras if name not in log.extras]
-        if not lacking or (rules.window is not None and not rules.window.is_open(view.now)):
-            return []
-        room = min(len(self.fleet.pending), rules.parallel_boots - log.working)
-        return [error for name in lacking[: max(0, room)] for error in self.fleet.make(name, view)]
-
-    def dismiss(self, view: View) -> list[ImagebuildError]:
-        """Begin to remove them, like members: free ones above the floor, busy ones when their users have left."""
-        desktops = self.fleet.desktops
-        for one in self.log.serving:
-            if one.name in desktops and (reason := desktops[one.name].excluded) is not None:
-                self.fleet.keep(one.to(Phase.SKIPPED, view.now, reason=reason), one, view.now)
-        gone = [one.name for one in self.log.serving if one.name not in desktops]
-        chosen = choose(desktops, self.log.extras, rules=self._rules, pace=self._pace, now=view.now)
-        return self.fleet.begin([*gone, *chosen], view)
-
-    def leaving(self, now: datetime) -> list[tuple[str, str]]:
-        """Those that users need again before they are gone."""
-        return list(to_give_back(self.fleet.desktops, self.log.extras, rules=self._rules, pace=self._pace, now=now))
-
-    def leave(self, reason: str, now: datetime) -> None:
-        """Let those that serve stay, and those that are being emptied: the next roll removes them."""
-        for one in self.log.serving:
-            self.fleet.keep(one.to(Phase.SKIPPED, now, reason=reason), one, now)
-        emptied = [one.name for one in self.log.extras.values() if one.untouched]
-        self.fleet.give_back([(name, reason) for name in emptied], now, outcome=Phase.SKIPPED)

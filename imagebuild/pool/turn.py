@@ -23,13 +23,13 @@ ABSENCE = timedelta(hours=1)
 class Turn:
     """`desktop` is None when its server is gone, or no longer of this pool; `seat` is what the broker has under its name all the same.
 
-    `boots`: there is room for one more that boots; `save` writes to the journal.
+    `acts`: there is room for one more that boots, and the turn has time for it; `save` writes to the journal.
     """
 
     now: datetime
     desktop: Desktop | None
     seat: Seat | None
-    boots: bool
+    acts: bool
     silent: bool
     """The broker did not answer: nothing is begun on its word."""
     rules: Rules

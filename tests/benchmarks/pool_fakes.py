@@ -35,14 +35,14 @@ from imagebuild.pool.assignment import assign
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import ConsoleWitness
-from imagebuild.pool.lookout import Lookout
+from imagebuild.pool.lookout import Lookout, View
 from imagebuild.pool.provision import create_desktops, find_parts
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_plan import plan_roll
 from imagebuild.pool.starting import start
 from imagebuild.pool.survey import survey
 from imagebuild.properties import GENERALIZED, RECIPE, SELF, STATE, VERIFIED, VERSION
-from imagebuild.report import ConsoleReport, SilentReport
+from imagebuild.report import SilentReport
 from imagebuild.waiting import Deadline, SystemClock, wait_for
 from tests.benchmarks.pool_model import longest_of
 from tests.fakes.broker import EPOCH, FakeBroker
@@ -50,7 +50,7 @@ from tests.fakes.broker import EPOCH, FakeBroker
 POOL = "fakes"
 FLAVOR = "1cpu_1GB_20GB"
 SETTLE, MIN_READY, BATCH_PAUSE, BAKE, LOOK = 20.0, 20.0, 10.0, 10.0, 5.0
-CALLS, SHARE = 6.0, 0.9
+CALLS, SHARE, TELL_SECONDS = 6.0, 0.9, 10.0
 _ACTS = ("POST nova/servers/ID/action rebuild", "DELETE nova/servers/ID", "POST neutron/ports", "POST nova/servers")
 
 
@@ -108,6 +108,36 @@ class Open(ConsoleWitness):
 
 
 @dataclass
+class Progression:
+    """When each desktop came to each phase, by its journal: where its time goes."""
+
+    came: dict[str, dict[str, float]] = field(default_factory=dict)
+    told_at: float = field(default_factory=time.monotonic)
+
+    def written(self, event: str, facts: dict[str, Any]) -> None:
+        """A line of the journal."""
+        if event == "desktop" and "phase" in facts:
+            self.came.setdefault(facts["name"], {}).setdefault(str(facts["phase"]), time.monotonic())
+
+    def watch(self, roll: Roll, view: View) -> None:
+        """A line now and then while it goes."""
+        if time.monotonic() - self.told_at >= TELL_SECONDS:
+            self.told_at = time.monotonic()
+            phases = Counter(one.phase.value for one in roll.log.held.values())
+            print(
+                f"{view.now:%H:%M:%S}  {', '.join(f'{number} {phase}' for phase, number in phases.items())}", flush=True
+            )
+
+    def __str__(self) -> str:
+        """The median of every phase, in seconds."""
+        spent: dict[str, list[float]] = {}
+        for phases in self.came.values():
+            for (phase, begun), ended in zip(phases.items(), [*phases.values()][1:], strict=False):
+                spent.setdefault(phase, []).append(ended - begun)
+        return ", ".join(f"{phase} {statistics.median(each):.1f} s" for phase, each in spent.items())
+
+
+@dataclass
 class Site:
     """The pool in the lab."""
 
@@ -139,7 +169,7 @@ class Site:
         proofs = {SELF: made.id, VERIFIED: "passed", GENERALIZED: "yes"}
         self.cloud.update_image(made.id, properties=marks | proofs, protected=True)
 
-    def roll(self, folder: Path) -> Iterator[tuple[Roll, Journal]]:
+    def roll(self, folder: Path, progression: Progression) -> Iterator[Roll]:
         """The roll to the second version, with a journal on the disk; ready to be run."""
         pool = survey(self.definition, self.cloud, self.broker)
         to = find_version(self.cloud, f"{POOL}-v2")
@@ -147,7 +177,12 @@ class Site:
         assert not plan.refused, [str(finding) for finding in plan.findings]
         assignment = assign(plan, self.definition.roll, roll_id="fakes-1", began_at=utc_now(), started_by="benchmark")
         with Journal(folder / "journal.jsonl") as journal:
-            log = start(plan, assignment, write=journal.write)
+
+            def write(event: str, **facts: Any) -> None:
+                journal.write(event, **facts)
+                progression.written(event, facts)
+
+            log = start(plan, assignment, write=write)
             hands = Hands(
                 definition=self.definition,
                 assignment=assignment,
@@ -157,7 +192,7 @@ class Site:
                 version_of=cache(lambda image_id: find_version(self.cloud, image_id)),
                 provisioned=lambda: bool(log.provisioning),
             )
-            yield Roll(log, hands, Open(self.cloud), utc_now, SystemClock(), ConsoleReport()), journal
+            yield Roll(log, hands, Open(self.cloud), utc_now, SystemClock(), SilentReport(), watch=progression.watch)
 
     def note_acts(self) -> None:
         """Remember when each rebuild was asked for: from there Nova's own time counts."""
@@ -225,12 +260,12 @@ def a_site(servers: int) -> Site:
 
 def measure(site: Site, folder: Path) -> list[str]:
     """Roll it, print the numbers, and give the goals that were missed."""
-    wire, servers = Wire(), site.definition.size
+    wire, servers, progression = Wire(), site.definition.size, Progression()
     site.note_acts()
-    before, begun, spent = peak_megabytes(), time.monotonic(), time.process_time()
+    before, spent = peak_megabytes(), time.process_time()
     with wire.watched():
-        for roll, _ in site.roll(folder):
-            planned = sum(wire.requests.values())
+        for roll in site.roll(folder, progression):
+            planned, begun = sum(wire.requests.values()), time.monotonic()
             state = roll.run()
     seconds, cpu = time.monotonic() - begun, time.process_time() - spent
     ideal = site.ideal(roll.log.assignment.limit)
@@ -238,6 +273,7 @@ def measure(site: Site, folder: Path) -> list[str]:
     beyond = (calls - sum(wire.requests[act] for act in _ACTS)) / servers
     told = f"{state.value}: {roll.done()} of {servers} done in {words(seconds)}, ideal {words(ideal)}"
     print(f"{told}: {ideal / seconds:.1%}")
+    print(f"half of the desktops were no longer than: {progression}")
     print(f"{calls / servers:.2f} requests a desktop, {beyond:.2f} beyond the act; {planned} more for the plan")
     print(
         f"{wire.seconds:.0f} s of them on the wire ({wire.seconds / sum(wire.requests.values()):.3f} s each), {cpu:.0f} s of CPU"

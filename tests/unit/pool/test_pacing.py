@@ -9,6 +9,8 @@ from imagebuild.pool.pacing import rest
 from imagebuild.pool.roll import Roll
 from tests.unit.pool.rolling import Site
 
+NONE = timedelta(0)
+
 
 def in_phase(site: Site, phase: Phase) -> Roll:
     """A roll whose canary has just come to that phase."""
@@ -21,26 +23,31 @@ def in_phase(site: Site, phase: Phase) -> Roll:
     pytest.fail("it never was so")
 
 
-@pytest.mark.parametrize(("took", "left"), [(0.0, 15.0), (4.0, 11.0), (40.0, 5.0)])
+@pytest.mark.parametrize(("took", "left"), [(0.0, 15.0), (4.0, 11.0), (40.0, 1.5)])
 def test_a_long_turn_makes_the_rest_shorter_and_never_none(took: float, left: float) -> None:
     roll = in_phase(Site(4), Phase.ACTING)
-    assert rest(roll.log, roll.rules, now=roll.now(), took=took, ends=False) == left
+    assert rest(roll.log, roll.rules, now=roll.now(), look=NONE, took=took, ends=False) == left
 
 
-@pytest.mark.parametrize(("ahead", "left"), [(14.0, 15.0), (15.0, 15.0), (16.5, 16.5), (18.0, 18.0), (19.0, 15.0)])
-def test_what_is_due_right_after_the_next_look_is_waited_for(ahead: float, left: float) -> None:
+@pytest.mark.parametrize(
+    ("ahead", "left"), [(1.0, 1.5), (8.0, 8.0), (15.0, 15.0), (19.0, 19.0), (24.0, 12.0), (36.0, 18.0), (40.0, 40 / 3)]
+)
+def test_one_of_the_looks_falls_on_what_is_due(ahead: float, left: float) -> None:
     site = Site(4, settle="60s")
     roll = in_phase(site, Phase.DRAINING)
     since = roll.log.held["desktop-1"].free_since
     assert since is not None
     now = since + timedelta(seconds=60 - ahead)
-    assert rest(roll.log, roll.rules, now=now, took=0.0, ends=False) == left
+    assert rest(roll.log, roll.rules, now=now, look=NONE, took=0.0, ends=False) == left
 
 
 def test_so_is_a_pause_between_two_desktops() -> None:
     site = Site(6, batch_pause="17s", bake_time="0")
     roll = in_phase(site, Phase.DONE)
-    assert rest(roll.log, roll.rules, now=roll.now(), took=0.0, ends=True) == 17.0
+    assert rest(roll.log, roll.rules, now=roll.now(), look=NONE, took=0.0, ends=True) == 17.0
+    assert rest(roll.log, roll.rules, now=roll.now(), look=NONE, took=0.0, ends=False) == 17.0, (
+        "there is nobody to be calm about"
+    )
 
 
 def test_users_are_waited_for_with_few_looks() -> None:
@@ -52,5 +59,5 @@ def test_users_are_waited_for_with_few_looks() -> None:
         site.clock.sleep(15)
     site.clock.sleep(120)
     roll.turn()
-    assert rest(roll.log, roll.rules, now=roll.now(), took=3.0, ends=False) == 60.0
-    assert rest(roll.log, roll.rules, now=roll.now(), took=3.0, ends=True) == 12.0
+    assert rest(roll.log, roll.rules, now=roll.now(), look=NONE, took=3.0, ends=False) == 60.0
+    assert rest(roll.log, roll.rules, now=roll.now(), look=NONE, took=3.0, ends=True) == 12.0

@@ -170,10 +170,11 @@ class Storm:
         site = self.site
         assert site.broker.cut == []
         assert site.broker.pools[POOL].provisioning is True
-        kept = {name for name, one in roll.log.everyone.items() if one.phase is Phase.QUARANTINED}
+        kept = {one.name for one in roll.log.everyone if one.phase is Phase.QUARANTINED}
         assert set(site.held_back()) <= kept
         self._verify_extras(roll)
-        for name, one in roll.log.everyone.items():
+        for one in roll.log.everyone:
+            name = one.name
             assert one.phase.finished or (roll.log.state is RollState.HALTED and one.phase is Phase.PENDING), (
                 name,
                 one,

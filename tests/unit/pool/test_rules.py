@@ -1,6 +1,5 @@
 """Who is begun, who is given back, when a roll halts: the rules by themselves."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +10,7 @@ from imagebuild.broker import Seat
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.model import Desktop, Phase, Trouble
 from imagebuild.pool.progress import Note, Progress, as_facts, from_facts
+from imagebuild.pool.roster import Lineup, Roster
 from imagebuild.pool.rules import Pace, choose, free_desktops, occupied, taken_places, to_give_back, why_halt
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -30,10 +30,10 @@ def desktop(name: str, *, free: bool = True, **more: Any) -> Desktop:
     return Desktop(**{"id": name, "name": name, "status": "ACTIVE", "power_state": 1, "seat": held, **more})
 
 
-def pending(*desktops: Desktop, **phases: Phase) -> tuple[dict[str, Desktop], dict[str, Progress]]:
+def pending(*desktops: Desktop, **phases: Phase) -> tuple[Lineup, Roster]:
     """The pool by name and its progress; `phases` by name for those that are further."""
-    held = {
-        one.name: Progress(
+    held = Roster(
+        Progress(
             name=one.name,
             server_id=one.id,
             method="rebuild",
@@ -42,13 +42,11 @@ def pending(*desktops: Desktop, **phases: Phase) -> tuple[dict[str, Desktop], di
             phase=phases.get(one.name, Phase.PENDING),
         )
         for one in desktops
-    }
-    return {one.name: one for one in desktops}, held
+    )
+    return Lineup(desktops), held
 
 
-def chosen(
-    known: tuple[Mapping[str, Desktop], Mapping[str, Progress]], *, pace: Pace = WIDE, now: datetime = NOW, **rules: Any
-) -> list[str]:
+def chosen(known: tuple[Lineup, Roster], *, pace: Pace = WIDE, now: datetime = NOW, **rules: Any) -> list[str]:
     """Who may be begun by these rules."""
     return list(choose(*known, rules=Rules.model_validate(rules), pace=pace, now=now))
 
@@ -99,7 +97,7 @@ def test_the_canary_is_free_and_healthy_or_the_one_that_is_named() -> None:
 
 def test_the_floor_is_of_free_desktops_that_run() -> None:
     known = pending(*(desktop(name) for name in "abcd"), desktop("off", status="SHUTOFF", power_state=4))
-    assert free_desktops(known[0].values(), known[1]) == 4
+    assert free_desktops(*known) == 4
     assert chosen(known, pace=replace(WIDE, floor=3)) == ["off", "a"]
     assert chosen(known, pace=replace(WIDE, floor=4)) == ["off"]
 
@@ -132,7 +130,7 @@ def test_no_more_users_are_waited_for_than_places_are_left_for_their_desktops() 
 
 def test_a_place_rests_before_it_is_taken_again() -> None:
     desktops, held = pending(desktop("a"), desktop("b"), a=Phase.DONE)
-    held["a"] = replace(held["a"], since=NOW - timedelta(seconds=20), acted=True)
+    held.put(replace(held["a"], since=NOW - timedelta(seconds=20), acted=True))
     pace = replace(WIDE, limit=1)
     assert chosen((desktops, held), pace=pace, batch_pause="30s") == []
     assert chosen((desktops, held), pace=pace, batch_pause="20s") == ["b"]
@@ -140,9 +138,8 @@ def test_a_place_rests_before_it_is_taken_again() -> None:
 
 def test_who_is_locked_or_gone_is_not_begun() -> None:
     locked = desktop("a", troubles=(Trouble("locked", "somebody has locked it", excludes=True),))
-    desktops, held = pending(locked, desktop("b"), desktop("c"))
-    del desktops["b"]
-    assert chosen((desktops, held)) == ["c"]
+    _, held = pending(locked, desktop("b"), desktop("c"))
+    assert chosen((Lineup([locked, desktop("c")]), held)) == ["c"]
 
 
 def test_nothing_is_begun_outside_the_window() -> None:
@@ -152,14 +149,14 @@ def test_nothing_is_begun_outside_the_window() -> None:
     assert chosen(known, window=window, now=NOW + timedelta(hours=1)) == ["a"]
 
 
-def given_back(known: tuple[dict[str, Desktop], dict[str, Progress]], pace: Pace, **rules: Any) -> list[str]:
+def given_back(known: tuple[Lineup, Roster], pace: Pace, **rules: Any) -> list[str]:
     wanted = Rules.model_validate(rules)
     return [name for name, _ in to_give_back(*known, rules=wanted, pace=pace, now=NOW)]
 
 
 def test_what_users_need_is_given_back_the_last_begun_first_and_no_more_than_they_need() -> None:
     desktops, held = pending(*(desktop(name) for name in "abc"), a=Phase.DRAINED, b=Phase.DRAINING, c=Phase.ACTING)
-    held["b"] = replace(held["b"], since=NOW)
+    held.put(replace(held["b"], since=NOW))
     assert given_back((desktops, held), replace(WIDE, floor=1)) == ["b"]
     assert given_back((desktops, held), replace(WIDE, floor=5)) == ["b", "a"]  # what is acted on cannot be
     assert given_back((desktops, held), WIDE) == []

@@ -117,7 +117,7 @@ def test_a_name_that_somebody_has_is_not_given_again() -> None:
 def test_who_is_on_it_is_waited_for() -> None:
     site = Site(4, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.broker.log_in(EXTRA_NAME, "kim")
     left_at = site.clock.now() + 9000
     site.clock.at(9000, lambda: site.broker.log_out(EXTRA_NAME))
@@ -130,7 +130,7 @@ def test_who_is_on_it_is_waited_for() -> None:
 def test_who_does_not_leave_keeps_it_and_the_next_roll_removes_it() -> None:
     site = Site(4, max_unavailable=1, max_surge=1, drain_deadline="2h")
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.broker.log_in(EXTRA_NAME, "kim")
     assert roll.run() is RollState.COMPLETED
     assert (exit_code(roll.log), roll.log.extras[EXTRA_NAME].phase) == (3, Phase.SKIPPED)
@@ -149,7 +149,7 @@ def test_who_does_not_leave_keeps_it_and_the_next_roll_removes_it() -> None:
 def test_one_of_an_earlier_roll_is_used_again() -> None:
     site = Site(4, max_unavailable=1, max_surge=1, drain_deadline="2h")
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.broker.log_in(EXTRA_NAME, "kim")
     roll.run()
     site.broker.log_out(EXTRA_NAME)
@@ -167,7 +167,7 @@ def test_one_of_an_earlier_roll_is_used_again() -> None:
 def test_it_stays_and_serves_while_the_roll_is_paused() -> None:
     site = Site(6, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.wish = "pause"
     assert roll.run() is RollState.PAUSED
     (extra,) = extras(site)
@@ -184,7 +184,7 @@ def test_it_stays_and_serves_while_the_roll_is_paused() -> None:
 def test_a_pause_while_it_is_being_emptied_gives_it_back() -> None:
     site = Site(3, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.broker.log_in(EXTRA_NAME, "kim")
     turn_until(roll, site, lambda: roll.log.extras[EXTRA_NAME].phase is Phase.DRAINING)
     assert site.held_back() == [EXTRA_NAME]
@@ -202,7 +202,7 @@ def test_a_pause_while_it_is_being_emptied_gives_it_back() -> None:
 def test_an_abort_removes_it() -> None:
     site = Site(6, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.wish = "abort"
     assert roll.run() is RollState.ABORTED
     assert Phase.PENDING in site.phases(roll).values()
@@ -212,7 +212,7 @@ def test_an_abort_removes_it() -> None:
 def test_who_aborts_need_not_wait_for_its_user() -> None:
     site = Site(6, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.broker.log_in(EXTRA_NAME, "kim")
     site.wish = "abort"
     site.clock.at(1200, lambda: setattr(site, "wish", "pause"))
@@ -224,9 +224,8 @@ def test_who_aborts_need_not_wait_for_its_user() -> None:
 def test_the_way_back_removes_it_at_once_and_makes_no_other() -> None:
     site = Site(6, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
-    roll.end(RollState.ABORTED, "a rollback was asked for")
-    roll.keeps_extras = True
+    turn_until(roll, site, lambda: roll.log.extras.pending)
+    roll.end(RollState.ABORTED, "a rollback was asked for", keeps_extras=True)
     assert roll.run() is RollState.ABORTED
     way = find_way_back(survey(site.definition, site.cloud, site.broker))
     assert EXTRA_NAME not in way.names
@@ -279,7 +278,7 @@ def test_one_that_the_broker_never_lists_is_removed() -> None:
 def test_one_that_somebody_deletes_is_told_and_nothing_is_looked_for() -> None:
     site = Site(4, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.cloud.delete_server(extras(site)[0].id)
     assert roll.run() is RollState.COMPLETED
     assert exit_code(roll.log) == 0
@@ -289,7 +288,7 @@ def test_one_that_somebody_deletes_is_told_and_nothing_is_looked_for() -> None:
 def test_one_that_somebody_locks_is_left() -> None:
     site = Site(4, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     site.cloud.lock(extras(site)[0].id, "forensics")
     assert roll.run() is RollState.COMPLETED
     assert "forensics" in roll.log.extras[EXTRA_NAME].reason
@@ -301,7 +300,7 @@ def test_nobody_is_offered_it_before_it_is_proven() -> None:
     roll = site.start()
     turn_until(roll, site, lambda: extras(site))
     offered: list[bool] = []
-    while not roll.log.serving:
+    while not roll.log.extras.pending:
         roll.turn()
         site.clock.sleep(15)
         record = next((one for one in site.broker.pools[POOL].all() if one.name == EXTRA_NAME), None)
@@ -322,7 +321,7 @@ def test_outside_the_window_none_is_made_and_at_any_hour_it_goes() -> None:
         roll.turn()
         site.clock.sleep(60)
     assert extras(site) == []
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     assert set(hours) == {0}
     site.broker.log_in(EXTRA_NAME, "kim")
     site.clock.at(6 * 3600, lambda: site.broker.log_out(EXTRA_NAME))
@@ -347,7 +346,7 @@ def test_the_floor_holds_while_it_goes() -> None:
 def test_a_pool_that_gets_larger_does_not_take_it_for_a_member() -> None:
     site = Site(4, max_unavailable=1, max_surge=1)
     roll = site.start()
-    turn_until(roll, site, lambda: roll.log.serving)
+    turn_until(roll, site, lambda: roll.log.extras.pending)
     missing, ours = missing_names(site.definition, site.cloud)
     assert (missing, len(ours)) == ((), 4)
     larger = site.definition.model_copy(update={"first": 98})
