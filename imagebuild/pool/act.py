@@ -1,5 +1,6 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -7,8 +8,9 @@ from imagebuild.broker import Cap
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.refill import vacate
 from imagebuild.pool.survey import ROLLABLE
 from imagebuild.pool.turn import Turn
 
@@ -54,7 +56,9 @@ def act(progress: Progress, turn: Turn) -> Progress:
 
 def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
-    return _watch_rebuild(progress, turn) if progress.method == "rebuild" else _watch_replace(progress, turn)
+    if progress.method == "rebuild":
+        return _watch_rebuild(progress, turn)
+    return _watch_delete(progress, turn) or _AFTERWARDS[progress.method](progress, turn)
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -76,22 +80,27 @@ def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
     return _unless_too_long(progress, turn, f"Nova has not rebuilt it: {desktop.status}, task {desktop.task_state}")
 
 
-def _watch_replace(progress: Progress, turn: Turn) -> Progress:
-    """The old server goes, if there was one; then one of the same name is made on the same port, if there is to be one."""
-    hands = turn.hands
-    old = hands.cloud.server(progress.old_server_id) if progress.old_server_id else None
+def _watch_delete(progress: Progress, turn: Turn) -> Progress | None:
+    """The old server goes, if there was one; None when it is known to be gone by our own act."""
+    old = turn.hands.cloud.server(progress.old_server_id) if progress.old_server_id else None
     if not progress.accepted:  # as above; a server that still stands has a user to be looked for once more
         if old is not None and old.task_state != "deleting":
             return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
         return replace(progress, accepted=True, acted=True)
-    if old is not None:
-        return _unless_too_long(progress, turn, "Nova has not deleted it")
-    if progress.method == "remove":
-        if hands.can(Cap.SCAN):
-            hands.broker.refresh(wait=False)
-        return progress.to(Phase.RETURNING, turn.now)
+    return _unless_too_long(progress, turn, "Nova has not deleted it") if old is not None else None
+
+
+def _leave(progress: Progress, turn: Turn) -> Progress:
+    """Nothing is to take its place: the broker is asked to look, and to forget it."""
+    if turn.hands.can(Cap.SCAN):
+        turn.hands.broker.refresh(wait=False)
+    return progress.to(Phase.RETURNING, turn.now)
+
+
+def _make_anew(progress: Progress, turn: Turn) -> Progress:
+    """One of the same name is made, on the same port if it had one of its own."""
     try:
-        made = hands.make_anew(progress)
+        made = turn.hands.make_anew(progress)
     except CloudUnreachable:
         raise
     except CloudError as error:  # its address may be held for a moment longer than its server
@@ -109,7 +118,8 @@ def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     except CloudUnreachable:
         raise
     except CloudError as error:
-        return f"the cloud refused to {progress.method} it: {error}"
+        verb = "rebuild" if progress.method == "rebuild" else "delete"
+        return f"the cloud refused to {verb} it: {error}"
     return None
 
 
@@ -155,3 +165,12 @@ def _unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
     if turn.now - (progress.act_since or progress.since) <= limit:
         return progress
     return turn.fail(progress, words)
+
+
+_AFTERWARDS: Mapping[Method, Callable[[Progress, Turn], Progress]] = {
+    "replace": _make_anew,
+    "make": _make_anew,
+    "remove": _leave,
+    "broker": vacate,
+}
+"""What comes when the old server is gone, by method."""

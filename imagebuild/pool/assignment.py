@@ -31,6 +31,8 @@ class Assignment:
     back: bool = False
     canary_names: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
+    threshold: int = 0
+    """So many unassigned desktops the broker wants to have: with fewer it makes another."""
     usual_seconds: float = GUESS.each.total_seconds()
     """What the plan has reckoned with for one desktop."""
 
@@ -64,6 +66,7 @@ def assign(
         back=back,
         canary_names=rules.canary_names,
         extras=plan.extras,
+        threshold=plan.threshold,
         usual_seconds=plan.estimate.usual.each.total_seconds(),
     )
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from imagebuild.broker import Cap, Seat
+from imagebuild.broker import Cap
 from imagebuild.errors import BrokerRefused
 from imagebuild.pool.act import act, watch
 from imagebuild.pool.drain import drain
@@ -13,6 +13,7 @@ from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.refill import await_follower
 from imagebuild.pool.server_groups import explain_fault
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
@@ -28,6 +29,8 @@ def advance(progress: Progress, turn: Turn) -> Progress:
 def _boot(progress: Progress, turn: Turn) -> Progress:
     """Nova has done its part; wait for a machine that runs. One that was switched off is switched on to be looked at."""
     desktop = turn.desktop
+    if progress.awaits:
+        return await_follower(progress, turn)
     if desktop is None:
         return turn.lose(progress) if progress.waited(turn.now, SHOWS_UP) else progress
     if desktop.broken:
@@ -143,8 +146,7 @@ def _leave_nothing(progress: Progress, turn: Turn) -> Progress:
     if progress.held and known and not progress.waited(turn.now, SHOWS_UP):
         return progress
     if progress.held:
-        with suppress(BrokerRefused):
-            turn.hands.offer(Seat(name=progress.name, pool=turn.hands.definition.pool))
+        turn.hands.offer_again(progress)
     return progress.to(progress.outcome or Phase.DONE, turn.now, reason=progress.failure, held=False)
 
 

@@ -42,6 +42,8 @@ def _room(situation: Situation) -> Iterator[Finding]:
         yield Finding("extra desktops: quota", "refuse", words, "raise the project's quota, or lower roll.max_surge")
     else:
         yield Finding("extra desktops", "ok", f"{some_of(names)}: the project's quota has room for {count} more")
+    if situation.zone:
+        yield Finding("extra desktops: availability zone", "refuse", situation.zone)
     if situation.group:
         todo = f"invoke pool.network {situation.definition.pool}"
         yield Finding("extra desktops: security group", "refuse", situation.group, todo)

@@ -22,7 +22,7 @@ from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back
-from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop
+from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop, proved_nothing
 from imagebuild.pool.surge import Surge
 from imagebuild.pool.surroundings import Surroundings
 from imagebuild.report import Report
@@ -100,6 +100,7 @@ class Roll:
         if self.taken_up:
             self.fleet.believe_marks(view)
             self.taken_up = False
+        troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
         if self.ending is None:
             if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
@@ -142,16 +143,18 @@ class Roll:
 
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
-        troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
+        told = f"the broker is silent: {view.silence}" if view.silence else self.fleet.headcount.why_forgotten()
+        troubles: list[ImagebuildError] = [BrokerError(told)] if told else []
         try:
             self._around.prepare()
-            if self.log.passed:
-                self._around.use_for_new_desktops()
-            wrong = self._around.what_is_wrong(view.now)
+            wrong = self._around.what_is_wrong(view.now) or self.fleet.why_halt(grows=self._around.makes_desktops)
+            if wrong is None and (self.log.passed or self.rules.refills):
+                refused = self._around.use_for_new_desktops()
+                wrong = refused if self.rules.refills else None
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
-        if halt := wrong or self.fleet.why_halt():
-            self.end(RollState.HALTED, halt)
+        if wrong:
+            self.end(RollState.HALTED, wrong)
         return troubles
 
     def _leaving(self, now: datetime) -> list[tuple[str, str]]:
@@ -191,6 +194,8 @@ class Roll:
             if self.ending is None or (self.surge.goes and not self._is_lost(now)):
                 self._lose_patience(now)
                 return False
+            if proved_nothing(self.log, self.ending[0]):
+                self._around.take_image_back()
             self._around.restore()
         except (CloudError, BrokerError) as error:
             self._stuck = True
@@ -233,9 +238,7 @@ class Roll:
         """Nothing is in hand, and nothing could be begun: for how long?"""
         window = self.rules.window
         closed = window is not None and not window.is_open(now) and not self.surge.goes
-        if self.fleet.moved_at is None or closed or self.log.state is RollState.BAKING:
-            self.fleet.moved_at = now
-        if now - self.fleet.moved_at <= self.rules.drain_deadline:
+        if not self.fleet.is_stuck(now, excused=closed or self.log.state is RollState.BAKING):
             return
         words = "nothing could be begun for so long: too few desktops are free"
         if self.surge.goes:

@@ -10,11 +10,13 @@ from imagebuild.claim import Claim, claims
 from imagebuild.cloud import Cloud, Flavor, Headroom, Network, ServerGroup
 from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
+from imagebuild.pool.adoption import Adoption, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.extra_names import extra_names
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
 from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.provision import zone_trouble
 from imagebuild.pool.survey import Survey
 
 Level = Literal["ok", "warn", "refuse"]
@@ -59,8 +61,12 @@ class Situation:
     claims: tuple[Claim, ...] = ()
     group: str = ""
     """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
+    zone: str = ""
+    """Likewise of the availability zone."""
     extras: tuple[str, ...] = ()
     """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
+    strangers: tuple[Adoption, ...] = ()
+    """Servers with names of the pool's that the broker lists, and that are no members."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
     server_groups: tuple[ServerGroup, ...] = ()
@@ -82,7 +88,12 @@ class Situation:
     @property
     def floor(self) -> int:
         """How many free desktops must stay."""
-        return self.definition.roll.free_floor(self.settings.threshold if self.settings else None)
+        return self.definition.roll.free_floor(self.threshold, len(self.survey.desktops))
+
+    @property
+    def threshold(self) -> int | None:
+        """So many unassigned desktops the broker wants to have; None where it does not say."""
+        return self.settings.threshold if self.settings else None
 
 
 def assess(
@@ -126,10 +137,10 @@ def assess(
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
         group=_why_no_group(definition, cloud) if replacing or extras else "",
+        zone=zone_trouble(definition, cloud) if replacing or extras else "",
         extras=extras,
-        own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
-        if replacing
-        else frozenset(),
+        own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
+        strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         project_id=cloud.project_id,
         roll_id=roll_id,
@@ -155,6 +166,10 @@ def _moves(desktop: Desktop, definition: PoolDefinition, *, to: Version, only: f
     return not (definition.roll.skip_matching and matches(desktop, to))
 
 
+def _own_ports(definition: PoolDefinition, cloud: Cloud) -> frozenset[str]:
+    return frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
+
+
 def _find_parts(definition: PoolDefinition, cloud: Cloud) -> tuple[Flavor, Network]:
     flavor, network = cloud.find_flavor(definition.flavor), cloud.find_network(definition.network)
     if flavor is None:
@@ -166,6 +181,15 @@ def _find_parts(definition: PoolDefinition, cloud: Cloud) -> tuple[Flavor, Netwo
             f"there is no network {definition.network}", hint=f"make it: invoke pool.network {definition.pool}"
         )
     return flavor, network
+
+
+def _find_strangers(definition: PoolDefinition, survey: Survey, cloud: Cloud) -> tuple[Adoption, ...]:
+    """All servers are listed only where the broker knows of desktops that the pool has not."""
+    listed = {seat.key for seat in survey.strays if definition.number_of(seat.name) is not None}
+    if not listed:
+        return ()
+    found = find_adoptions(definition, cloud)
+    return tuple(one for one in found if not one.member and one.server.name.casefold() in listed)
 
 
 def _why_no_group(definition: PoolDefinition, cloud: Cloud) -> str:

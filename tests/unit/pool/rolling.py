@@ -17,6 +17,7 @@ from imagebuild.pool.assignment import assign
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.lookout import Lookout
+from imagebuild.pool.marks import EXTRA
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll import Roll, Wish
@@ -103,9 +104,9 @@ class PoolCloud(FakeCloud):
         self.sim.at(seconds, self.go_on)
 
     def _booted(self, server_id: str) -> None:
-        """A scan of the broker's finds a machine that it does not know."""
+        """A scan of the broker's finds an extra desktop that it does not know."""
         server = self._machines[server_id].server
-        if self._broker.pools and server.name.casefold() not in self._broker.pools[POOL].records:
+        if EXTRA in server.metadata and server.name not in self._found:
             self._broker.found(POOL, server.name)
             self._found.add(server.name)
         if not self.silent_agents(server):
@@ -119,6 +120,7 @@ class PoolCloud(FakeCloud):
     def _scan(self, name: str) -> None:
         if name in self._found and not self._named[name]:
             self._broker.remove(name)
+            self._found.discard(name)
 
     def _reports(self, name: str) -> None:
         if self._broker.pools and name.casefold() in self._broker.pools[POOL].records:
@@ -231,6 +233,7 @@ class Site:
             lookout=lookout,
             version_of=functools.cache(self.version),
             provisioned=lambda: bool(log.provisioning),
+            pool_image=lambda: log.image_before or "",
         )
         return Roll(
             log=log,
