@@ -192,9 +192,8 @@ class Roll:
                 self._go_on(now)
             if self.ending is None:
                 return False
-            if self._proved_nothing(self.ending[0]):
-                self._around.take_image_back()
-            self._around.restore()
+            if self._is_fit_for_new_desktops(self.ending[0]):
+                self._around.restore()
         except (CloudError, BrokerError) as error:
             self._stuck = True
             self._bear([error])
@@ -240,10 +239,11 @@ class Roll:
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
 
-    def _proved_nothing(self, state: RollState) -> bool:
-        """Does it end for good before its canary has passed, or has that failed?"""
+    def _is_fit_for_new_desktops(self, state: RollState) -> bool:
+        """May the broker make desktops when the roll ends so? Not from an image whose canary has failed, if it has no other."""
         failed = any(name in self.log.held and self.log.held[name].failed for name in self.log.canaries)
-        return failed or (state.finished and (before_canary(self.log) or not self.done()))
+        unproven = failed or (state.finished and (before_canary(self.log) or not self.done()))
+        return not unproven or self._around.take_image_back(is_bad=failed)
 
     def _pass_stop(self) -> None:
         """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""

@@ -68,6 +68,8 @@ class Situation:
     """Ids of the servers whose port was made by us: it outlives them."""
     server_groups: tuple[ServerGroup, ...] = ()
     """The project's, where desktops are to be replaced, or the pool's file names one."""
+    paused: bool = False
+    """The pool's last roll has left the broker's provisioning off: the next one turns it on."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -104,8 +106,10 @@ def assess(
     only: frozenset[str] | None = None,
     roll_id: str | None = None,
     back: bool = False,
+    paused: bool = False,
 ) -> Situation:
-    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll.
+    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll;
+    `paused`: the last roll has left the broker's provisioning off.
 
     Raises NotFound when the pool's flavor or network is not there. A broker that does not answer is a finding, not an error.
     """
@@ -139,6 +143,7 @@ def assess(
         else frozenset(),
         strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
+        paused=paused,
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
