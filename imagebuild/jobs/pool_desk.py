@@ -28,6 +28,7 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import ConsoleWitness
 from imagebuild.pool.lookout import Lookout, View
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan, plan_roll
@@ -192,5 +193,6 @@ def check_plan(made: RollPlan) -> None:
     if made.refused:
         reasons = [str(one) for one in made.findings if one.level == "refuse"]
         raise RollRefused(
-            f"the roll of {made.pool} to {made.to} may not begin: {len(reasons)} reasons", details=reasons
+            f"the roll of {made.pool} to {made.to} may not begin: {count_of(len(reasons), 'reason')}",
+            details=reasons,
         )

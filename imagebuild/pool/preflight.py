@@ -10,6 +10,7 @@ from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_groups import CHECKS as GROUP_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
 from imagebuild.pool.preflight_refill import CHECKS as REFILL_CHECKS
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.situation import Finding, Level, Situation, some_of
 
 _BY = {"broker": "deleting them for others that the broker makes"}
@@ -41,9 +42,9 @@ def _members(situation: Situation) -> Iterator[Finding]:
         todo = f"make them: invoke pool.create {definition.pool}; or take servers over: invoke pool.adopt {definition.pool}"
         yield Finding("desktops", "refuse", f"no server is tagged {definition.tag}", todo)
     elif not situation.moving:
-        yield Finding("desktops", "ok", f"all {len(survey.included)} have {situation.to.name}: there is nothing to do")
+        yield Finding("desktops", "ok", f"{situation.to.name} is on every one already: there is nothing to do")
     else:
-        yield Finding("desktops", "ok", f"{len(situation.moving)} of {len(survey.desktops)} are to be moved")
+        yield Finding("desktops", "ok", f"to be moved: {len(situation.moving)} of {len(survey.desktops)}")
 
 
 def _left_out(situation: Situation) -> Iterator[Finding]:
@@ -53,7 +54,7 @@ def _left_out(situation: Situation) -> Iterator[Finding]:
         if trouble.excludes:
             by_kind.setdefault(trouble.kind, []).append(f"{desktop.name} ({trouble.words})")
     for kind, told in by_kind.items():
-        yield Finding(f"left out: {kind}", "warn", some_of(told), "they keep their image")
+        yield Finding(f"left out: {kind}", "warn", some_of(told), "what is left out keeps its image")
 
 
 def _methods(situation: Situation) -> Iterator[Finding]:
@@ -89,11 +90,15 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
         yield Finding("replace: availability zone", "refuse", situation.zone, "name another in the pool's file")
     bare = [one.name for one in replaced if one.id not in situation.own_ports]
     if bare and network.project_id not in ("", situation.project_id):
-        words = f"{network.name} is another project's, so {some_of(bare)} would lose their addresses: their ports go with their servers"
-        yield Finding("replace: addresses", "refuse", words, "roll.method: rebuild; or let the network's owner roll")
+        words = (
+            f"the address goes with the server of {some_of(bare)}: Nova has made its port, and in {network.name}, another project's, "
+            "none can be made for the same address"
+        )
+        todo = "roll.method: rebuild, where Nova rebuilds them; or let the project roll that has the network"
+        yield Finding("replace: addresses", "refuse", words, todo)
     volumes = [one.name for one in replaced if one.volume_backed]
     if volumes and situation.definition.root_volume_gib is None:
-        words = f"the roots of {some_of(volumes)} are volumes, the new ones would be disks of the hypervisor's"
+        words = f"root on a volume: {some_of(volumes)}; on the new servers it would be a disk of the hypervisor's"
         level: Level = "warn" if situation.flavor.disk_gib else "refuse"
         yield Finding("replace: root disk", level, words, "say root_volume_gib in the pool's file")
 
@@ -111,12 +116,12 @@ def _quota(situation: Situation) -> Iterator[Finding]:
         "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
     }
     told = [
-        f"{need} {what} more, {left} are left"
+        f"{what}: {need} more needed, {left} left"
         for what, (need, left) in needs.items()
         if left is not None and left < need
     ]
     if told:
-        words = f"desktops that become as the pool's file says need {'; '.join(told)}"
+        words = f"it is too small for desktops as the pool's file says: {'; '.join(told)}"
         yield Finding("quota", "refuse", words, "raise the project's quota")
 
 
@@ -164,10 +169,10 @@ def _canary(situation: Situation) -> Iterator[Finding]:
 def _floor(situation: Situation) -> Iterator[Finding]:
     free, floor, size = situation.survey.free, situation.floor, len(situation.survey.desktops)
     if situation.moving and floor >= size:
-        words = f"{floor} free desktops must stay, and the pool has {size}: nothing could ever be begun"
+        words = f"{count_of(floor, 'free desktop')} must stay, and the pool has {size}: nothing could ever be begun"
         yield Finding("floor", "refuse", words, "lower roll.min_available, or make more: invoke pool.create")
     elif situation.moving and free <= floor:
-        words = f"{free} are free and {floor} must stay so: a free one is begun when users have logged off"
+        words = f"free: {free}, of which {floor} must stay: a free one is begun when users have logged off"
         yield Finding("floor", "warn", words)
     elif situation.moving:
-        yield Finding("floor", "ok", f"{free} are free, {floor} stay so")
+        yield Finding("floor", "ok", f"free: {free}, of which {floor} must stay")

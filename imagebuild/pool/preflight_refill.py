@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from imagebuild.broker import Cap
 from imagebuild.pool.definition import LONGEST_NAME
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.situation import Finding, Situation, some_of
 
 _NEEDED = {Cap.POOL_IMAGE: "set the image of new desktops", Cap.PROVISIONING: "tell and switch its provisioning"}
@@ -14,7 +15,7 @@ def _strangers(situation: Situation) -> Iterator[Finding]:
     """What the broker made between two rolls, or a person beside us: it is in the pool for users, and in no roll."""
     names = [one.server.name for one in situation.strangers]
     if names:
-        words = f"{len(names)} desktops that the broker lists are not members, so no roll moves them: {some_of(names)}"
+        words = f"the broker lists what is no member, so no roll moves it: {some_of(names)}"
         yield Finding("broker: others", "warn", words, f"take them over: invoke pool.adopt {situation.definition.pool}")
 
 
@@ -47,13 +48,13 @@ def _how_many(situation: Situation, threshold: int) -> Iterator[Finding]:
         return
     more = survey.free - threshold
     if more > 0:
-        words = f"{more} more are free than it wants: so many old ones go without a new one, before the canary is made"
+        words = f"{count_of(more, 'desktop')} more free than it wants: so many old ones go without a new one, before the canary is made"
         yield Finding("broker: surplus", "warn", words, "roll when more users are there, or raise the threshold there")
     if threshold <= floor:
-        words = f"it keeps {threshold} free and {floor} must stay so: one is begun only when users leave more free than that"
+        words = f"it keeps {threshold} free, of which {floor} must stay so: one is begun only when users leave more free than that"
         yield Finding("broker: threshold", "warn", words, "raise the threshold there, or lower roll.min_available")
     if settings.maximum is not None and len(survey.desktops) > settings.maximum:
-        words = f"it makes at most {settings.maximum}, and there are {len(survey.desktops)}: the pool gets smaller"
+        words = f"it makes at most {settings.maximum} and has {len(survey.desktops)}: the pool gets smaller"
         yield Finding("broker: maximum", "warn", words, "raise the maximum there")
     if settings.enforced:
         words = "it also deletes unassigned desktops that are too many, old or new, whatever the roll is about to do with them"

@@ -13,6 +13,7 @@ from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, SEQUENCE
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.server_groups import explain_fault, pick_group
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, wait_for
@@ -110,7 +111,7 @@ def missing_names(definition: PoolDefinition, cloud: Cloud) -> tuple[tuple[str, 
     if taken := [strangers[name.casefold()] for name in missing if name.casefold() in strangers]:
         listed = ", ".join(f"{server.name} ({server.id})" for server in taken[:5])
         raise CloudRefused(
-            f"{len(taken)} names of the pool {definition.pool} are those of servers that are not its own: {listed}",
+            f"{count_of(len(taken), 'server')} outside of the pool {definition.pool} with a name that it needs: {listed}",
             hint=f"take them over: invoke pool.adopt {definition.pool}; or begin with another number: `first:`",
         )
     return missing, ours
@@ -143,7 +144,7 @@ def create_desktops(
         wait_for(nursery.tend, f"the desktops of {definition.pool}", deadline=deadline, every=_POLL_SECONDS)
     if nursery.failed:
         todo = f"look at them, delete them, and run invoke pool.create {definition.pool} again: it goes on where it stopped"
-        raise StepFailed(f"{len(nursery.failed)} desktops did not start", hint=todo, details=nursery.failed)
+        raise StepFailed(f"{count_of(len(nursery.failed), 'desktop')} did not start", hint=todo, details=nursery.failed)
     broken = (f"{server.name}: {server.fault or server.status}" for server in ours if server.status == "ERROR")
     return Made(names, tuple(server.name for server in ours), tuple(broken))
 
@@ -213,8 +214,9 @@ def _check_quota(cloud: Cloud, parts: Parts, count: int) -> None:
     if (group := parts.server_group) is not None and room.group_members is not None:
         places = max(0, room.group_members - len(group.members))
         needs.append((f"places in the server group {group.name} (server_group_members)", count, places))
-    lacking = [f"{need} {what}, {left} are left" for what, need, left in needs if left is not None and left < need]
+    lacking = [f"{what}: {need} needed, {left} left" for what, need, left in needs if left is not None and left < need]
     if lacking:
         raise CloudRefused(
-            f"{count} desktops need {'; '.join(lacking)}", hint="raise the project's quota, or lower `size:`"
+            f"the quota is too small for {count_of(count, 'new desktop')}: {'; '.join(lacking)}",
+            hint="raise the project's quota, or lower `size:`",
         )

@@ -8,6 +8,7 @@ from typing import get_args
 from imagebuild.pool.definition import Rank, Rules
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roster import Lineup, Roster
 
 
@@ -137,7 +138,7 @@ def why_halt(
     failed = [one for one in held.failed.values() if one.name not in forgiven]
     if len(failed) > (budget := rules.failure_budget(size)):
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
-        return f"{len(failed)} desktops failed, {budget} may: {named}"
+        return f"{count_of(len(failed), 'desktop')} failed, {budget} may: {named}"
     done = held.counts[Phase.DONE]
     ill = sorted(name for name in desktops.unwell if _is_ill(held.ended.get(name), desktops))
     if len(ill) > max(1, rules.max_unhealthy.of(done)):
