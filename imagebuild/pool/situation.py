@@ -1,6 +1,6 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -111,18 +111,15 @@ def assess(
     back: bool = False,
     paused: bool = False,
 ) -> Situation:
-    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll;
-    `paused`: the last roll has left the broker's provisioning off.
+    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll.
 
     Raises NotFound when the pool's flavor or network is not there. A broker that does not answer is a finding, not an error.
     """
     flavor, network = _find_parts(definition, cloud)
     moving = [one for one in survey.included if _moves(one, definition, to=to, only=only)]
-    choices = {
-        one.id: choose_method(one, definition.roll, image=to.image, flavor=flavor, network=network) for one in moving
-    }
+    rules, image = definition.roll, to.image
+    choices = {one.id: choose_method(one, rules, image=image, flavor=flavor, network=network) for one in moving}
     replacing = any(choice.method == "replace" for choice in choices.values())
-    names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
     extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
     return Situation(
@@ -133,7 +130,7 @@ def assess(
         network=network,
         now=now,
         choices=choices,
-        flavors={name: flavor if name in (flavor.name, flavor.id) else cloud.find_flavor(name) for name in names},
+        flavors=_flavors_of(moving, flavor, cloud),
         headroom=cloud.headroom(),
         capabilities=broker.capabilities(),
         health=health,
@@ -151,6 +148,12 @@ def assess(
         roll_id=roll_id,
         back=back,
     )
+
+
+def _flavors_of(desktops: Iterable[Desktop], flavor: Flavor, cloud: Cloud) -> dict[str, Flavor | None]:
+    """Those that the desktops have, by name; the pool's own is known."""
+    names = {one.flavor for one in desktops if one.flavor}
+    return {name: flavor if name in (flavor.name, flavor.id) else cloud.find_flavor(name) for name in names}
 
 
 def matches(desktop: Desktop, to: Version) -> bool:
