@@ -56,6 +56,10 @@ class PoolSide(Protocol):
         """Ask for its end and come back at once; nothing happens when it is going or gone. CloudRefused for a locked one."""
         ...
 
+    def availability_zones(self) -> Sequence[str]:
+        """The names of those in which servers can be made now."""
+        ...
+
     def server_groups(self) -> Sequence[ServerGroup]:
         """The project's server groups with their members. Their names need not be unique."""
         ...

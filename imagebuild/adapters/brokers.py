@@ -30,13 +30,21 @@ def utc_now() -> datetime:
 
 @contextmanager
 def open_broker(
-    settings: BrokerSettings, *, folder: Path, clock: Clock | None = None, now: Now = utc_now
+    settings: BrokerSettings,
+    *,
+    folder: Path,
+    clock: Clock | None = None,
+    now: Now = utc_now,
+    refills: bool = False,
 ) -> Iterator[Broker]:
-    """The broker of a pool, until the block ends. Relative paths begin at `folder`. No call is made yet; raises RecipeError."""
+    """The broker of a pool, until the block ends. Relative paths begin at `folder`. No call is made yet; raises RecipeError.
+
+    `refills`: it is to make another for each desktop that is taken from offer.
+    """
     if isinstance(settings, LeostreamSettings):
         api = _leostream_api(settings, folder, clock)
         try:
-            yield _leostream(settings, api, now)
+            yield _leostream(settings, api, now, refills=refills)
         finally:
             api.close()
     elif isinstance(settings, FileSettings):
@@ -62,13 +70,14 @@ def _leostream_api(settings: LeostreamSettings, folder: Path, clock: Clock | Non
     )
 
 
-def _leostream(settings: LeostreamSettings, api: LeostreamApi, now: Now) -> LeostreamBroker:
+def _leostream(settings: LeostreamSettings, api: LeostreamApi, now: Now, *, refills: bool) -> LeostreamBroker:
     reading = Reading(
         pool_name=settings.pool,
         drain=settings.drain,
         max_age=timedelta(minutes=settings.max_age_minutes),
         trust_unassigned=settings.trust_unassigned,
         zone=ZoneInfo(settings.time_zone),
+        refills=refills,
     )
     centers = Centers(api, name=settings.center, scan_seconds=settings.scan_minutes * 60)
     return LeostreamBroker(api, centers, reading=reading, now=now)

@@ -41,6 +41,8 @@ class Reading:
     max_age: timedelta = timedelta(minutes=15)
     trust_unassigned: bool = False
     zone: tzinfo = UTC
+    refills: bool = False
+    """The broker is to make another for each desktop that is taken from offer: it goes soon."""
     busy_for: timedelta = timedelta(seconds=15)
     """So long a 503 on its health is taken for busyness, or for a restart."""
 
@@ -90,7 +92,7 @@ class LeostreamBroker(Limited):
         self.require(Cap.AVAILABILITY)
         self._save(
             seat.pool,
-            lambda kept: offer(kept, seat, by=self._reading.drain, available=available),
+            lambda kept: offer(kept, seat, by=self._reading.drain, available=available, refills=self._reading.refills),
             doing=f"{'offer' if available else 'take from offer'} {seat.name}",
         )
 

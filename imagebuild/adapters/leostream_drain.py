@@ -15,12 +15,13 @@ from imagebuild.errors import BrokerRefused
 Drain = Literal["none", "attribute_rule", "adhoc"]
 
 
-def offer(pool: Mapping[str, Any], seat: Seat, *, by: Drain, available: bool) -> dict[str, Any]:
+def offer(pool: Mapping[str, Any], seat: Seat, *, by: Drain, available: bool, refills: bool = False) -> dict[str, Any]:
     """The pool to write back, with this desktop in it or not. Raises BrokerRefused where the pool is not defined in that way.
 
-    To leave one out is refused while the broker provisions: it would make a new one for each. To put one back never is.
+    To leave one out is refused while the broker provisions: it would make a new one for each, unless that is what is wanted
+    (`refills`). To put one back never is.
     """
-    if not available and provision_of(pool).get("provision_on_off"):
+    if not (available or refills) and provision_of(pool).get("provision_on_off"):
         raise BrokerRefused(
             f"could not take {seat.name} from offer: the broker provisions this pool, and would make another for it",
             hint="pause the provisioning first (pause_broker_provisioning)",

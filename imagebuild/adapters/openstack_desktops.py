@@ -49,6 +49,11 @@ class Desktops:
         )
         return [read_server(item) for item in items]
 
+    def zones(self) -> tuple[str, ...]:
+        """Those with a host that is up."""
+        answer = self._nova.get("/os-availability-zone", doing="list the availability zones").json()
+        return tuple(one["zoneName"] for one in answer["availabilityZoneInfo"] if one["zoneState"]["available"])
+
     def groups(self) -> tuple[ServerGroup, ...]:
         """Nova pages these by a number to begin at, without a marker or a link: up to the first page that has nothing."""
         found: list[ServerGroup] = []

@@ -52,6 +52,10 @@ class PoolSide:
         """Without waiting."""
         self._desktops.delete(server_id)
 
+    def availability_zones(self) -> Sequence[str]:
+        """Nova's."""
+        return self._desktops.zones()
+
     def server_groups(self) -> Sequence[ServerGroup]:
         """Of the project."""
         return self._desktops.groups()

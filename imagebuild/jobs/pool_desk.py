@@ -28,6 +28,7 @@ from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import ConsoleWitness
 from imagebuild.pool.lookout import Lookout, View
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan, plan_roll
@@ -107,6 +108,7 @@ class Desk:
             lookout=Lookout(self.definition, cloud, broker, now=self.now),
             version_of=cache(self.version_of),
             provisioned=lambda: bool(log.provisioning),
+            pool_image=lambda: log.image_before or "",
         )
         return Roll(log, hands, GuestWitness(cloud), self.now, self.clock, self.report, tenure.wish, watch)
 
@@ -159,7 +161,7 @@ def open_desk(name: str, settings: Settings, report: Report) -> Iterator[Desk]:
     """Open the pool of that name. Raises RecipeError, CloudError, BrokerError."""
     definition = read_pool(name, settings)
     cloud = settings.open_cloud(report)
-    with open_broker(definition.broker, folder=settings.project) as broker:
+    with open_broker(definition.broker, folder=settings.project, refills=definition.roll.refills) as broker:
         yield Desk(definition, settings, cloud, broker, report, SystemClock(), utc_now)
 
 
@@ -189,5 +191,6 @@ def check_plan(made: RollPlan) -> None:
     if made.refused:
         reasons = [str(one) for one in made.findings if one.level == "refuse"]
         raise RollRefused(
-            f"the roll of {made.pool} to {made.to} may not begin: {len(reasons)} reasons", details=reasons
+            f"the roll of {made.pool} to {made.to} may not begin: {count_of(len(reasons), 'reason')}",
+            details=reasons,
         )

@@ -14,6 +14,7 @@ from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.network import compare_network, make_network
 from imagebuild.pool.pool_file import find_pool, load_pool
 from imagebuild.pool.provision import Made, broker_clashes, create_desktops, find_parts
+from imagebuild.pool.quantities import count_of
 from imagebuild.report import Report
 
 
@@ -59,7 +60,7 @@ def create(name: str, settings: Settings, report: Report, *, version: str = "") 
         report.step("create", f"the desktops of {definition.pool} from {parts.version.name}"),
     ):
         made = create_desktops(definition, cloud, parts, keep=keep, report=report)
-    words = f"{definition.pool} has {len(made.made) + len(made.there)} desktops, {len(made.made)} of them new"
+    words = f"{definition.pool} has {count_of(len(made.made) + len(made.there), 'desktop')}, new: {len(made.made)}"
     report.say(words, pool=definition.pool, image=parts.version.name, made=made.made, there=made.there)
     for words in made.broken:
         report.warn(f"{words} (delete it, and invoke pool.create {name} makes it anew; or a roll does)")
@@ -86,16 +87,18 @@ def adopt(
     if not free:
         report.say(_nothing_to_adopt(definition, found), adopted=0)
         return 0
-    if not (yes or ask(f"take over {len(free)} servers for {definition.pool}")):
+    if not (yes or ask(f"take over {count_of(len(free), 'server')} for {definition.pool}")):
         report.say(f"nothing was changed; to do it: invoke pool.adopt {name} --yes", adopted=0)
         return 0
     own = frozenset(one.strip().casefold() for one in persistent.split(",") if one.strip())
     with (
         _making("adopt", definition, cloud, settings, report),
-        report.step("adopt", f"take over {len(free)} servers for {definition.pool}"),
+        report.step("adopt", f"take over {count_of(len(free), 'server')} for {definition.pool}"),
     ):
         taken = adopt_all(definition, cloud, persistent=own, report=report)
-    report.say(f"{definition.pool} has {len(taken)} desktops more", pool=definition.pool, adopted=len(taken))
+    report.say(
+        f"{definition.pool} has {count_of(len(taken), 'desktop')} more", pool=definition.pool, adopted=len(taken)
+    )
     report.say(f"next: invoke pool.plan {name}")
     return len(taken)
 

@@ -8,6 +8,7 @@ from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.refill import vacate
 from imagebuild.pool.rules import occupied
 from imagebuild.pool.survey import ROLLABLE
 from imagebuild.pool.turn import Turn
@@ -44,7 +45,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp="",
         fell=False,
-        **(_legacy(server) if progress.method == "replace" else {}),
+        **({} if progress.method == "rebuild" else _legacy(server)),
     )
     turn.save(acting)
     if (refused := _destroy(acting, server, turn)) is not None:
@@ -54,7 +55,9 @@ def act(progress: Progress, turn: Turn) -> Progress:
 
 def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
-    return _watch_replace(progress, turn) if progress.method == "replace" else _watch_rebuild(progress, turn)
+    if progress.method == "rebuild":
+        return _watch_rebuild(progress, turn)
+    return _watch_delete(progress, turn) or (vacate if progress.method == "broker" else _make_anew)(progress, turn)
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -76,16 +79,18 @@ def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
     return _unless_too_long(progress, turn, f"Nova has not rebuilt it: {desktop.status}, task {desktop.task_state}")
 
 
-def _watch_replace(progress: Progress, turn: Turn) -> Progress:
-    """The old server goes, then one of the same name is made on the same port."""
-    cloud = turn.hands.cloud
-    old = cloud.server(progress.old_server_id)
+def _watch_delete(progress: Progress, turn: Turn) -> Progress | None:
+    """The old server goes; None when it is known to be gone by our own act."""
+    old = turn.hands.cloud.server(progress.old_server_id)
     if not progress.accepted:  # as above; a server that still stands has a user to be looked for once more
         if old is not None and old.task_state != "deleting":
             return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
         return replace(progress, accepted=True, acted=True)
-    if old is not None:
-        return _unless_too_long(progress, turn, "Nova has not deleted it")
+    return _unless_too_long(progress, turn, "Nova has not deleted it") if old is not None else None
+
+
+def _make_anew(progress: Progress, turn: Turn) -> Progress:
+    """One of the same name is made on the same port."""
     try:
         made = turn.hands.make_anew(progress)
     except CloudUnreachable:
@@ -98,14 +103,15 @@ def _watch_replace(progress: Progress, turn: Turn) -> Progress:
 def _destroy(progress: Progress, server: Server, turn: Turn) -> str | None:
     """Ask the cloud for it; gives why the cloud did not take it."""
     try:
-        if progress.method == "replace":
-            turn.hands.cloud.delete_server(server.id)
-        else:
+        if progress.method == "rebuild":
             turn.hands.rebuild(progress, server)
+        else:
+            turn.hands.cloud.delete_server(server.id)
     except CloudUnreachable:
         raise
     except CloudError as error:
-        return f"the cloud refused to {progress.method} it: {error}"
+        verb = "rebuild" if progress.method == "rebuild" else "delete"
+        return f"the cloud refused to {verb} it: {error}"
     return None
 
 

@@ -4,8 +4,9 @@ Membership is the tag, and comes last: a server that carries it has its notes al
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from imagebuild.cloud import OWNER_KEY, POOL_KEY, Cloud, Server
 from imagebuild.pool.definition import LONGEST_NAME, PoolDefinition
@@ -47,8 +48,18 @@ def find_adoptions(definition: PoolDefinition, cloud: Cloud) -> tuple[Adoption, 
     return tuple(sorted(adoptions, key=lambda one: (one.number, one.server.id)))
 
 
-def adopt(definition: PoolDefinition, cloud: Cloud, adoption: Adoption, *, persistent: bool = False) -> None:
-    """Note what the server is made from, then make it a member. Safe to repeat. `persistent`: it is one user's own."""
+def adopt(
+    definition: PoolDefinition,
+    cloud: Cloud,
+    adoption: Adoption,
+    *,
+    persistent: bool = False,
+    marks: Mapping[str, str | None] = MappingProxyType({}),
+) -> None:
+    """Note what the server is made from, then make it a member. Safe to repeat.
+
+    `persistent`: it is one user's own; `marks`: what else it is to say of itself.
+    """
     server = adoption.server
     image_id = server.image_id or _image_of_root(cloud, server)
     image = cloud.image(image_id) if image_id else None
@@ -58,7 +69,7 @@ def adopt(definition: PoolDefinition, cloud: Cloud, adoption: Adoption, *, persi
     notes |= definition.domain_notes
     if persistent:
         notes[PERSISTENT] = "yes"
-    cloud.set_server_metadata(server.id, notes)
+    cloud.set_server_metadata(server.id, notes | dict(marks))
     cloud.tag_server(server.id, definition.tag)
 
 

@@ -30,6 +30,8 @@ class Assignment:
     stops: tuple[int, ...]
     back: bool = False
     canary_names: tuple[str, ...] = ()
+    threshold: int = 0
+    """So many unassigned desktops the broker wants to have: with fewer it makes another."""
     usual_seconds: float = GUESS.each.total_seconds()
     """What the plan has reckoned with for one desktop."""
 
@@ -62,6 +64,7 @@ def assign(
         stops=() if back else rules.stops(len(plan.moves)),
         back=back,
         canary_names=rules.canary_names,
+        threshold=plan.threshold,
         usual_seconds=plan.estimate.usual.each.total_seconds(),
     )
 

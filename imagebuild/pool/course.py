@@ -13,6 +13,7 @@ from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
+from imagebuild.pool.refill import await_follower
 from imagebuild.pool.server_groups import explain_fault
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
@@ -28,6 +29,8 @@ def advance(progress: Progress, turn: Turn) -> Progress:
 def _boot(progress: Progress, turn: Turn) -> Progress:
     """Nova has done its part; wait for a machine that runs. One that was switched off is switched on to be looked at."""
     desktop = turn.desktop
+    if progress.awaits:
+        return await_follower(progress, turn)
     if desktop is None:
         return turn.lose(progress) if progress.waited(turn.now, SHOWS_UP) else progress
     if desktop.broken:

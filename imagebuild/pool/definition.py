@@ -2,12 +2,12 @@
 
 import re
 from datetime import timedelta
-from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from imagebuild.broker_settings import BrokerSettings, NoneSettings
+from imagebuild.pool.intranet import Intranet
 from imagebuild.pool.marks import DOMAIN, OU, pool_tag
 from imagebuild.pool.membership import domain_of
 from imagebuild.pool.quantities import Duration, PoolShare, Share
@@ -30,13 +30,6 @@ DomainName = Annotated[
 ]
 
 
-def _a_range(value: str) -> str:
-    return str(ip_network(value))  # as Neutron gives it back; raises ValueError with words for a person
-
-
-AddressRange = Annotated[str, AfterValidator(_a_range)]
-
-
 class Rules(Section):
     """How a pool is rolled. Every default keeps the promise: no desktop with a user is touched, the floor of free ones is kept.
 
@@ -44,8 +37,9 @@ class Rules(Section):
     members, and that going back is a person's word (`invoke pool.rollback`).
     """
 
-    method: Literal["auto", "rebuild", "replace"] = Field(
-        default="auto", description="auto: rebuild, and replace where Nova refuses to (a vTPM) or would wipe a volume"
+    method: Literal["auto", "rebuild", "replace", "broker"] = Field(
+        default="auto",
+        description="auto: rebuild, and replace where Nova refuses to (a vTPM) or would wipe a volume; broker: it makes the new ones",
     )
     allow_root_volume_wipe: bool = Field(
         default=False, description="true: rebuild volume-backed desktops, which overwrites their root volume in place"
@@ -67,7 +61,9 @@ class Rules(Section):
         default=Share(10, percent=True), description="in hand at once; a share is rounded down, but never to none"
     )
     min_available: int | None = Field(
-        default=None, ge=0, description="free, healthy desktops that stay; default: the broker's threshold, at least 1"
+        default=None,
+        ge=0,
+        description="free, healthy desktops that stay; default: the broker's threshold (method broker: less max_unavailable), at least 1",
     )
     batch_pause: Duration = Field(
         default=timedelta(seconds=30),
@@ -118,7 +114,8 @@ class Rules(Section):
         default=False, description="true: also desktops marked vdi_persistent=yes; their users lose what is on them"
     )
     pause_broker_provisioning: bool = Field(
-        default=True, description="while a roll works, the broker makes and deletes no desktops by itself"
+        default=True,
+        description="while a roll works, the broker makes and deletes no desktops by itself (not with method broker)",
     )
     window: Window | None = Field(default=None, description="desktops are begun only then; one begun is finished")
 
@@ -148,9 +145,25 @@ class Rules(Section):
         """How many of a pool of `size` desktops may be in hand at once."""
         return max(1, self.max_unavailable.of(size))
 
-    def free_floor(self, threshold: int | None) -> int:
-        """How many free, healthy desktops must stay; `threshold` is the broker's own wish, None when it tells none."""
-        return self.min_available if self.min_available is not None else max(1, threshold or 0)
+    def free_floor(self, threshold: int | None, size: int) -> int:
+        """How many free, healthy desktops of `size` must stay; `threshold` is the broker's own wish, None when it tells none.
+
+        A broker that makes the new ones has no more than it wishes for: what is in hand comes out of these.
+        """
+        if self.min_available is not None:
+            return self.min_available
+        wish = threshold or 0
+        return max(1, min(wish, size) - self.unavailable_limit(size) if self.refills else wish)
+
+    @property
+    def refills(self) -> bool:
+        """Does the broker make the new desktops, so that its provisioning goes on while a roll works?"""
+        return self.method == "broker"
+
+    @property
+    def pauses_provisioning(self) -> bool:
+        """Does a roll pause the broker's own making of desktops?"""
+        return self.pause_broker_provisioning and not self.refills
 
     def failure_budget(self, size: int) -> int:
         """How many failed desktops a roll of `size` bears; one more halts it."""
@@ -167,46 +180,6 @@ class Rules(Section):
     def canary_count(self) -> int:
         """How many go first."""
         return len(self.canary_names) or self.canary
-
-
-class Intranet(Section):
-    """What `invoke pool.network` makes or checks around the desktops: a network, its subnet, and one security group."""
-
-    subnet: AddressRange = Field(description="the desktops' addresses: 172.16.100.0/24")
-    gateway: str | None = Field(default=None, description="default: the first address of the subnet")
-    allocation: str | None = Field(
-        default=None,
-        pattern=r"^[0-9.]+ *- *[0-9.]+$",
-        description="FIRST-LAST that desktops get: keeps addresses free of machines that Neutron does not know",
-    )
-    dns: tuple[str, ...] = Field(min_length=1, description="the domain controllers: without them no domain is joined")
-    rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
-    agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
-    agent_port: int = Field(default=8080, ge=1, le=65535, description="where the broker reaches the agent")
-    reach: tuple[AddressRange, ...] = Field(
-        min_length=1, description="where desktops may go; nothing else: no internet"
-    )
-
-    @model_validator(mode="after")
-    def _inside(self) -> "Intranet":
-        network = ip_network(self.subnet)
-        if not isinstance(network, IPv4Network):
-            raise ValueError("subnet is a range of IPv4 addresses")
-        for text in filter(None, (self.gateway, *(self.first_and_last or ()))):
-            if ip_address(text) not in network:
-                raise ValueError(f"{text} is not an address of {self.subnet}")
-        for text in self.dns:
-            if not any(ip_address(text) in ip_network(one) for one in (*self.reach, self.subnet)):
-                raise ValueError(f"desktops could not ask {text}: `reach` does not have it")
-        return self
-
-    @property
-    def first_and_last(self) -> tuple[str, str] | None:
-        """The ends of `allocation`."""
-        if self.allocation is None:
-            return None
-        first, _, last = self.allocation.partition("-")
-        return first.strip(), last.strip()
 
 
 class PoolDefinition(Section):

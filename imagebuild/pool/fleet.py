@@ -13,13 +13,15 @@ from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
 from imagebuild.pool.model import Phase
+from imagebuild.pool.newcomers import Newcomers
 from imagebuild.pool.pacing import working_time
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
 from imagebuild.pool.roster import Lineup
+from imagebuild.pool.rules import unassigned_desktops
 from imagebuild.pool.situation import some_of
-from imagebuild.pool.starting import from_marks
+from imagebuild.pool.starting import from_marks, name_in_roll
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
@@ -47,6 +49,9 @@ class Fleet:
     """The turn became long: there may be more to begin or to act on at once."""
     is_watched: bool = False
     """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
+
+    def __post_init__(self) -> None:
+        self._newcomers = Newcomers(self.log, self.hands, self.report)
 
     @property
     def rules(self) -> Rules:
@@ -76,7 +81,12 @@ class Fleet:
         self.most = max(self.most, self._present())
 
     def why_shrunk(self) -> str | None:
-        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go."""
+        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go.
+
+        How many there are where the broker makes them is the broker's own business.
+        """
+        if self.rules.refills:
+            return None
         lacking = self.most - self._present()
         if lacking <= max(1, self.rules.failure_budget(self.log.assignment.size)):
             return None
@@ -91,10 +101,19 @@ class Fleet:
     def believe_marks(self, view: View) -> None:
         """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
         roll_id = self.log.assignment.id
-        marked = {one.name: one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
+        marked = {name_in_roll(one): one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
         for progress in list(self.log.held.values()):
             if progress.name in marked:
                 self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
+
+    def meet_newcomers(self, view: View) -> list[ImagebuildError]:
+        """Take in what the broker has made since the last turn; gives what kept us from it."""
+        if self.rules.refills and not view.silence:
+            try:
+                self._newcomers.meet(view)
+            except CloudError as error:
+                return [error]
+        return []
 
     def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime) -> None:
         """Let these untouched desktops go, for the reasons given. What the window's end interrupts has waited for its user nonetheless."""
@@ -173,17 +192,27 @@ class Fleet:
             return [error]
         return []
 
+    def _is_refilled(self, progress: Progress, view: View) -> bool:
+        """Has the broker, by a look since that server went, as many unassigned desktops as it wants?"""
+        looks = [seat.observed_at for seat in view.seats.values() if seat.observed_at is not None]
+        seen = not looks or max(looks) >= (progress.boot_since or progress.since)
+        free = unassigned_desktops(self.desktops, self.log.held)
+        return seen and free >= self.log.assignment.threshold
+
     def _turn_of(self, progress: Progress, view: View) -> Turn:
         return Turn(
             now=view.now,
             desktop=view.find(progress.server_id),
-            seat=view.seats.get(progress.name.casefold()),
+            seat=view.seats.get(progress.known_as.casefold()),
             acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),
             rules=self.rules,
             hands=self.hands,
             witness=self.witness,
             save=self.log.save,
+            newcomer=self._newcomers.next(view) if progress.awaits else None,
+            obstacles=self._newcomers.obstacles,
+            refilled=progress.awaits and self._is_refilled(progress, view),
         )
 
     def _is_long(self, view: View) -> bool:

@@ -1,6 +1,7 @@
 """What a roll does to a desktop in the cloud and the broker, one effect a call. Who calls has written down what he is about to do."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,11 +14,15 @@ from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.lookout import Lookout
 from imagebuild.pool.progress import Note, Progress, image_marks, marks_of
 from imagebuild.pool.provision import Parts, desktop_request, find_parts
+from imagebuild.waiting import Deadline
+
+_PORT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hands:
-    """The cloud and the broker for one roll. `version_of` finds an image's version; `provisioned`: the broker made desktops before.
+    """The cloud and the broker for one roll. `version_of` finds an image's version; `provisioned`: the broker made desktops before;
+    `pool_image`: from what, where the roll has changed that.
 
     Every call may raise CloudError or BrokerError, and is safe to repeat.
     """
@@ -29,6 +34,7 @@ class Hands:
     lookout: Lookout
     version_of: Callable[[str], Version | None]
     provisioned: Callable[[], bool] = lambda: False
+    pool_image: Callable[[], str] = lambda: ""
     _parts: dict[str, Parts] = field(default_factory=dict)
     _ports: dict[str, Port] = field(default_factory=dict)
     _asked_for: set[str] = field(default_factory=set)
@@ -68,6 +74,8 @@ class Hands:
             back=self.assignment.back,
             going_back=progress.going_back,
             provisioning=self.provisioned(),
+            follows=progress.name if progress.follower else "",
+            pool_image=self.pool_image(),
         )
 
     def mark(self, progress: Progress) -> None:
@@ -95,6 +103,25 @@ class Hands:
         except BrokerRefused:
             return False
         return True
+
+    def offer_again(self, progress: Progress) -> None:
+        """Take back that it is held back, where the broker has no record of it any more; one that keeps nothing of it may say no."""
+        seat = Seat(name=progress.known_as, pool=self.definition.pool, broker_id=progress.broker_id)
+        with suppress(BrokerRefused):
+            self.offer(seat)
+
+    def give_up_port(self, progress: Progress) -> None:
+        """Delete the port that was made to outlive its servers; one that Nova made has gone with its server."""
+        port = self._known_ports().get(progress.known_as)
+        if port is not None:
+            self.cloud.delete("port", port.id, deadline=Deadline.after(_PORT_SECONDS))
+            del self._ports[progress.known_as]
+
+    def claim(self, progress: Progress) -> None:
+        """Let the server that the broker has made say in whose place it is, and from which image."""
+        marks = self._marks(progress)
+        self.cloud.set_server_metadata(progress.server_id, marks)
+        self.lookout.noted(progress.server_id, marks)
 
     def rebuild(self, progress: Progress, server: Server) -> None:
         """DESTROYS THE ROOT DISK. The marks go with it in one call: what the server says afterwards proves that it was accepted."""
@@ -128,10 +155,9 @@ class Hands:
 
     def _port(self, progress: Progress, parts: Parts, *, is_new: bool) -> Port:
         """The desktop's own port, which outlives its servers; one listing tells of all that there are."""
-        if not self._ports:
-            self._ports.update((port.name, port) for port in self.cloud.ports(pool=self.definition.pool))
-        if is_new and progress.name in self._ports:
-            return self._ports[progress.name]
+        ports = self._known_ports()
+        if is_new and progress.name in ports:
+            return ports[progress.name]
         self._ports[progress.name] = self.cloud.create_port(
             progress.name,
             pool=self.definition.pool,
@@ -141,6 +167,12 @@ class Hands:
             is_new=is_new,
         )
         return self._ports[progress.name]
+
+    def _known_ports(self) -> dict[str, Port]:
+        """The pool's own ports by name, listed once."""
+        if not self._ports:
+            self._ports.update((port.name, port) for port in self.cloud.ports(pool=self.definition.pool))
+        return self._ports
 
     def _marks(self, progress: Progress) -> dict[str, str]:
         version = self.version_of(self.target(progress))

@@ -95,6 +95,13 @@ class Lookout:
             self._servers[server_id] = server
         return server
 
+    def admit(self, server_id: str) -> None:
+        """A server has become the pool's: Nova's list of changes would not tell. Raises CloudError."""
+        if (server := self._cloud.server(server_id)) is not None and self._definition.tag in server.tags:
+            self._servers[server_id] = server
+            self._named = {}
+            self._join({server_id})
+
     def named(self, name: str, marks: Mapping[str, str]) -> Server | None:
         """The server of that name with these in its metadata, by this turn's listing."""
         if not self._named:

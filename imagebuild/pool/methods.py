@@ -24,6 +24,8 @@ def choose_method(desktop: Desktop, rules: Rules, *, image: Image, flavor: Flavo
     overwrites in place from microversion 2.93 on, without a question: only where the rules say so.
     """
     wish, vtpm = rules.method, desktop.vtpm or has_vtpm(image, {})
+    if wish == "broker":
+        return Choice("broker", "")
     if wish == "replace":
         return Choice("replace", "the pool's rules say so")
     if vtpm:

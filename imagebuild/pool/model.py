@@ -9,8 +9,9 @@ from typing import Literal
 from imagebuild.broker import Seat
 from imagebuild.pool.marks import PERSISTENT
 
-Method = Literal["rebuild", "replace"]
-"""rebuild: the same server gets a new root disk. replace: the server is deleted, and one of the same name and address made."""
+Method = Literal["rebuild", "replace", "broker"]
+"""rebuild: the same server gets a new root disk. replace: the server is deleted, and one of the same name and address made.
+broker: the server is deleted, and the broker makes one of another name, when it wants one."""
 
 
 class Phase(StrEnum):
@@ -143,9 +144,12 @@ class Desktop:
 
     @property
     def offered(self) -> bool:
-        """Could a user get it now: it runs, nobody is there, and the broker does not hold it back?"""
+        """Could a user get it now: it runs, its agent is not silent, nobody is there, and the broker does not hold it back?"""
         ready = self.powered_on and not self.broken and self.task_state is None
-        return ready and self.seat is not None and not self.busy and self.seat.availability != "unavailable"
+        seat = self.seat
+        return (
+            ready and seat is not None and not seat.busy and seat.availability != "unavailable" and seat.agent != "down"
+        )
 
     @property
     def excluded(self) -> str | None:

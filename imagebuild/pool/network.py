@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from imagebuild.cloud import POOL_KEY, Cloud, Network, Rule, SecurityGroup, Subnet
 from imagebuild.errors import RecipeError
-from imagebuild.pool.definition import Intranet, PoolDefinition
+from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.intranet import Intranet
 from imagebuild.report import Report
 
 RDP = 3389

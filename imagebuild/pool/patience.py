@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from imagebuild.errors import ImagebuildError
+from imagebuild.pool.quantities import lasting
 from imagebuild.report import Report
 
 PATIENCE = timedelta(minutes=10)
@@ -24,7 +25,7 @@ class Patience:
         if self.since is None:
             self.since = now
             self.report.warn(str(trouble))
-        return f"for {now - self.since}: {trouble}" if now - self.since > PATIENCE else None
+        return f"for {lasting(now - self.since)}: {trouble}" if now - self.since > PATIENCE else None
 
     def rest(self) -> None:
         """All is well again."""

@@ -1,14 +1,19 @@
 """What must be right before a roll begins. Each check looks at one thing of the situation and says ok, warn or refuse, and what to do."""
 
 from collections.abc import Callable, Iterator
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
-from imagebuild.pool.model import Phase
+from imagebuild.pool.model import Method, Phase
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_groups import CHECKS as GROUP_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
+from imagebuild.pool.preflight_refill import CHECKS as REFILL_CHECKS
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.situation import Finding, Level, Situation, some_of
+
+_BY = {"broker": "deleting them for others that the broker makes"}
 
 
 def inspect(situation: Situation) -> tuple[Finding, ...]:
@@ -23,6 +28,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         *GROUP_CHECKS,
         _other_roll,
         *BROKER_CHECKS,
+        *REFILL_CHECKS,
         _window,
         _canary,
         _floor,
@@ -36,9 +42,9 @@ def _members(situation: Situation) -> Iterator[Finding]:
         todo = f"make them: invoke pool.create {definition.pool}; or take servers over: invoke pool.adopt {definition.pool}"
         yield Finding("desktops", "refuse", f"no server is tagged {definition.tag}", todo)
     elif not situation.moving:
-        yield Finding("desktops", "ok", f"all {len(survey.included)} have {situation.to.name}: there is nothing to do")
+        yield Finding("desktops", "ok", f"{situation.to.name} is on every one already: there is nothing to do")
     else:
-        yield Finding("desktops", "ok", f"{len(situation.moving)} of {len(survey.desktops)} are to be moved")
+        yield Finding("desktops", "ok", f"to be moved: {len(situation.moving)} of {len(survey.desktops)}")
 
 
 def _left_out(situation: Situation) -> Iterator[Finding]:
@@ -48,7 +54,7 @@ def _left_out(situation: Situation) -> Iterator[Finding]:
         if trouble.excludes:
             by_kind.setdefault(trouble.kind, []).append(f"{desktop.name} ({trouble.words})")
     for kind, told in by_kind.items():
-        yield Finding(f"left out: {kind}", "warn", some_of(told), "they keep their image")
+        yield Finding(f"left out: {kind}", "warn", some_of(told), "what is left out keeps its image")
 
 
 def _methods(situation: Situation) -> Iterator[Finding]:
@@ -61,13 +67,13 @@ def _methods(situation: Situation) -> Iterator[Finding]:
         yield Finding("method", "refuse", f"{len(stuck)} can be moved in no way that the rules allow: {some_of(stuck)}")
     counts = {
         method: sum(situation.choices[one.id].method == method for one in situation.moving)
-        for method in ("rebuild", "replace")
+        for method in get_args(Method)
     }
-    told = ", ".join(f"{number} by {method}" for method, number in counts.items() if number)
+    told = ", ".join(f"{number} by {_BY.get(method, method)}" for method, number in counts.items() if number)
     if told and not stuck:
         yield Finding("method", "ok", told)
     gone = [one.name for one in situation.moving if one.image_id not in situation.survey.images and not one.broken]
-    if gone and situation.definition.roll.put_back:
+    if gone and situation.definition.roll.put_back and not situation.definition.roll.refills:
         words = f"the image of {some_of(gone)} is gone or unknown: one that fails cannot be put back, it stays away from users"
         yield Finding("way back", "warn", words)
 
@@ -80,31 +86,42 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
     pool, network = situation.definition.pool, situation.network
     if situation.group:
         yield Finding("replace: security group", "refuse", situation.group, f"invoke pool.network {pool}")
+    if situation.zone:
+        yield Finding("replace: availability zone", "refuse", situation.zone, "name another in the pool's file")
     bare = [one.name for one in replaced if one.id not in situation.own_ports]
     if bare and network.project_id not in ("", situation.project_id):
-        words = f"{network.name} is another project's, so {some_of(bare)} would lose their addresses: their ports go with their servers"
-        yield Finding("replace: addresses", "refuse", words, "roll.method: rebuild; or let the network's owner roll")
+        words = (
+            f"the address goes with the server of {some_of(bare)}: Nova has made its port, and in {network.name}, another project's, "
+            "none can be made for the same address"
+        )
+        todo = "roll.method: rebuild, where Nova rebuilds them; or let the project roll that has the network"
+        yield Finding("replace: addresses", "refuse", words, todo)
     volumes = [one.name for one in replaced if one.volume_backed]
     if volumes and situation.definition.root_volume_gib is None:
-        words = f"the roots of {some_of(volumes)} are volumes, the new ones would be disks of the hypervisor's"
+        words = f"root on a volume: {some_of(volumes)}; on the new servers it would be a disk of the hypervisor's"
         level: Level = "warn" if situation.flavor.disk_gib else "refuse"
         yield Finding("replace: root disk", level, words, "say root_volume_gib in the pool's file")
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:
-    """A server goes before its follower comes, so only a larger flavor needs more than is used already."""
+    """A server goes before its follower comes: more is needed only by a larger flavor, or for a root that becomes a volume."""
     flavor, room = situation.flavor, situation.headroom
     replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
     olds = [old for one in replaced if (old := situation.flavors.get(one.flavor)) is not None]
+    volumes = sum(not one.volume_backed for one in replaced) if situation.definition.root_volume_gib else 0
     needs = {
+        "volumes": (volumes, room.volumes),
+        "GiB of volumes": (volumes * (situation.definition.root_volume_gib or 0), room.gigabytes),
         "cores": (sum(max(0, flavor.vcpus - old.vcpus) for old in olds), room.cores),
         "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
     }
     told = [
-        f"{need} {what}, {left} are left" for what, (need, left) in needs.items() if left is not None and left < need
+        f"{what}: {need} more needed, {left} left"
+        for what, (need, left) in needs.items()
+        if left is not None and left < need
     ]
     if told:
-        words = f"the larger flavor {flavor.name} needs {'; '.join(told)}"
+        words = f"it is too small for desktops as the pool's file says: {'; '.join(told)}"
         yield Finding("quota", "refuse", words, "raise the project's quota")
 
 
@@ -152,10 +169,10 @@ def _canary(situation: Situation) -> Iterator[Finding]:
 def _floor(situation: Situation) -> Iterator[Finding]:
     free, floor, size = situation.survey.free, situation.floor, len(situation.survey.desktops)
     if situation.moving and floor >= size:
-        words = f"{floor} free desktops must stay, and the pool has {size}: nothing could ever be begun"
+        words = f"{count_of(floor, 'free desktop')} must stay, and the pool has {size}: nothing could ever be begun"
         yield Finding("floor", "refuse", words, "lower roll.min_available, or make more: invoke pool.create")
     elif situation.moving and free <= floor:
-        words = f"{free} are free and {floor} must stay so: a free one is begun when users have logged off"
+        words = f"free: {free}, of which {floor} must stay: a free one is begun when users have logged off"
         yield Finding("floor", "warn", words)
     elif situation.moving:
-        yield Finding("floor", "ok", f"{free} are free, {floor} stay so")
+        yield Finding("floor", "ok", f"free: {free}, of which {floor} must stay")

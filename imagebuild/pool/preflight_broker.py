@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from imagebuild.broker import Cap
-from imagebuild.pool.quantities import duration_words, lasting
+from imagebuild.pool.quantities import count_of, duration_words, lasting
 from imagebuild.pool.situation import Finding, Situation, some_of
 
 
@@ -69,13 +69,13 @@ _WAYS = {
 
 def _provisioning(situation: Situation) -> Iterator[Finding]:
     settings, able = situation.settings, situation.capabilities
-    if settings is None:
+    if settings is None or situation.definition.roll.refills:  # of those see preflight_refill
         return
     if settings.provisioning is None:
         if Cap.PROVISIONING in able:
             yield Finding("broker: provisioning", "refuse", "whether it makes desktops by itself cannot be read")
         return
-    pausing = situation.definition.roll.pause_broker_provisioning and Cap.PROVISIONING in able
+    pausing = situation.definition.roll.pauses_provisioning and Cap.PROVISIONING in able
     if settings.provisioning and not pausing:
         deletes = ", and deletes" if settings.enforced else ""
         words = f"it makes{deletes} desktops by itself while the roll works"
@@ -91,17 +91,25 @@ def _provisioning(situation: Situation) -> Iterator[Finding]:
 def _records(situation: Situation) -> Iterator[Finding]:
     survey = situation.survey
     if survey.strays:
-        names = [seat.name for seat in survey.strays]
-        yield Finding(
-            "broker: records", "warn", f"{len(names)} belong to no server: {some_of(names)}", "remove them there"
-        )
+        there = {one.server.name.casefold() for one in situation.strangers}
+        names = [seat.name for seat in survey.strays if seat.key not in there]
+        if names:
+            words = f"{count_of(len(names), 'record')} of no server: {some_of(names)}"
+            yield Finding("broker: records", "warn", words, "remove them there")
     for kind, words in (
-        ("no-seat", "servers that it does not know"),
-        ("duplicate-seat", "desktops that it has several times"),
+        ("no-seat", "that it does not know"),
+        ("duplicate-seat", "that it has several times"),
     ):
         names = [desktop.name for desktop, trouble in survey.troubles if trouble.kind == kind]
         if names:
-            yield Finding("broker: records", "warn", f"{len(names)} {words}: {some_of(names)}")
+            yield Finding("broker: records", "warn", f"{count_of(len(names), 'desktop')} {words}: {some_of(names)}")
+
+
+def _counts(situation: Situation) -> Iterator[Finding]:
+    """As many there as here, by their names: the broker's own numbers may be old."""
+    survey = situation.survey
+    if survey.desktops and not survey.strays and all(one.seat and not one.seat.duplicates for one in survey.desktops):
+        yield Finding("broker: records", "ok", "it has every desktop once, and no others")
 
 
 def _session_age(situation: Situation) -> Iterator[Finding]:
@@ -110,12 +118,12 @@ def _session_age(situation: Situation) -> Iterator[Finding]:
     told = [time for time in times if time is not None]
     limit = situation.definition.max_session_age
     if len(told) < len(times):
-        words = f"of {len(times) - len(told)} desktops it does not say when it last looked"
+        words = f"of {count_of(len(times) - len(told), 'desktop')} it does not say when it last looked"
         yield Finding("broker: age of sessions", "warn", words)
     if not told:
         return
     age = max(timedelta(0), situation.now - min(told))
-    words = f"the oldest is of {lasting(age)} ago"
+    words = f"the oldest is {lasting(age)} old"
     if age <= limit:
         yield Finding("broker: age of sessions", "ok", words)
     else:
@@ -127,5 +135,6 @@ CHECKS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     _abilities,
     _provisioning,
     _records,
+    _counts,
     _session_age,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from imagebuild.errors import CloudRefused, NotFound
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.server_groups import pick_group
 from imagebuild.pool.situation import Finding, Situation, some_of
 
@@ -24,9 +25,9 @@ def _groups(situation: Situation) -> Iterator[Finding]:
         staying, joining = len(replaced.intersection(group.members)), len(outside) if group == named else 0
         if not (staying or joining or group == named):
             continue
-        words = f"{group.name} ({group.policy}) has {len(group.members)} servers"
-        words += f", {joining} more join it" if joining else ""
-        words += f"; {staying} are replaced in it" if staying else ""
+        words = f"{group.name} ({group.policy}) has {count_of(len(group.members), 'server')}"
+        words += f", to join it: {joining}" if joining else ""
+        words += f", to be replaced in it: {staying}" if staying else ""
         if limit is not None and len(group.members) + joining > limit and (staying or joining):
             full = f"{words}; {limit} may be in one: a desktop whose server is gone would not come back"
             yield Finding("server group", "refuse", full, "raise the project's quota server_group_members")

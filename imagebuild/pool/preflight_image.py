@@ -27,6 +27,10 @@ def _usable(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             "image: data", "refuse", f"it is {image.status}: Nova makes no server from it", "it must be active"
         )
+    for key, what in _STORES.items():
+        if stores := image.properties.get(key):
+            words = f"{what}: {stores}; hosts that read from there cannot have it"
+            yield Finding("image: stores", "warn", words, f"openstack image show {image.id}")
     if not image.protected:
         words = "it is not protected: somebody may delete it, and with it the way to rebuild its desktops"
         yield Finding("image: protection", situation.strict, words, f"openstack image set --protected {image.id}")
@@ -37,6 +41,13 @@ def _usable(situation: Situation) -> Iterator[Finding]:
             "it is current, but hidden: the broker cannot find it",
             f"invoke promote {situation.to.name}",
         )
+
+
+_STORES = {
+    "os_glance_importing_to_stores": "it is still being copied to",
+    "os_glance_failed_import": "it could not be copied to",
+}
+"""What Glance says, in properties of its own, of an image that is to be in several stores."""
 
 
 def _data(situation: Situation) -> Iterator[Finding]:

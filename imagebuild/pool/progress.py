@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote, unquote
 
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
 from imagebuild.pool.model import Method, Phase
@@ -50,7 +51,9 @@ class Progress:
     """Why it goes back: `reason` tells by then what it waits for."""
     launched_before: datetime | None = None
     old_server_id: str = ""
-    """With replace: the server that goes."""
+    """With replace and broker: the server that goes."""
+    follower: str = ""
+    """With broker: the name of the desktop that the broker has made in its place; `server_id` is then that one's."""
     old_metadata: Mapping[str, str] = field(default_factory=dict)
     """What that one said of itself, until its follower does: a desktop keeps what others have noted on it."""
     old_tags: tuple[str, ...] = ()
@@ -68,6 +71,16 @@ class Progress:
     def failed(self) -> bool:
         """Does it count as a failure, whatever becomes of it?"""
         return self.going_back or self.phase in (Phase.FAILED, Phase.QUARANTINED) or self.outcome is Phase.FAILED
+
+    @property
+    def known_as(self) -> str:
+        """The name of its server, which the broker knows it by."""
+        return self.follower or self.name
+
+    @property
+    def awaits(self) -> bool:
+        """Is its server gone, and the broker's next one not there yet?"""
+        return self.method == "broker" and self.phase is Phase.BOOTING and not self.server_id
 
     @property
     def working(self) -> bool:
@@ -135,11 +148,16 @@ class Note:
     going_back: bool = False
     provisioning: bool = False
     """The broker made desktops by itself before this roll, and is to do so again."""
+    follows: str = ""
+    """The desktop of the roll in whose place the broker has made this one."""
+    pool_image: str = ""
+    """What the broker made new desktops from before the roll; '' where the roll leaves that until its canary has passed."""
 
     def __str__(self) -> str:
         flags = [name for name in _FLAGS if getattr(self, name)]
         came = (f"from={self.from_image_id}",) if self.from_image_id else ()
-        return " ".join((f"to={self.to_image_id}", *came, f"attempt={self.attempt}", *flags))
+        words = [f"{name}={value}" for name in _WORDS if 0 < len(value := quote(getattr(self, name))) <= _LONGEST]
+        return " ".join((f"to={self.to_image_id}", *came, f"attempt={self.attempt}", *words, *flags))
 
     @classmethod
     def read(cls, text: str) -> "Note | None":
@@ -148,11 +166,15 @@ class Note:
         said = dict(word.split("=", 1) for word in words if "=" in word)
         if "to" not in said or not said.get("attempt", "").isdigit():
             return None
-        flags = {name: name in words for name in _FLAGS}
-        return cls(to_image_id=said["to"], from_image_id=said.get("from"), attempt=int(said["attempt"]), **flags)
+        more: dict[str, Any] = {name: name in words for name in _FLAGS}
+        more |= {name: unquote(said.get(name, "")) for name in _WORDS}
+        return cls(to_image_id=said["to"], from_image_id=said.get("from"), attempt=int(said["attempt"]), **more)
 
 
 _FLAGS = ("held", "was_off", "back", "going_back", "provisioning")
+_WORDS = ("follows", "pool_image")
+_LONGEST = 60
+"""A longer name is not told: all of a note has to fit."""
 
 
 def marks_of(progress: Progress, *, roll_id: str, note: Note) -> dict[str, str | None]:

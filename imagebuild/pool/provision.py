@@ -13,6 +13,7 @@ from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, SEQUENCE
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.server_groups import explain_fault, pick_group
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, wait_for
@@ -51,6 +52,8 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
     if network is None or group is None:
         lacking = f"network {definition.network}" if network is None else f"security group {definition.security_group}"
         raise NotFound(f"there is no {lacking} in {cloud.name}", hint=f"make it: invoke pool.network {definition.pool}")
+    if trouble := zone_trouble(definition, cloud):
+        raise NotFound(trouble, hint="put one that is there into the pool's file, or leave it to Nova")
     image, disk_gib = version.image, definition.root_volume_gib or flavor.disk_gib
     if image.min_ram > flavor.ram_mib or (disk_gib and image.min_disk > disk_gib):
         has = f"{flavor.name} has {disk_gib} GiB and {flavor.ram_mib} MiB"
@@ -58,6 +61,19 @@ def find_parts(definition: PoolDefinition, cloud: Cloud, *, version: Version) ->
         raise StepFailed(words, hint="give the pool a larger flavor, or a larger root_volume_gib")
     server_groups = cloud.server_groups() if definition.server_group else ()
     return Parts(version, flavor, network, group, pick_group(definition, server_groups))
+
+
+def zone_trouble(definition: PoolDefinition, cloud: Cloud) -> str:
+    """Why Nova would make no server in the zone that the pool's file names; '' when it would, or when it names none."""
+    if definition.availability_zone is None:
+        return ""
+    zone = definition.availability_zone.partition(":")[0]  # an administrator may name a host behind it
+    zones = cloud.availability_zones()
+    return (
+        ""
+        if zone in zones
+        else f"there is no availability zone {zone} that is up, only {', '.join(sorted(zones)) or 'none'}"
+    )
 
 
 def desktop_request(
@@ -95,7 +111,7 @@ def missing_names(definition: PoolDefinition, cloud: Cloud) -> tuple[tuple[str, 
     if taken := [strangers[name.casefold()] for name in missing if name.casefold() in strangers]:
         listed = ", ".join(f"{server.name} ({server.id})" for server in taken[:5])
         raise CloudRefused(
-            f"{len(taken)} names of the pool {definition.pool} are those of servers that are not its own: {listed}",
+            f"{count_of(len(taken), 'server')} outside of the pool {definition.pool} with a name that it needs: {listed}",
             hint=f"take them over: invoke pool.adopt {definition.pool}; or begin with another number: `first:`",
         )
     return missing, ours
@@ -128,7 +144,7 @@ def create_desktops(
         wait_for(nursery.tend, f"the desktops of {definition.pool}", deadline=deadline, every=_POLL_SECONDS)
     if nursery.failed:
         todo = f"look at them, delete them, and run invoke pool.create {definition.pool} again: it goes on where it stopped"
-        raise StepFailed(f"{len(nursery.failed)} desktops did not start", hint=todo, details=nursery.failed)
+        raise StepFailed(f"{count_of(len(nursery.failed), 'desktop')} did not start", hint=todo, details=nursery.failed)
     broken = (f"{server.name}: {server.fault or server.status}" for server in ours if server.status == "ERROR")
     return Made(names, tuple(server.name for server in ours), tuple(broken))
 
@@ -198,8 +214,9 @@ def _check_quota(cloud: Cloud, parts: Parts, count: int) -> None:
     if (group := parts.server_group) is not None and room.group_members is not None:
         places = max(0, room.group_members - len(group.members))
         needs.append((f"places in the server group {group.name} (server_group_members)", count, places))
-    lacking = [f"{need} {what}, {left} are left" for what, need, left in needs if left is not None and left < need]
+    lacking = [f"{what}: {need} needed, {left} left" for what, need, left in needs if left is not None and left < need]
     if lacking:
         raise CloudRefused(
-            f"{count} desktops need {'; '.join(lacking)}", hint="raise the project's quota, or lower `size:`"
+            f"the quota is too small for {count_of(count, 'new desktop')}: {'; '.join(lacking)}",
+            hint="raise the project's quota, or lower `size:`",
         )

@@ -70,5 +70,10 @@ def lasting(duration: timedelta) -> str:
     return " ".join(filter(None, (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "")))
 
 
+def count_of(number: int, what: str, many: str = "") -> str:
+    """`1 desktop`, `3 desktops`; `many`: the plural where it is not made by an `s`."""
+    return f"{number} {what if number == 1 else many or what + 's'}"
+
+
 PoolShare = Annotated[Share, BeforeValidator(parse_share), PlainSerializer(str, return_type=str)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_words, return_type=str)]

@@ -14,6 +14,7 @@ from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrup
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
+from imagebuild.pool.headcount import Headcount
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.model import RollState
@@ -57,6 +58,8 @@ class Roll:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
+        budget = max(1, self.rules.failure_budget(self.log.assignment.size))
+        self._headcount = Headcount(self.log, budget)
 
     @property
     def rules(self) -> Rules:
@@ -99,7 +102,9 @@ class Roll:
         if self.taken_up:
             self.fleet.believe_marks(view)
             self.taken_up = False
+        troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
+        self._headcount.count(view)
         if self.ending is None:
             if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
                 self._pass_stop()
@@ -133,30 +138,31 @@ class Roll:
 
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
-        troubles: list[ImagebuildError] = [BrokerError(f"the broker is silent: {view.silence}")] if view.silence else []
+        told = f"the broker is silent: {view.silence}" if view.silence else self._headcount.why_forgotten()
+        troubles: list[ImagebuildError] = [BrokerError(told)] if told else []
         try:
             self._around.prepare()
-            if self.log.passed:
-                self._around.use_for_new_desktops()
-            wrong = self._around.what_is_wrong(view.now)
+            wrong = self._around.what_is_wrong(view.now) or self._why_halt()
+            if wrong is None and (self.log.passed or self.rules.refills):
+                refused = self._around.use_for_new_desktops()
+                wrong = refused if self.rules.refills else None
         except (CloudError, BrokerError) as error:
             return [*troubles, error]
-        log = self.log
-        halt = (
-            wrong
-            or self.fleet.why_shrunk()
-            or why_halt(
-                log.held,
-                self.fleet.desktops,
-                rules=self.rules,
-                size=log.assignment.size,
-                canaries=log.canaries,
-                forgiven=log.forgiven,
-            )
-        )
-        if halt:
-            self.end(RollState.HALTED, halt)
+        if wrong:
+            self.end(RollState.HALTED, wrong)
         return troubles
+
+    def _why_halt(self) -> str | None:
+        log = self.log
+        moved = self.fleet.why_shrunk() or (None if self._around.makes_desktops else self._headcount.why_grown())
+        return moved or why_halt(
+            log.held,
+            self.fleet.desktops,
+            rules=self.rules,
+            size=log.assignment.size,
+            canaries=log.canaries,
+            forgiven=log.forgiven,
+        )
 
     def _leaving(self, now: datetime) -> list[tuple[str, str]]:
         """Who is in hand, untouched, and goes back: everybody when the roll ends."""
@@ -186,6 +192,8 @@ class Roll:
                 self._go_on(now)
             if self.ending is None:
                 return False
+            if self._proved_nothing(self.ending[0]):
+                self._around.take_image_back()
             self._around.restore()
         except (CloudError, BrokerError) as error:
             self._stuck = True
@@ -231,6 +239,11 @@ class Roll:
         self.fleet.tell_leftovers()
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
+
+    def _proved_nothing(self, state: RollState) -> bool:
+        """Does it end for good before its canary has passed, or has that failed?"""
+        failed = any(name in self.log.held and self.log.held[name].failed for name in self.log.canaries)
+        return failed or (state.finished and (before_canary(self.log) or not self.done()))
 
     def _pass_stop(self) -> None:
         """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""

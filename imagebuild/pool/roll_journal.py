@@ -39,6 +39,8 @@ class RollLog:
     provisioning: bool | None = None
     pool_image: str | None = None
     """What the broker makes new desktops from, as we last saw or set it."""
+    image_before: str | None = None
+    """What it made them from before a roll that lets it make the new ones; '': it did not say."""
     write: Write = _nowhere
 
     @property
@@ -72,7 +74,7 @@ class RollLog:
             self.state, self.reason, self.state_since = state, reason, now
 
     def note(self, **facts: Any) -> None:
-        """Change any of passed, canaries, forgiven, provisioning, pool_image."""
+        """Change any of passed, canaries, forgiven, provisioning, pool_image, image_before."""
         self.write("noted", **facts)
         self._take(facts)
 

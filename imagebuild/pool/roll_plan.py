@@ -24,6 +24,12 @@ _SHOWN = "the canary must show that it is a member, and so must every other"
 _NOT_SHOWN = "name it in the pool's file (`domain:`), and the canary must show that it is a member"
 
 
+NEW_NAMES = (
+    "the new desktops are other machines, with names and computer accounts of their own; the old accounts go only if the broker removes "
+    "them"
+)
+
+
 @dataclass(frozen=True)
 class Move:
     """One desktop that is to be moved."""
@@ -87,6 +93,8 @@ class RollPlan:
     limit: int
     estimate: Estimate
     domain: str | None = None
+    threshold: int = 0
+    """So many unassigned desktops the broker wants to have."""
 
     @property
     def refused(self) -> bool:
@@ -105,9 +113,18 @@ class RollPlan:
             yield from (f"    {change}" for change in self.changes if change.before == before)
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
-            yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
-            yield f"  domain{f' {self.domain}' if self.domain else ''}: {REJOIN}; {_SHOWN if self.domain else _NOT_SHOWN}"
+            yield from self._told_of_methods()
         yield from (f"  {finding}" for finding in self.findings)
+
+    def _told_of_methods(self) -> Iterator[str]:
+        """What a person should know of the ways that desktops are moved."""
+        domain = f"  domain{f' {self.domain}' if self.domain else ''}"
+        if {move.method for move in self.moves} == {"broker"}:
+            yield "  broker: the server is deleted, and the broker makes one of another name and address, as far as it wants one"
+            yield f"{domain}: {NEW_NAMES}; {_SHOWN if self.domain else _NOT_SHOWN}"
+        else:
+            yield "  rebuild keeps server, name and address; replace makes a new server with the same name and address"
+            yield f"{domain}: {REJOIN}; {_SHOWN if self.domain else _NOT_SHOWN}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, times in ISO form and lengths in seconds."""
@@ -159,6 +176,7 @@ def compose(situation: Situation) -> RollPlan:
         floor=situation.floor,
         limit=rules.unavailable_limit(size),
         estimate=_estimate(situation, len(moves)),
+        threshold=situation.threshold or 0,
         domain=situation.definition.domain,
     )
 

@@ -28,6 +28,7 @@ _TOLD = (
     Phase.FAILED,
     Phase.QUARANTINED,
 )
+_ACTS = {"rebuild": "rebuilt", "replace": "replaced", "broker": "deleted, for the broker to make another"}
 _REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
 
 
@@ -55,17 +56,17 @@ def news(before: Progress, after: Progress) -> str | None:
     if after.phase is Phase.DRAINED and after.acted:
         return f"{name} is not well{why}; {'its old image is put back' if after.going_back else 'one more attempt'}"
     if after.phase is Phase.ACTING:
-        return f"{name} is being {'rebuilt' if after.method == 'rebuild' else 'replaced'}"
+        return f"{name} is being {_ACTS[after.method]}"
     if after.phase is Phase.FAILED and after.going_back:
         return f"{name} has failed{why}; it has its old image again"
     if after.phase is Phase.BOOTING and after.fell:
         return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
-        return f"{name} runs, and is looked at"
+        return f"{_whole_name(after)} runs, and is looked at"
     if after.phase is Phase.PENDING:
         return f"{name} is given back for now{why}"
     verb = "has" if after.phase is Phase.FAILED else "is"
-    return f"{name} {verb} {after.phase.value}{why}" if after.phase.finished else None
+    return f"{_whole_name(after)} {verb} {after.phase.value}{why}" if after.phase.finished else None
 
 
 def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[str]:
@@ -77,13 +78,14 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
     yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
     if log.state is RollState.BAKING:
-        yield f"  to be tried before it goes on: {some_of([one.name for one in log.held.values() if _is_done(one)])}"
+        yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
     for one in log.held.values():
         if one.phase.in_flight or one.phase in _REST:
             back = "" if not one.going_back else "; it has its old image again"
             back = ", on its way to its old image" if one.going_back and one.phase.in_flight else back
             since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
-            yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}"
+            follower = f"; {one.follower} is in its place" if one.follower else ""
+            yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}{follower}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
     believed = Counter(one.stamp for one in log.held.values() if _is_done(one) and one.stamp not in ("", MATCHES))
     yield from (f"  {number} of the done: {words}" for words, number in believed.items())
@@ -112,6 +114,11 @@ def next_commands(log: RollLog, *, at_work: bool = False) -> tuple[str, ...]:
     return (f"invoke pool.continue {pool}", f"invoke pool.abort {pool}")
 
 
+def _whole_name(progress: Progress) -> str:
+    """With the desktop that has taken its place under another name."""
+    return f"{progress.follower} in place of {progress.name}" if progress.follower else progress.name
+
+
 def _is_done(progress: Progress) -> bool:
     return progress.phase is Phase.DONE
 
@@ -120,6 +127,7 @@ def as_facts(log: RollLog) -> dict[str, Any]:
     """The same for a program."""
     desktops = {
         one.name: {"phase": one.phase.value, "reason": one.reason, "since": one.since.isoformat(), "stamp": one.stamp}
+        | ({"follower": one.follower} if one.follower else {})
         for one in log.held.values()
     }
     told = {"roll": log.assignment.id, "pool": log.assignment.pool, "to": log.assignment.to, "state": log.state.value}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 
@@ -12,7 +13,8 @@ from imagebuild.pool.progress import Progress
 class Roster(Mapping[str, Progress]):
     """Every desktop of a roll by name, and apart those that nothing was done to, that are in hand, and that the roll is done with.
 
-    Each of these is in the order in which they came there. `failed`: those that count as failures, in whatever phase.
+    Each of these is in the order in which they came there. `failed`: those that count as failures, in whatever phase; `without`: those
+    done that have no server any more, as the broker wanted none in their place.
     """
 
     def __init__(self, desktops: Iterable[Progress] = ()) -> None:
@@ -21,6 +23,8 @@ class Roster(Mapping[str, Progress]):
         self.flying: dict[str, Progress] = {}
         self.ended: dict[str, Progress] = {}
         self.failed: dict[str, Progress] = {}
+        self.without: set[str] = set()
+        self._names: dict[str, str] = {}
         self.counts: Counter[Phase] = Counter()
         for one in desktops:
             self.put(one)
@@ -39,6 +43,14 @@ class Roster(Mapping[str, Progress]):
             self.failed[name] = progress
         else:
             self.failed.pop(name, None)
+        if progress.follower:
+            self._names[progress.follower] = name
+        if progress.phase is Phase.DONE and not progress.server_id:
+            self.without.add(name)
+
+    def name_of(self, desktop: str) -> str:
+        """By what name the roll has a desktop: one that follows another goes by the name of that one."""
+        return self._names.get(desktop, desktop)
 
     def ended_since(self, moment: datetime) -> Iterator[Progress]:
         """Those that the roll is done with since then, the last first."""
@@ -60,7 +72,7 @@ class Roster(Mapping[str, Progress]):
 
 
 class Lineup(Mapping[str, Desktop]):
-    """The pool by name, as the last turn saw it: of the roll's desktops the server that it has in hand.
+    """The pool by name, as the last turn saw it: of the roll's desktops the server that it has in hand, also where its own name is other.
 
     By name apart: `offered`, what a user could get this moment, by the broker's word; `unwell`, what is broken, does not report to the
     broker, or is gone.
@@ -76,10 +88,13 @@ class Lineup(Mapping[str, Desktop]):
 
     def meet(self, by_id: Mapping[str, Desktop], held: Roster) -> None:
         """Take in what a turn sees."""
-        others = {one.name: one for server_id, one in by_id.items() if self._seen.get(server_id) is not one}
-        gone = {self._seen[server_id].name for server_id in self._seen.keys() - by_id.keys()}
+        others = {
+            held.name_of(one.name): one for server_id, one in by_id.items() if self._seen.get(server_id) is not one
+        }
+        gone = {held.name_of(self._seen[server_id].name) for server_id in self._seen.keys() - by_id.keys()}
         ours = held.keys() if not self._seen else held.flying.keys()
-        for name in gone | others.keys() | ours:
+        claimed = {one.follower for one in held.flying.values() if one.follower in self._all}
+        for name in gone | others.keys() | ours | claimed:
             self._put(name, by_id.get(held[name].server_id) if name in held else others.get(name))
         self._seen = dict(by_id)
 
@@ -88,7 +103,7 @@ class Lineup(Mapping[str, Desktop]):
         self.offered.discard(name)
         self.unwell.discard(name)
         if desktop is not None:
-            self._all[name] = desktop
+            self._all[name] = desktop if desktop.name == name else replace(desktop, name=name)
             if desktop.offered:
                 self.offered.add(name)
         if desktop is None or desktop.unwell:

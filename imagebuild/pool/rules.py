@@ -8,6 +8,7 @@ from typing import get_args
 from imagebuild.pool.definition import Rank, Rules
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roster import Lineup, Roster
 
 
@@ -44,6 +45,11 @@ def rank_of(desktop: Desktop, rules: Rules) -> Rank:
 def free_desktops(desktops: Lineup, held: Roster) -> int:
     """How many desktops a user could get now: those in hand are none, also where the broker cannot hold them back."""
     return len(desktops.offered) - sum(name in desktops.offered for name in held.flying)
+
+
+def unassigned_desktops(desktops: Lineup, held: Roster) -> int:
+    """How many desktops nobody has, as a broker counts them that makes another when they are too few; those in hand are none."""
+    return sum(not one.busy and name not in held.flying for name, one in desktops.items())
 
 
 def taken_places(desktops: Mapping[str, Desktop], held: Roster, *, rules: Rules, now: datetime) -> int:
@@ -132,9 +138,9 @@ def why_halt(
     failed = [one for one in held.failed.values() if one.name not in forgiven]
     if len(failed) > (budget := rules.failure_budget(size)):
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
-        return f"{len(failed)} desktops failed, {budget} may: {named}"
+        return f"{count_of(len(failed), 'desktop')} failed, {budget} may: {named}"
     done = held.counts[Phase.DONE]
-    ill = sorted(name for name in desktops.unwell if name in held.ended and held[name].phase is Phase.DONE)
+    ill = sorted(name for name in desktops.unwell if _is_ill(held.ended.get(name), desktops))
     if len(ill) > max(1, rules.max_unhealthy.of(done)):
         return f"{len(ill)} of {done} desktops that were done have fallen ill: {', '.join(ill[:5])}"
     return None
@@ -163,3 +169,9 @@ def _takes_place(progress: Progress, desktop: Desktop | None, rules: Rules) -> b
 def _is_occupied(progress: Progress, desktops: Mapping[str, Desktop], rules: Rules) -> bool:
     desktop = desktops.get(progress.name)
     return desktop is None or occupied(desktop, rules)
+
+
+def _is_ill(progress: Progress | None, desktops: Lineup) -> bool:
+    """Was one that is unwell done? A broker that makes desktops may also delete those that are too many."""
+    done = progress is not None and progress.phase is Phase.DONE
+    return done and progress is not None and (progress.method != "broker" or progress.name in desktops)

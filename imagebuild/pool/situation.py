@@ -10,10 +10,12 @@ from imagebuild.claim import Claim, claims
 from imagebuild.cloud import Cloud, Flavor, Headroom, Network, ServerGroup
 from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
+from imagebuild.pool.adoption import Adoption, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
 from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.provision import zone_trouble
 from imagebuild.pool.survey import Survey
 
 Level = Literal["ok", "warn", "refuse"]
@@ -58,6 +60,10 @@ class Situation:
     claims: tuple[Claim, ...] = ()
     group: str = ""
     """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
+    zone: str = ""
+    """Likewise of the availability zone."""
+    strangers: tuple[Adoption, ...] = ()
+    """Servers with names of the pool's that the broker lists, and that are no members."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
     server_groups: tuple[ServerGroup, ...] = ()
@@ -79,7 +85,12 @@ class Situation:
     @property
     def floor(self) -> int:
         """How many free desktops must stay."""
-        return self.definition.roll.free_floor(self.settings.threshold if self.settings else None)
+        return self.definition.roll.free_floor(self.threshold, len(self.survey.desktops))
+
+    @property
+    def threshold(self) -> int | None:
+        """So many unassigned desktops the broker wants to have; None where it does not say."""
+        return self.settings.threshold if self.settings else None
 
 
 def assess(
@@ -122,9 +133,11 @@ def assess(
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
         group=_why_no_group(definition, cloud) if replacing else "",
+        zone=zone_trouble(definition, cloud) if replacing else "",
         own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
         if replacing
         else frozenset(),
+        strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         project_id=cloud.project_id,
         roll_id=roll_id,
@@ -161,6 +174,15 @@ def _find_parts(definition: PoolDefinition, cloud: Cloud) -> tuple[Flavor, Netwo
             f"there is no network {definition.network}", hint=f"make it: invoke pool.network {definition.pool}"
         )
     return flavor, network
+
+
+def _find_strangers(definition: PoolDefinition, survey: Survey, cloud: Cloud) -> tuple[Adoption, ...]:
+    """All servers are listed only where the broker knows of desktops that the pool has not."""
+    listed = {seat.key for seat in survey.strays if definition.number_of(seat.name) is not None}
+    if not listed:
+        return ()
+    found = find_adoptions(definition, cloud)
+    return tuple(one for one in found if not one.member and one.server.name.casefold() in listed)
 
 
 def _why_no_group(definition: PoolDefinition, cloud: Cloud) -> str:

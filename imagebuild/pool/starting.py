@@ -61,17 +61,18 @@ def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
 def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write) -> RollLog:
     """The roll as its servers tell it, where its journal is not at hand: what is planned anew, and what it had done already."""
     now = assignment.began_at
-    held = Roster(progress_of(move, now) for move in plan.moves)
+    followers = {one.name for one in survey.desktops if name_in_roll(one) != one.name}
+    held = Roster(progress_of(move, now) for move in plan.moves if move.name not in followers)
     for desktop in survey.desktops:
-        if desktop.metadata.get(ROLL_ID) == assignment.id:
+        if desktop.metadata.get(ROLL_ID) == assignment.id and phase_of(desktop) is not None:
             method: Method = "replace" if desktop.vtpm else "rebuild"
-            blank = Progress(name=desktop.name, server_id=desktop.id, method=method, from_image_id=None, since=now)
-            before = held.get(desktop.name, blank)
-            held.put(from_marks(desktop, before, roll_id=assignment.id, now=now))
+            name = name_in_roll(desktop)
+            blank = Progress(name=name, server_id=desktop.id, method=method, from_image_id=None, since=now)
+            held.put(from_marks(desktop, held.get(name, blank), roll_id=assignment.id, now=now))
     log = RollLog(assignment, held, left_out=plan.left_out, write=write)
     log.begin()
     log.note(passed=max((stop for stop in assignment.stops if stop <= done(log)), default=0))
-    log.note(provisioning=note.provisioning or None)
+    log.note(provisioning=note.provisioning or None, image_before=note.pool_image or None)
     if before_canary(log):  # whom it has touched until then were canaries, and their failure is not to be forgotten
         log.note(canaries=[one.name for one in held.values() if one.phase is not Phase.PENDING])
     return log
@@ -86,6 +87,10 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
     failure = before.failure or ("it failed, as its server says" if note.going_back else "")
     told = replace(told, going_back=note.going_back, failure=failure)
     told = replace(told, from_image_id=note.from_image_id or before.from_image_id)
+    if note.follows:
+        told = replace(told, method="broker", follower=desktop.name, acted=True, accepted=True, addresses=())
+        if phase is Phase.BOOTING and before.follower != desktop.name and not before.phase.finished:
+            return told.to(Phase.BOOTING, now, boot_since=now, held=False)
     if phase is Phase.DRAINING and before.phase is Phase.PENDING:
         return told.to(
             Phase.DRAINING, now, drain_since=now, known=desktop.seat is not None, addresses=desktop.addresses
@@ -96,6 +101,12 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
     if phase.finished and not before.phase.finished:
         return told.to(phase, now, held=False, reason=before.reason or "as its server says")
     return before
+
+
+def name_in_roll(desktop: Desktop) -> str:
+    """By what name a roll has it: one that the broker has made goes by that of the desktop in whose place it is."""
+    note = note_of(desktop)
+    return note.follows if note is not None and note.follows else desktop.name
 
 
 def _note_among(desktops: Iterable[Desktop]) -> Note | None:

@@ -25,8 +25,8 @@ def before_canary(log: RollLog) -> bool:
 
 
 def done(log: RollLog) -> int:
-    """How many desktops have the image now, by this roll."""
-    return log.held.counts[Phase.DONE]
+    """How many desktops have the image now, by this roll; one that the broker wanted none for any more proves nothing."""
+    return log.held.counts[Phase.DONE] - len(log.held.without)
 
 
 def bakes_for(log: RollLog, rules: Rules, now: datetime) -> timedelta | None:

@@ -19,8 +19,10 @@ class Surroundings:
     log: RollLog
     hands: Hands
     report: Report
+    makes_desktops: bool = False
+    """The broker makes desktops by itself while the roll works: it is not paused."""
     _prepared: bool = False
-    _refused: bool = False
+    _refused: str = ""
     _looked_at: datetime | None = None
 
     def prepare(self) -> None:
@@ -30,10 +32,15 @@ class Surroundings:
         broker, pool = self.hands.broker, self.log.assignment.pool
         settings = broker.settings(pool)
         self.log.note(pool_image=settings.image_name)
-        pauses = self.hands.definition.roll.pause_broker_provisioning and self.hands.can(Cap.PROVISIONING)
+        if self._refills and self.log.image_before is None:
+            self.log.note(image_before=settings.image_name or "")
+        if self._refills:  # it was cut off while it changed the image
+            self.restore()
+        pauses = self.hands.definition.roll.pauses_provisioning and self.hands.can(Cap.PROVISIONING)
         if pauses and settings.provisioning:
             self.log.note(provisioning=True)
             broker.set_provisioning(pool, on=False)
+        self.makes_desktops = bool(settings.provisioning) and not pauses
         if self.hands.can(Cap.SCAN):
             broker.refresh(wait=False)
         self._prepared = True
@@ -54,28 +61,62 @@ class Surroundings:
             return
         self.log.note(provisioning=None)
 
-    def use_for_new_desktops(self) -> None:
-        """Let the broker make new desktops from the image: only now that some have proven it.
+    def use_for_new_desktops(self) -> str | None:
+        """Let the broker make new desktops from the image, mostly only when some have proven it; gives why it does not.
 
         One that is hidden, as what a roll goes back to mostly is, would be looked for in vain for minutes.
         """
         assignment = self.log.assignment
-        if self._refused or not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
-            return
+        if not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
+            return None
+        if self._refused:
+            return self._refused
         version = self.hands.version_of(assignment.to_image_id)
         hidden = version is not None and version.image.hidden
         try:
-            self.hands.broker.set_pool_image(assignment.pool, assignment.to, scan=not hidden)
+            self._set_image(assignment.to, scan=not hidden)
         except BrokerRefused as error:
-            self._refused = True
             todo = (
                 f"; to make it current again: invoke rollback {version.recipe} --to {version.name}"
                 if version and hidden
                 else ""
             )
-            self.report.warn(f"the broker still makes new desktops from {self.log.pool_image}: {error}{todo}")
+            self._refused = f"the broker still makes new desktops from {self.log.pool_image}: {error}{todo}"
+            self.report.warn(self._refused)
+            return self._refused
+        return None
+
+    def take_image_back(self) -> None:
+        """Let the broker make new desktops from what it made them from before a roll that has proven nothing.
+
+        It may be too late for that: an image that was superseded is hidden, and a broker that has looked since knows it no more.
+        """
+        before = self.log.image_before
+        if not before or self.log.pool_image != self.log.assignment.to or before == self.log.pool_image:
             return
-        self.log.note(pool_image=assignment.to)
+        try:
+            self._set_image(before, scan=False)
+        except BrokerRefused as error:
+            self.report.warn(
+                f"the broker goes on making new desktops from {self.log.pool_image}, not {before}: {error}"
+            )
+
+    def _set_image(self, name: str, *, scan: bool) -> None:
+        """Provisioning rests meanwhile, and is noted as ours to turn on: whoever is cut off in between does it when he goes on."""
+        pool = self.log.assignment.pool
+        if self._refills:
+            self.log.note(provisioning=True)
+            self.hands.broker.set_provisioning(pool, on=False)
+        try:
+            self.hands.broker.set_pool_image(pool, name, scan=scan)
+            self.log.note(pool_image=name)
+        finally:
+            if self._refills:
+                self.restore()
+
+    @property
+    def _refills(self) -> bool:
+        return self.hands.definition.roll.refills
 
     def what_is_wrong(self, now: datetime) -> str | None:
         """Has somebody changed the image, or the broker's settings, behind our back? Looked at now and then."""
@@ -94,6 +135,8 @@ class Surroundings:
         settings = broker.settings(assignment.pool)
         if self.log.provisioning and settings.provisioning:
             return "somebody has turned the broker's provisioning on"
+        if self._refills and settings.provisioning is False:
+            return "the broker makes no new desktops: its provisioning was turned off"
         if settings.image_name not in (self.log.pool_image, assignment.to):
             return f"somebody has set the broker's image for new desktops to {settings.image_name}"
         return None

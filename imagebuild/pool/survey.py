@@ -115,7 +115,7 @@ def _desktop(server: Server, seat: Seat | None, *, images: Mapping[str, Image]) 
         metadata=server.metadata,
         flavor=server.flavor,
         addresses=server.addresses,
-        launched_at=_moment(server.launched_at),
+        launched_at=moment_of(server.launched_at),
         volume_backed=server.image_id is None,
         root_volume_id=server.root_volume_id,
         vtpm=has_vtpm(images.get(image_id or ""), server.flavor_specs),
@@ -157,7 +157,7 @@ def _number(definition: PoolDefinition, name: str) -> float:
     return math.inf if number is None else number
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
     """Nova's time (UTC, some of its fields without a zone)."""
     if not text:
         return None

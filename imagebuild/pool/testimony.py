@@ -40,8 +40,11 @@ def image_before(desktop: Desktop) -> str | None:
 
 
 def moved_by(desktop: Desktop) -> str | None:
-    """The roll that has put its image on it, whether it came through or not; None when that roll put the old one back, or is not told."""
-    through = phase_of(desktop) is Phase.DONE or was_well_with(desktop) != desktop.image_id
+    """The roll that has put its image on it, whether it came through or not; None when that roll put the old one back, or is not told.
+
+    Of what a broker has made beside those that a roll waited for, that roll notes no phase.
+    """
+    through = phase_of(desktop) in (None, Phase.DONE) or was_well_with(desktop) != desktop.image_id
     return desktop.metadata.get(ROLL_ID) if through else None
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from imagebuild.broker import Seat
+from imagebuild.broker import Cap, Seat
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.health import Witness
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.rules import occupied
 
 ASK_AGAIN = timedelta(minutes=1)
 """So long a request to the broker may take to show, before it is made again."""
@@ -35,6 +36,12 @@ class Turn:
     hands: Hands
     witness: Witness
     save: Callable[[Progress], None]
+    newcomer: Desktop | None = None
+    """Of a desktop that awaits one: what the broker has made, and is in nobody's place yet."""
+    obstacles: tuple[str, ...] = ()
+    """And: why some that have come are none for it."""
+    refilled: bool = False
+    """And: the broker has as many unassigned desktops as it wants."""
 
     def give_back(self, progress: Progress, outcome: Phase, reason: str) -> Progress:
         """On its way to users again, as it is."""
@@ -44,12 +51,27 @@ class Turn:
         """It went wrong: try again, else put the old image back, else keep users from it. What was not touched is given back."""
         if not progress.acted:
             return self.give_back(progress, Phase.FAILED, reason)
+        if progress.method == "broker":
+            return self._fail_follower(progress, reason)
         again = progress.to(Phase.DRAINED, self.now, reason=reason, ready_since=None, boot_since=None, accepted=False)
         if progress.attempt <= self.rules.retries:
             return again
         old = progress.from_image_id
         if self.rules.put_back and not progress.going_back and old and self.hands.version_of(old) is not None:
             return replace(again, going_back=True, attempt=0, failure=reason)
+        return self._quarantine(progress, reason)
+
+    def _fail_follower(self, progress: Progress, reason: str) -> Progress:
+        """The broker hands it out already: nobody new gets it from now on. Where nobody is on it, it goes for another."""
+        held = self.hands.can(Cap.AVAILABILITY) and self.seat is not None
+        if held and self.seat is not None:
+            self.hands.hold_back(self.seat)
+        kept = replace(progress, held=held, asked_at=self.now, ready_since=None, accepted=False)
+        if self.desktop is None or occupied(self.desktop, self.rules) or progress.attempt > self.rules.retries:
+            return self._quarantine(kept, reason)
+        return kept.to(Phase.DRAINING, self.now, reason=reason, drain_since=self.now, free_since=None, free_seen=None)
+
+    def _quarantine(self, progress: Progress, reason: str) -> Progress:
         lost = progress.to(Phase.QUARANTINED, self.now, reason=reason)
         self.save(lost)
         self.hands.mark(lost)
@@ -60,9 +82,14 @@ class Turn:
         reason = self.why_lost(progress)
         if reason is None:
             return progress
-        if progress.acted:
-            return progress.to(Phase.FAILED, self.now, reason=reason)
-        return self.give_back(progress, Phase.SKIPPED, reason)
+        if not progress.acted:
+            return self.give_back(progress, Phase.SKIPPED, reason)
+        if progress.method == "broker" and progress.attempt <= self.rules.retries:  # it makes another if it wants one
+            more = progress.attempt + 1
+            return progress.to(
+                Phase.BOOTING, self.now, server_id="", attempt=more, boot_since=self.now, ready_since=None
+            )
+        return progress.to(Phase.FAILED, self.now, reason=reason)
 
     def why_lost(self, progress: Progress) -> str | None:
         """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""

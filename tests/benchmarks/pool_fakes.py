@@ -191,6 +191,7 @@ class Site:
                 lookout=Lookout(self.definition, self.cloud, self.broker, now=utc_now),
                 version_of=cache(lambda image_id: find_version(self.cloud, image_id)),
                 provisioned=lambda: bool(log.provisioning),
+                pool_image=lambda: log.image_before or "",
             )
             yield Roll(log, hands, Open(self.cloud), utc_now, SystemClock(), SilentReport(), watch=progression.watch)
 

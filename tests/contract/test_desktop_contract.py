@@ -227,6 +227,14 @@ class TestDesktop:
         assert now(bench, desktop.id).status == "ACTIVE"
 
 
+def test_only_zones_that_are_told_are_taken(bench: CloudBench, desktop: Server) -> None:
+    zones = bench.cloud.availability_zones()
+    assert zones and "nowhere" not in zones
+    with pytest.raises(CloudError):
+        bench.cloud.create_desktop(replace(bench.request("desktop-4"), availability_zone="nowhere"), pool=bench.owner)
+    assert [one.id for one in bench.cloud.servers(tags=(tag_of(bench),))] == [desktop.id]
+
+
 class TestServerGroup:
     def test_one_looked_at_alone_tells_it_and_no_listing_does(
         self, bench: CloudBench, desktop: Server, spread: str

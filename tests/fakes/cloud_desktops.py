@@ -81,6 +81,10 @@ class DesktopCalls(World):
     # ---------------------------------------------------------------------------------------------- the calls
 
     @call
+    def availability_zones(self) -> Sequence[str]:
+        return tuple(self.zones)
+
+    @call
     def server_groups(self) -> Sequence[ServerGroup]:
         self.faults.also("server_groups", bool(self._server_groups))  # a page that has nothing is the last
         return tuple(

@@ -89,6 +89,7 @@ class State:
         self._groups: dict[str, SecurityGroup] = {}
         self._machines: dict[str, Machine] = {}
         self._server_groups: dict[str, ServerGroup] = {}  # without their members: these are told by the machines
+        self.zones = ["nova"]
         self.hosts: int | None = None  # so many there are, for servers that may not share one; None = enough
         self._used: Counter[str] = Counter()  # of the quotas of servers
         self._named: dict[str, list[str]] = defaultdict(list)  # ids of servers by name, which is not unique

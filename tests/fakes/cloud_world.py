@@ -238,6 +238,8 @@ class World(State):
         self._usable_image(request.image_id)
         if request.flavor_id not in self._flavors or request.network_id not in self._networks:
             raise CloudError("400 the flavor or the network cannot be found by its id")
+        if request.availability_zone not in (None, *self.zones):
+            raise CloudError("400 The requested availability zone is not available")
         if request.group_id is not None and request.group_id not in self._server_groups:
             raise CloudError(f"400 Instance group {request.group_id} could not be found.")
         groups = {name for group in self._groups.values() for name in (group.id, group.name)} | {"default"}

@@ -94,7 +94,7 @@ def test_from_a_file_to_desktops_that_stand(office: Office) -> None:
     assert list(made.made) == office.members() == ["desktop-1", "desktop-2", "desktop-3"]
     assert {server.image_id for server in office.cloud.servers()} == {office.new.id}
     said = office.out.getvalue()
-    assert "staff has 3 desktops, 3 of them new" in said
+    assert "staff has 3 desktops, new: 3" in said
     assert said.count("next: invoke pool.create staff") == 1
     assert said.rstrip().endswith("next: invoke pool.plan staff")
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import imagebuild.windows as windows
+from imagebuild.pool.membership import what_keeps_it_out
 from tests.powershell.script import ALONE, Script, every_script
 
 LINES_OF_ICACLS = re.compile(r"Invoke-Icacls (@\(.*\))")
@@ -114,3 +115,17 @@ def test_both_answer_in_the_same_words() -> None:
         assert words in receiver
     assert re.search(r'"ok":true,"value":\{"files":\[', receiver)
     assert re.search(r'"ok":false,"error":\{\{"message":\{0\},"type":\{1\},"where":\{2\},"hresult":null', receiver)
+
+
+def test_what_stays_in_the_image_says_what_a_pool_understands() -> None:
+    text = Script.load("Write-Membership").source.decode()
+    words = set(re.findall(r"(?:return )?'(ok|broken|restart)'", text))
+    told = {
+        word: what_keeps_it_out({"name": "D", "domain": "c.e", "trust": word}, name="d", domain="c.e") for word in words
+    }
+    assert told.keys() == {"ok", "broken", "restart"}
+    assert told["ok"] is None
+    assert told["broken"] != told["restart"]
+    assert '"$name domain=-"' in text
+    assert "$line = 'member ' + (Get-Membership)" in text
+    assert "echo imagebuild: $Text" in text

@@ -61,6 +61,7 @@ def test_a_builder_without_disks_needs_no_volume(world: World) -> None:
 
 def test_metadata_and_zone_of_the_recipe_arrive(world: World) -> None:
     change_builder(world, metadata={"team": "vdi"}, availability_zone="az2")
+    world.cloud.zones.append("az2")
     BootBuilder().run(world.context)
     request = world.cloud.request_of(world.builder())
     assert (request.metadata, request.availability_zone) == ({"team": "vdi"}, "az2")

@@ -55,6 +55,14 @@ class TestServerGroups:
         assert [sent.options["params"]["offset"] for sent in wire.sent] == ["0", "1", "2"]
 
 
+def test_zones_are_those_with_a_host_that_is_up() -> None:
+    zones = [
+        {"zoneName": name, "zoneState": {"available": up}, "hosts": None} for name, up in (("a", True), ("b", False))
+    ]
+    wire = Wire(Response(200, {"availabilityZoneInfo": zones}))
+    assert desktops(wire).zones() == ("a",) and wire.paths() == ["GET /os-availability-zone"]
+
+
 class TestListing:
     def test_all_that_a_pool_needs_is_in_the_listing(self) -> None:
         wire = Wire(Response(200, {"servers": [DESKTOP]}))

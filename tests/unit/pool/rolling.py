@@ -214,6 +214,7 @@ class Site:
             lookout=lookout,
             version_of=functools.cache(self.version),
             provisioned=lambda: bool(log.provisioning),
+            pool_image=lambda: log.image_before or "",
         )
         return Roll(
             log=log,

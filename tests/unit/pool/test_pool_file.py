@@ -210,8 +210,15 @@ def test_limits_in_whole_desktops() -> None:
     rules = Rules()
     assert [rules.unavailable_limit(size) for size in (1, 9, 20, 1000)] == [1, 1, 2, 100]
     assert [rules.failure_budget(size) for size in (1, 19, 20, 1000)] == [1, 1, 1, 50]
-    assert [rules.free_floor(threshold) for threshold in (None, 0, 1, 7)] == [1, 1, 1, 7]
-    assert Rules(min_available=0).free_floor(7) == 0
+    assert [rules.free_floor(threshold, 40) for threshold in (None, 0, 1, 7)] == [1, 1, 1, 7]
+    assert Rules(min_available=0).free_floor(7, 40) == 0
+    made = Rules(method="broker", max_unavailable=Share(2))
+    assert [made.free_floor(threshold, size) for threshold, size in ((7, 40), (2, 40), (None, 40), (7, 4))] == [
+        5,
+        1,
+        1,
+        2,
+    ]
     assert Rules(max_failures=0).failure_budget(1000) == 0  # type: ignore[arg-type]
 
 

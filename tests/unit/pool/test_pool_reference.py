@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from imagebuild.pool.definition import Intranet, PoolDefinition, Rules
+from imagebuild.pool.definition import PoolDefinition, Rules
+from imagebuild.pool.intranet import Intranet
 from imagebuild.pool.pool_file import load_pool
 from imagebuild.pool.window import Window
 

@@ -132,7 +132,7 @@ def test_desktops_that_a_killed_run_left_booting_are_waited_for() -> None:
 def test_one_that_nova_cannot_start_ends_the_making_and_is_named() -> None:
     site = ready(9)
     site.cloud.server_fault = "No valid host was found"
-    with pytest.raises(StepFailed, match="1 desktops did not start") as caught:
+    with pytest.raises(StepFailed, match="1 desktop did not start") as caught:
         create(site)
     assert caught.value.details == ("desktop-1: No valid host was found",)
     assert len(names(site)) == 3, "those that had been begun beside it, and no more"
@@ -141,7 +141,7 @@ def test_one_that_nova_cannot_start_ends_the_making_and_is_named() -> None:
 def test_nothing_is_made_when_the_quota_is_too_small_for_all() -> None:
     site = ready()
     site.cloud.limits = replace(site.cloud.limits, instances=3, cores=4)
-    with pytest.raises(CloudRefused, match="4 instances, 3 are left; 8 cores, 4 are left"):
+    with pytest.raises(CloudRefused, match="4 new desktops: instances: 4 needed, 3 left; cores: 8 needed, 4 left"):
         create(site)
     assert names(site) == [] and site.cloud.ports(pool="staff") == ()
 
@@ -153,7 +153,7 @@ def test_a_stranger_s_name_is_not_given_a_second_time() -> None:
     )
     site.cloud.create_server(stranger, owner="kim", role="own")
     with pytest.raises(
-        CloudRefused, match=r"1 names of the pool staff are those of servers that are not its own: Desktop-3"
+        CloudRefused, match=r"1 server outside of the pool staff with a name that it needs: Desktop-3"
     ) as caught:
         create(site)
     assert "invoke pool.adopt staff" in caught.value.hint
@@ -167,6 +167,9 @@ def test_what_is_missing_is_told_with_the_command_that_makes_it() -> None:
     assert caught.value.hint == "make it: invoke pool.network staff"
     with pytest.raises(NotFound, match="no flavor huge"):
         find_parts(define(flavor="huge"), site.cloud, version=site.to)
+    with pytest.raises(NotFound, match="no availability zone upstairs that is up, only nova"):
+        find_parts(define(availability_zone="upstairs"), site.cloud, version=site.to)
+    assert find_parts(define(availability_zone="nova:host-1"), site.cloud, version=site.to).flavor == site.flavor
 
 
 def test_an_image_that_does_not_fit_the_flavor_is_refused_before_anything_is_made() -> None:

@@ -40,6 +40,17 @@ def test_the_plan_says_of_every_desktop_that_its_disk_is_destroyed_and_of_its_do
     assert "small-v2" in lines[0]
 
 
+def test_a_broker_that_has_the_same_desktops_is_told_as_that() -> None:
+    (finding,) = found(a_site(3).plan(), "broker: records")
+    assert (finding.level, finding.words) == ("ok", "it has every desktop once, and no others")
+
+
+def test_of_zones_and_groups_nothing_is_asked_where_nothing_is_made() -> None:
+    site = a_site(3, availability_zone="nova")
+    site.plan()
+    assert not {"availability_zones", "server_groups"} & set(site.cloud.faults.calls)
+
+
 @pytest.mark.parametrize("noted", ["sha512:aa", "c0ffee"])
 def test_data_that_are_as_registered_are_told_as_that(noted: str) -> None:
     site = a_site(2)
@@ -188,6 +199,18 @@ def diskless(site: Site) -> None:
     site.add("desktop-9", volume_backed=True)
 
 
+def no_zone(site: Site) -> None:
+    site.definition = site.definition.model_copy(update={"availability_zone": "upstairs:host1"})
+    rule(method="replace")(site)
+
+
+def becomes_a_volume(site: Site) -> None:
+    """Four desktops get a root volume of 60 GiB each."""
+    site.cloud.limits = replace(site.cloud.limits, volumes=3, gigabytes=200)
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 60})
+    rule(method="replace")(site)
+
+
 def another_roll(site: Site) -> None:
     site.cloud.set_server_metadata(site.cloud.servers()[0].id, {ROLL_ID: "roll-7", ROLL_STATE: "draining"})
 
@@ -221,8 +244,10 @@ def no_messages(site: Site) -> None:
         (too_large, "flavor", "needs 80 GiB of disk, desktops of desktop have 40"),
         (too_hungry, "flavor", "needs 8192 MiB of memory, desktop has 2048"),
         (root_volume, "method", "desktop-9: its root is a volume"),
-        (larger_flavor, "quota", "the larger flavor large needs 24 cores, 23 are left"),
-        (elsewhere, "replace: addresses", "desktop-1, desktop-2, desktop-3, desktop-4 would lose their addresses"),
+        (larger_flavor, "quota", "cores: 24 more needed, 23 left"),
+        (becomes_a_volume, "quota", "volumes: 4 more needed, 3 left; GiB of volumes: 240 more needed, 200 left"),
+        (no_zone, "replace: availability zone", "no availability zone upstairs that is up, only nova"),
+        (elsewhere, "replace: addresses", "goes with the server of desktop-1, desktop-2, desktop-3, desktop-4"),
         (no_group, "replace: security group", "invoke pool.network staff"),
         (two_groups, "replace: security group", "2 security groups are called"),
         (diskless, "replace: root disk", "root_volume_gib"),
@@ -256,6 +281,10 @@ def test_our_own_roll_that_goes_on_is_no_other_one() -> None:
     ]
     site.cloud.set_server_metadata(site.cloud.servers()[0].id, {ROLL_ID: "roll-8"})
     assert found(site.plan(roll_id="roll-8"), "other") == []
+
+
+def half_copied(site: Site) -> None:
+    site.cloud.update_image(site.new.id, properties={"os_glance_importing_to_stores": "fast"})
 
 
 def stray(site: Site) -> None:
@@ -330,21 +359,22 @@ def superseded_target(site: Site) -> None:
 @pytest.mark.parametrize(
     ("spoil", "name", "words"),
     [
-        (stray, "broker: records", "1 belong to no server: desktop-88"),
-        (unknown_to_broker, "broker: records", "1 servers that it does not know: desktop-2"),
+        (half_copied, "image: stores", "it is still being copied to: fast"),
+        (stray, "broker: records", "1 record of no server: desktop-88"),
+        (unknown_to_broker, "broker: records", "1 desktop that it does not know: desktop-2"),
         (locked, "left out: locked", "desktop-1 (somebody has locked it: exam)"),
         (flavor_gone, "flavor", "the flavor old, which is gone"),
-        (root_volume_replaced, "replace: root disk", "desktop-9 are volumes"),
+        (root_volume_replaced, "replace: root disk", "root on a volume: desktop-9"),
         (window_closed, "window", "nothing is begun before 2026-01-01 22:00"),
         (all_busy, "broker: free desktops", "every one would be waited for"),
         (all_busy, "canary", "waiting for one"),
         (cannot_hold_back_and_may, "broker: holding back", "only the look after roll.settle (1m)"),
         (cannot_see_sessions, "broker: sessions", "counts as on it"),
         (cannot_pause, "broker: provisioning", "makes desktops by itself"),
-        (old_counts, "broker: age of sessions", "of 1 h ago"),
+        (old_counts, "broker: age of sessions", "the oldest is 1 h old"),
         (old_image_gone, "way back", "cannot be put back"),
         (other_hardware, "image: hardware", "hw_firmware_type (small-v1)"),
-        (few_free, "floor", "2 are free and 2 must stay so"),
+        (few_free, "floor", "free: 2, of which 2 must stay"),
     ],
 )
 def test_what_a_person_should_know_first(spoil: Break, name: str, words: str) -> None:

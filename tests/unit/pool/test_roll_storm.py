@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -35,13 +36,17 @@ class Storm:
             "max_failures": dice.choice([1, 3, 12]),
             **rules,
         }
-        self.site = Site(12, **wanted)
+        self.site = self.make_site(**wanted)
         self.broken_floors: list[str] = []
         self.users = 0
         self._watch_floor()
         for _ in range(dice.randrange(10)):
             self.arrive()
         self.site.clock.at(dice.uniform(10, 200), self._somebody)
+
+    def make_site(self, **rules: Any) -> Site:
+        """What it blows over."""
+        return Site(12, **rules)
 
     # ------------------------------------------------------------------------------------------ people
 
@@ -93,7 +98,8 @@ class Storm:
 
         def taken(seat: Seat, *, available: bool, reason: str) -> None:
             if not available and self._is_free(seat.name):
-                others = sum(self._is_free(name) for name in site.names if name != seat.name)
+                names = [record.name for record in site.broker.pools[POOL].all()]
+                others = sum(self._is_free(name) for name in names if name != seat.name)
                 if others < (site.definition.roll.min_available or 0):
                     self.broken_floors.append(f"{seat.name} taken, {others} left")
             inner(seat, available=available, reason=reason)

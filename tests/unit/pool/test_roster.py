@@ -61,7 +61,7 @@ def test_a_lineup_follows_what_comes_changes_and_goes() -> None:
     assert (sorted(seen), sorted(seen.offered), seen.unwell) == (["a", "b", "x"], ["a", "b", "x"], set())
     silent = desktop("b", seat=replace(desktop("b").seat, agent="down"))
     seen.meet({"a": desktop("a", status="SHUTOFF"), "b": silent}, held)
-    assert (sorted(seen), sorted(seen.offered), seen.unwell) == (["a", "b"], ["b"], {"b", "x"})
+    assert (sorted(seen), sorted(seen.offered), seen.unwell) == (["a", "b"], [], {"b", "x"})
     seen.meet({"a": desktop("a")}, held)
     assert (sorted(seen), sorted(seen.offered), seen.unwell) == (["a"], ["a"], {"b", "x"})
 
@@ -79,3 +79,25 @@ def test_one_that_is_gone_when_a_roll_is_taken_up_is_not_well() -> None:
     seen = Lineup()
     seen.meet({"a": desktop("a")}, Roster([progress("a", Phase.DONE), progress("b", Phase.DONE)]))
     assert seen.unwell == {"b"}
+
+
+def test_who_follows_one_goes_by_its_name() -> None:
+    held, seen = Roster([progress("a"), progress("b")]), Lineup()
+    servers = {"a": desktop("a"), "b": desktop("b"), "n": desktop("n")}
+    seen.meet(servers, held)
+    held.put(replace(progress("a", phase=Phase.BOOTING), server_id="n", follower="n"))
+    del servers["a"]
+    seen.meet(servers, held)
+    assert (sorted(seen), seen["a"].id, sorted(seen.offered)) == (["a", "b"], "n", ["a", "b"])
+    servers["n"] = desktop("n", status="SHUTOFF")
+    seen.meet(servers, held)
+    assert (seen["a"].status, sorted(seen.offered)) == ("SHUTOFF", ["b"])
+    held.put(replace(held["a"], phase=Phase.DONE))
+    del servers["n"]
+    seen.meet(servers, held)
+    assert (sorted(seen), held.name_of("n"), held.name_of("b")) == (["b"], "a", "b")
+
+
+def test_one_that_the_broker_wanted_no_other_for_is_done_without() -> None:
+    held = Roster([progress("a", phase=Phase.DONE), replace(progress("b", phase=Phase.DONE), server_id="")])
+    assert (held.counts[Phase.DONE], held.without) == (2, {"b"})

@@ -120,11 +120,11 @@ class TestPlan:
     def test_it_tells_group_policy_and_members(self) -> None:
         site = rolled(3, members=2)
         ok, warn = told(site.plan())
-        assert (ok.level, ok.words) == ("ok", "spread (anti-affinity) has 2 servers; 2 are replaced in it")
+        assert (ok.level, ok.words) == ("ok", "spread (anti-affinity) has 2 servers, to be replaced in it: 2")
         assert (warn.level, warn.todo) == ("warn", "server_group: spread")
         site.definition = site.definition.model_copy(update={"server_group": "spread"})
         (only,) = told(site.plan())
-        assert only.words == "spread (anti-affinity) has 2 servers, 1 more join it; 2 are replaced in it"
+        assert only.words == "spread (anti-affinity) has 2 servers, to join it: 1, to be replaced in it: 2"
 
     def test_of_groups_of_others_it_says_nothing(self) -> None:
         assert told(rolled(3).plan()) == []
@@ -172,7 +172,7 @@ class TestCreate:
     def test_nothing_is_made_where_it_has_too_few_places(self) -> None:
         site = self.site(4, group_members=3)
         site.cloud.add_server_group("spread")
-        with pytest.raises(CloudRefused, match=r"4 places in the server group spread .*, 3 are left"):
+        with pytest.raises(CloudRefused, match=r"places in the server group spread .*: 4 needed, 3 left"):
             self.create(site)
         assert site.cloud.servers() == ()
 
