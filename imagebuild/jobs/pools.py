@@ -36,7 +36,7 @@ def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> Roll
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
-        if made.moves:
+        if made.moves or made.leftovers:
             report.say(f"next: invoke pool.roll {name}{f' --to {to}' if to else ''}")
         return made
 
@@ -60,10 +60,11 @@ def roll(
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
-        if not made.moves:
+        if not (made.moves or made.leftovers):
             report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
             return 0
-        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}")):
+        extra = f", and remove {len(made.leftovers)} extra ones" if made.leftovers else ""
+        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
         return _begin(desk, made, state=state, back=False, screen=screen)
@@ -88,7 +89,7 @@ def rollback(
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
         if last is not None and given_up:
-            _work(desk, last[0], giving_up="a rollback was asked for", screen=screen)
+            _work(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             state = desk.state()
             made, _ = _plan_back(desk, to, given_up=given_up)
             _check(made)
@@ -132,9 +133,9 @@ def status(name: str, settings: Settings, report: Report) -> int:
     with open_desk(name, settings, report) as desk:
         pool = desk.survey()
         images = ", ".join(f"{number} on {image}" for image, number in pool.by_image().items())
-        report.say(
-            f"{name}: {len(pool.desktops)} desktops, {pool.free} free; {images or 'none'}", images=pool.by_image()
-        )
+        extra = f" and {len(pool.extras)} extra" if pool.extras else ""
+        told = f"{name}: {len(pool.desktops)} desktops{extra}, {pool.free} free; {images or 'none'}"
+        report.say(told, images=pool.by_image(), extras=[one.name for one in pool.extras])
         for claim in desk.standing_claims():
             report.say(f"  {claim}", owner=claim.owner)
         last = desk.last_roll()
@@ -180,8 +181,12 @@ def _work(
     state: str = "",
     begin: Callable[[Journal], None] | None = None,
     giving_up: str = "",
+    keeps_extras: bool = False,
 ) -> int:
-    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one."""
+    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one.
+
+    `keeps_extras`: see Roll.end.
+    """
     with (
         Journal(folder.journal) as journal,
         desk.claimed(folder, state=state) as claim,
@@ -197,7 +202,7 @@ def _work(
         work.taken_up = begin is None
         work.fleet.is_watched = screen is not None
         if giving_up:
-            work.end(RollState.ABORTED, giving_up)
+            work.end(RollState.ABORTED, giving_up, keeps_extras=keeps_extras)
         elif begin is None:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):

@@ -65,8 +65,10 @@ class Headcount:
         return not self.log.provisioning or now - self._since > BEGUN_BEFORE
 
     def _is_expected(self, name: str) -> bool:
-        """Does the roll itself bring a desktop of that name? Whoever lets others come on purpose says here which."""
-        return name in self.log.held or any(name.casefold() == one.casefold() for one in self.log.held)
+        """Does the roll itself bring a desktop of that name?"""
+        return self.log.find(name) is not None or any(
+            name.casefold() == one.name.casefold() for one in self.log.everyone
+        )
 
     def _is_anew(self, name: str) -> bool:
         """Is its old system gone, and the broker's record of the new one still to come?"""

@@ -10,6 +10,7 @@ from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_groups import CHECKS as GROUP_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
 from imagebuild.pool.preflight_refill import CHECKS as REFILL_CHECKS
+from imagebuild.pool.preflight_surge import CHECKS as SURGE_CHECKS
 from imagebuild.pool.quantities import count_of
 from imagebuild.pool.situation import Finding, Level, Situation, some_of
 
@@ -26,6 +27,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _replacing,
         _quota,
         *GROUP_CHECKS,
+        *SURGE_CHECKS,
         _other_roll,
         *BROKER_CHECKS,
         *REFILL_CHECKS,

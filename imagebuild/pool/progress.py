@@ -68,6 +68,11 @@ class Progress:
     """What was read in the guest: `matches`, or why nothing was."""
 
     @property
+    def extra(self) -> bool:
+        """Is it none of the pool's members, but one that a roll has made beside them?"""
+        return self.method in ("make", "remove")
+
+    @property
     def failed(self) -> bool:
         """Does it count as a failure, whatever becomes of it?"""
         return self.going_back or self.phase in (Phase.FAILED, Phase.QUARANTINED) or self.outcome is Phase.FAILED
@@ -88,9 +93,18 @@ class Progress:
         return self.phase in (Phase.ACTING, Phase.BOOTING)
 
     @property
+    def awaits_end(self) -> bool:
+        """Was its server deleted, to be followed by another or by none, and may yet be there?"""
+        return self.phase is Phase.ACTING and self.method != "rebuild" and self.accepted
+
+    @property
     def untouched(self) -> bool:
         """Is it in hand, and could be given back as it is?"""
         return self.phase in (Phase.DRAINING, Phase.DRAINED) and not self.acted
+
+    def serving(self) -> "Progress":
+        """An extra one that is well: what is to be done with it yet is to remove it."""
+        return replace(self, method="remove", attempt=0, accepted=False, acted=False)
 
     def to(self, phase: Phase, now: datetime, **changes: Any) -> "Progress":
         """The same desktop in another phase."""

@@ -92,6 +92,10 @@ class RollPlan:
     floor: int
     limit: int
     estimate: Estimate
+    extras: tuple[str, ...] = ()
+    """Names of the extra desktops that it makes."""
+    leftovers: tuple[tuple[str, str], ...] = ()
+    """Names and server ids of extra desktops that are there from before."""
     domain: str | None = None
     threshold: int = 0
     """So many unassigned desktops the broker wants to have."""
@@ -111,6 +115,10 @@ class RollPlan:
         for before in dict.fromkeys(change.before for change in self.changes):
             yield f"  hardware, {before} -> {self.to}:"
             yield from (f"    {change}" for change in self.changes if change.before == before)
+        if self.extras:
+            yield f"  extra, from {self.to}, until the roll ends: {', '.join(self.extras)}"
+        if self.leftovers:
+            yield f"  extra, of an earlier roll, are removed at the end: {', '.join(name for name, _ in self.leftovers)}"
         yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
         if self.moves:
             yield from self._told_of_methods()
@@ -174,8 +182,10 @@ def compose(situation: Situation) -> RollPlan:
         changes=hardware_changes(olds, to.image),
         size=size,
         floor=situation.floor,
-        limit=rules.unavailable_limit(size),
+        limit=max(rules.unavailable_limit(size), situation.back),
         estimate=_estimate(situation, len(moves)),
+        extras=situation.extras,
+        leftovers=tuple((one.name, one.id) for one in survey.extras),
         threshold=situation.threshold or 0,
         domain=situation.definition.domain,
     )
@@ -210,6 +220,7 @@ def _estimate(situation: Situation, moves: int) -> Estimate:
     """The canary by itself, then batches: what the limit, the floor and the boots at once let through."""
     rules, size = situation.definition.roll, len(situation.survey.desktops)
     spare = max(1, situation.survey.free - situation.floor)
-    batch = min(rules.unavailable_limit(size), rules.parallel_boots, spare)
+    extra = len(situation.extras) + len(situation.survey.extras)
+    batch = max(1, min(rules.unavailable_limit(size) + extra, rules.parallel_boots, spare + extra))
     first = min(rules.canary_count, moves)
     return Estimate(batch, math.ceil(first / batch) + math.ceil((moves - first) / batch))

@@ -12,6 +12,7 @@ from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.adoption import Adoption, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.extra_names import extra_names
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
 from imagebuild.pool.model import Desktop, Phase
@@ -59,9 +60,11 @@ class Situation:
     silence: str = ""
     claims: tuple[Claim, ...] = ()
     group: str = ""
-    """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
+    """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
     zone: str = ""
     """Likewise of the availability zone."""
+    extras: tuple[str, ...] = ()
+    """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
     strangers: tuple[Adoption, ...] = ()
     """Servers with names of the pool's that the broker lists, and that are no members."""
     own_ports: frozenset[str] = frozenset()
@@ -117,6 +120,7 @@ def assess(
     replacing = any(choice.method == "replace" for choice in choices.values())
     names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
+    extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
     return Situation(
         definition=definition,
         survey=survey,
@@ -132,11 +136,10 @@ def assess(
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
-        group=_why_no_group(definition, cloud) if replacing else "",
-        zone=zone_trouble(definition, cloud) if replacing else "",
-        own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
-        if replacing
-        else frozenset(),
+        group=_why_no_group(definition, cloud) if replacing or extras else "",
+        zone=zone_trouble(definition, cloud) if replacing or extras else "",
+        extras=extras,
+        own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
         strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         project_id=cloud.project_id,
@@ -161,6 +164,10 @@ def _moves(desktop: Desktop, definition: PoolDefinition, *, to: Version, only: f
     if only is not None and desktop.name not in only:
         return False
     return not (definition.roll.skip_matching and matches(desktop, to))
+
+
+def _own_ports(definition: PoolDefinition, cloud: Cloud) -> frozenset[str]:
+    return frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
 
 
 def _find_parts(definition: PoolDefinition, cloud: Cloud) -> tuple[Flavor, Network]:
