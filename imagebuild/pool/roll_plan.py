@@ -152,13 +152,24 @@ def plan_roll(
     only: frozenset[str] | None = None,
     roll_id: str | None = None,
     back: bool = False,
+    paused: bool = False,
 ) -> RollPlan:
     """The plan, with its preflight. Reads only; raises NotFound, CloudError.
 
-    `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had.
+    `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had;
+    `paused`: the last roll has left the broker's provisioning off.
     """
     situation = assess(
-        definition, survey, to=to, cloud=cloud, broker=broker, now=now, only=only, roll_id=roll_id, back=back
+        definition,
+        survey,
+        to=to,
+        cloud=cloud,
+        broker=broker,
+        now=now,
+        only=only,
+        roll_id=roll_id,
+        back=back,
+        paused=paused,
     )
     return compose(situation)
 
