@@ -92,7 +92,7 @@ class ServerGroup:
     members: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Server:
     """A Nova server. `fault` is Nova's own message when status is ERROR; `image_id` is None for volume-backed ones.
 

@@ -18,6 +18,7 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
 from imagebuild.pool.assignment import assign
 from imagebuild.pool.model import RollState
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan
@@ -63,8 +64,8 @@ def roll(
         if not (made.moves or made.leftovers):
             report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
             return 0
-        extra = f", and remove {len(made.leftovers)} extra ones" if made.leftovers else ""
-        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}{extra}")):
+        extra = f", and remove {count_of(len(made.leftovers), 'extra one')}" if made.leftovers else ""
+        if not (yes or ask(f"roll {count_of(len(made.moves), 'desktop')} of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
         return _begin(desk, made, state=state, back=False, screen=screen)
@@ -84,7 +85,7 @@ def rollback(
         _show(made, report)
         _warn_of_loss(way, report)
         _check(made)
-        words = f"take {len(made.moves)} desktops of {name} back to {made.to}; what is on their disks is lost"
+        words = f"take {count_of(len(made.moves), 'desktop')} of {name} back to {made.to}; what users have put there is lost"
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
@@ -134,7 +135,7 @@ def status(name: str, settings: Settings, report: Report) -> int:
         pool = desk.survey()
         images = ", ".join(f"{number} on {image}" for image, number in pool.by_image().items())
         extra = f" and {len(pool.extras)} extra" if pool.extras else ""
-        told = f"{name}: {len(pool.desktops)} desktops{extra}, {pool.free} free; {images or 'none'}"
+        told = f"{name}: {count_of(len(pool.desktops), 'desktop')}{extra}, {pool.free} free; {images or 'none'}"
         report.say(told, images=pool.by_image(), extras=[one.name for one in pool.extras])
         for claim in desk.standing_claims():
             report.say(f"  {claim}", owner=claim.owner)
@@ -260,11 +261,11 @@ def _show(made: RollPlan, report: Report) -> None:
 
 
 def _warn_of_loss(way: WayBack, report: Report) -> None:
-    report.warn(f"users had these {len(way.used)} desktops since; what they saved on them is lost:")
+    report.warn(f"users had {count_of(len(way.used), 'desktop')} since, and what they saved there is lost:")
     for line in way.used:
         report.note(line)
     if way.others:
-        report.warn(f"had yet another image before, and stay: {', '.join(way.others)}")
+        report.warn(f"left as they are, with yet another image before: {', '.join(way.others)}")
 
 
 def _tell(log: RollLog, report: Report, now: datetime, *, at_work: bool = False) -> None:

@@ -94,7 +94,7 @@ class Trouble:
         return self.words
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Desktop:
     """One desktop of a pool: its server, and its seat in the broker (None: the broker has no record of that name).
 

@@ -453,7 +453,9 @@ def test_the_estimate_counts_the_canary_and_then_whole_batches() -> None:
     estimate = site.plan().estimate
     assert (estimate.batch, estimate.batches) == (4, 1 + 10)
     assert estimate.total == 11 * estimate.usual.each
-    assert "11 batches of at most 4: about 3 h 40 min if each takes 20 min (a guess: no roll of it" in str(estimate)
+    assert "11 batches of at most 4, about 3 h 40 min if each takes 20 min (a guess: no roll of this pool" in str(
+        estimate
+    )
 
 
 def test_in_a_network_of_another_project_a_port_of_ours_keeps_the_address() -> None:
