@@ -18,6 +18,7 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
 from imagebuild.pool.assignment import assign
 from imagebuild.pool.model import RollState
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_journal import RollLog, read_log
 from imagebuild.pool.roll_plan import RollPlan
@@ -36,7 +37,7 @@ def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> Roll
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
-        if made.moves:
+        if made.moves or made.leftovers:
             report.say(f"next: invoke pool.roll {name}{f' --to {to}' if to else ''}")
         return made
 
@@ -60,10 +61,11 @@ def roll(
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
         _check(made)
-        if not made.moves:
+        if not (made.moves or made.leftovers):
             report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
             return 0
-        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}")):
+        extra = f", and remove {count_of(len(made.leftovers), 'extra one')}" if made.leftovers else ""
+        if not (yes or ask(f"roll {count_of(len(made.moves), 'desktop')} of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
         return _begin(desk, made, state=state, back=False, screen=screen)
@@ -83,12 +85,12 @@ def rollback(
         _show(made, report)
         _warn_of_loss(way, report)
         _check(made)
-        words = f"take {len(made.moves)} desktops of {name} back to {made.to}; what is on their disks is lost"
+        words = f"take {count_of(len(made.moves), 'desktop')} of {name} back to {made.to}; what users have put there is lost"
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
         if last is not None and given_up:
-            _work(desk, last[0], giving_up="a rollback was asked for", screen=screen)
+            _work(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             state = desk.state()
             made, _ = _plan_back(desk, to, given_up=given_up)
             _check(made)
@@ -132,9 +134,9 @@ def status(name: str, settings: Settings, report: Report) -> int:
     with open_desk(name, settings, report) as desk:
         pool = desk.survey()
         images = ", ".join(f"{number} on {image}" for image, number in pool.by_image().items())
-        report.say(
-            f"{name}: {len(pool.desktops)} desktops, {pool.free} free; {images or 'none'}", images=pool.by_image()
-        )
+        extra = f" and {len(pool.extras)} extra" if pool.extras else ""
+        told = f"{name}: {count_of(len(pool.desktops), 'desktop')}{extra}, {pool.free} free; {images or 'none'}"
+        report.say(told, images=pool.by_image(), extras=[one.name for one in pool.extras])
         for claim in desk.standing_claims():
             report.say(f"  {claim}", owner=claim.owner)
         last = desk.last_roll()
@@ -162,9 +164,9 @@ def _begin(desk: Desk, made: RollPlan, *, state: str, back: bool, screen: Screen
     )
 
     def begin(journal: Journal) -> None:
-        log = start(made, assignment, write=journal.write)
-        if last is not None and last[1].provisioning:  # what the last one could not turn on at its end, this one has to
-            log.note(provisioning=True)
+        left_paused = last is not None and bool(last[1].provisioning)
+        start(made, assignment, provisioning=left_paused, write=journal.write)
+        if last is not None and left_paused:
             desk.report.say(
                 f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
             )
@@ -180,8 +182,12 @@ def _work(
     state: str = "",
     begin: Callable[[Journal], None] | None = None,
     giving_up: str = "",
+    keeps_extras: bool = False,
 ) -> int:
-    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one."""
+    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one.
+
+    `keeps_extras`: see Roll.end.
+    """
     with (
         Journal(folder.journal) as journal,
         desk.claimed(folder, state=state) as claim,
@@ -197,7 +203,7 @@ def _work(
         work.taken_up = begin is None
         work.fleet.is_watched = screen is not None
         if giving_up:
-            work.end(RollState.ABORTED, giving_up)
+            work.end(RollState.ABORTED, giving_up, keeps_extras=keeps_extras)
         elif begin is None:
             work.take_up()
         with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
@@ -255,11 +261,11 @@ def _show(made: RollPlan, report: Report) -> None:
 
 
 def _warn_of_loss(way: WayBack, report: Report) -> None:
-    report.warn(f"users had these {len(way.used)} desktops since; what they saved on them is lost:")
+    report.warn(f"users had {count_of(len(way.used), 'desktop')} since, and what they saved there is lost:")
     for line in way.used:
         report.note(line)
     if way.others:
-        report.warn(f"had yet another image before, and stay: {', '.join(way.others)}")
+        report.warn(f"left as they are, with yet another image before: {', '.join(way.others)}")
 
 
 def _tell(log: RollLog, report: Report, now: datetime, *, at_work: bool = False) -> None:

@@ -1,15 +1,16 @@
 """The act itself: the last look, then the call that destroys a root disk; and what the cloud makes of it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from imagebuild.broker import Cap
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.refill import vacate
-from imagebuild.pool.rules import occupied
 from imagebuild.pool.survey import ROLLABLE
 from imagebuild.pool.turn import Turn
 
@@ -22,7 +23,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     desktop, lookout = turn.desktop, turn.hands.lookout
     if desktop is None:
         return turn.lose(progress)
-    if turn.silent or (occupied(desktop, turn.rules) and not is_forced(progress, turn)):
+    if turn.silent or (turn.occupied(desktop, progress) and not is_forced(progress, turn)):
         return _wait_again(progress, turn)
     if not turn.acts:
         return progress
@@ -32,7 +33,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     if (words := _why_not(server)) is not None:
         return _not_now(progress, turn, words)
     latest = lookout.recheck(desktop, held=progress.held)
-    if occupied(latest, turn.rules) and not is_forced(progress, turn):
+    if turn.occupied(latest, progress) and not is_forced(progress, turn):
         return _wait_again(progress, turn)
     if not progress.held and _is_old(latest, turn):
         return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
@@ -57,7 +58,7 @@ def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
     if progress.method == "rebuild":
         return _watch_rebuild(progress, turn)
-    return _watch_delete(progress, turn) or (vacate if progress.method == "broker" else _make_anew)(progress, turn)
+    return _watch_delete(progress, turn) or _AFTERWARDS[progress.method](progress, turn)
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -80,8 +81,8 @@ def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
 
 
 def _watch_delete(progress: Progress, turn: Turn) -> Progress | None:
-    """The old server goes; None when it is known to be gone by our own act."""
-    old = turn.hands.cloud.server(progress.old_server_id)
+    """The old server goes, if there was one; None when it is known to be gone by our own act."""
+    old = turn.hands.cloud.server(progress.old_server_id) if progress.old_server_id else None
     if not progress.accepted:  # as above; a server that still stands has a user to be looked for once more
         if old is not None and old.task_state != "deleting":
             return progress.to(Phase.DRAINED, turn.now, attempt=progress.attempt - 1)
@@ -89,8 +90,15 @@ def _watch_delete(progress: Progress, turn: Turn) -> Progress | None:
     return _unless_too_long(progress, turn, "Nova has not deleted it") if old is not None else None
 
 
+def _leave(progress: Progress, turn: Turn) -> Progress:
+    """Nothing is to take its place: the broker is asked to look, and to forget it."""
+    if turn.hands.can(Cap.SCAN):
+        turn.hands.broker.refresh(wait=False)
+    return progress.to(Phase.RETURNING, turn.now)
+
+
 def _make_anew(progress: Progress, turn: Turn) -> Progress:
-    """One of the same name is made on the same port."""
+    """One of the same name is made, on the same port if it had one of its own."""
     try:
         made = turn.hands.make_anew(progress)
     except CloudUnreachable:
@@ -157,3 +165,12 @@ def _unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
     if turn.now - (progress.act_since or progress.since) <= limit:
         return progress
     return turn.fail(progress, words)
+
+
+_AFTERWARDS: Mapping[Method, Callable[[Progress, Turn], Progress]] = {
+    "replace": _make_anew,
+    "make": _make_anew,
+    "remove": _leave,
+    "broker": vacate,
+}
+"""What comes when the old server is gone, by method."""

@@ -15,7 +15,7 @@ from imagebuild.properties import BUILD
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """`floor` and `limit` are whole desktops of `size`; `stops` are numbers of desktops done. `back`: it is a way
-    back, to an image that was proven long ago: it has no stops."""
+    back, to an image that was proven long ago: it has no stops. `extras`: the names of the extra desktops that it makes."""
 
     id: str
     pool: str
@@ -30,6 +30,7 @@ class Assignment:
     stops: tuple[int, ...]
     back: bool = False
     canary_names: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
     threshold: int = 0
     """So many unassigned desktops the broker wants to have: with fewer it makes another."""
     usual_seconds: float = GUESS.each.total_seconds()
@@ -43,7 +44,7 @@ class Assignment:
     def from_facts(cls, facts: Mapping[str, Any]) -> "Assignment":
         """The reverse."""
         values = dict(facts) | {"began_at": datetime.fromisoformat(facts["began_at"]), "stops": tuple(facts["stops"])}
-        return cls(**values | {"canary_names": tuple(facts["canary_names"])})
+        return cls(**values | {name: tuple(facts.get(name, ())) for name in ("canary_names", "extras")})
 
 
 def assign(
@@ -64,6 +65,7 @@ def assign(
         stops=() if back else rules.stops(len(plan.moves)),
         back=back,
         canary_names=rules.canary_names,
+        extras=plan.extras,
         threshold=plan.threshold,
         usual_seconds=plan.estimate.usual.each.total_seconds(),
     )

@@ -10,7 +10,7 @@ from imagebuild.errors import BrokerRefused
 from imagebuild.pool.act import act, watch
 from imagebuild.pool.drain import drain
 from imagebuild.pool.health import read_inside, stale_records, what_is_missing
-from imagebuild.pool.model import Phase
+from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
 from imagebuild.pool.refill import await_follower
@@ -39,6 +39,8 @@ def _boot(progress: Progress, turn: Turn) -> Progress:
     if desktop.status == "SHUTOFF" and desktop.task_state is None:
         turn.hands.cloud.start_server(desktop.id)
     elif desktop.status == "ACTIVE" and desktop.task_state is None:
+        if progress.method == "make" and desktop.seat is None and turn.hands.can(Cap.SCAN):
+            turn.hands.broker.refresh(wait=False)
         return progress.to(Phase.CHECKING, turn.now)
     if turn.now - (progress.boot_since or progress.since) > turn.rules.boot_timeout:
         return turn.fail(progress, f"it does not start: it is {desktop.status}, task {desktop.task_state}")
@@ -54,6 +56,8 @@ def _check(progress: Progress, turn: Turn) -> Progress:
         return _start_once_more(progress, turn)
     if turn.silent:  # it may well be there; a broker that stays silent halts the roll
         return progress
+    if progress.method == "make":
+        progress = _meet(progress, desktop, turn)
     missing = what_is_missing(desktop, progress, witness=turn.witness)
     if missing is not None:
         return _wait(replace(progress, ready_since=None), turn, missing, is_over=desktop.broken)
@@ -68,9 +72,24 @@ def _check(progress: Progress, turn: Turn) -> Progress:
     for record in stale_records(desktop, progress, hands=turn.hands):
         if desktop.seat is not None:
             turn.hands.broker.forget(desktop.seat, record)
+    if progress.method == "make":
+        return replace(turn.give_back(progress.serving(), Phase.PENDING, ""), stamp=words)
     outcome = Phase.FAILED if progress.going_back else Phase.DONE
     reason = (progress.failure or progress.reason) if progress.going_back else ""
     return replace(turn.give_back(progress, outcome, reason), stamp=words)
+
+
+def _meet(progress: Progress, desktop: Desktop, turn: Turn) -> Progress:
+    """An extra one that the broker has come to know: it is offered to nobody until it is proven; who was quicker stays on it."""
+    seat = desktop.seat
+    if seat is None:
+        return progress
+    met = replace(progress, known=True, broker_id=seat.broker_id)
+    lately = met.asked_at is not None and turn.now - met.asked_at < ASK_AGAIN
+    if not met.held or seat.busy or seat.availability == "unavailable" or lately:
+        return met
+    turn.hands.hold_back(seat)
+    return replace(met, asked_at=turn.now)
 
 
 def _start_once_more(progress: Progress, turn: Turn) -> Progress:
@@ -90,6 +109,8 @@ def _wait(progress: Progress, turn: Turn, missing: str, *, is_over: bool) -> Pro
 
 def _return(progress: Progress, turn: Turn) -> Progress:
     """Offer it again and see that it is so; switched off again where it was. Only then does its server say that the roll is over."""
+    if progress.method == "remove" and progress.accepted:
+        return _leave_nothing(progress, turn)
     desktop = turn.desktop
     outcome = progress.outcome or Phase.PENDING
     if desktop is None:
@@ -117,6 +138,16 @@ def _let_go(progress: Progress, turn: Turn) -> Progress:
         with suppress(BrokerRefused):
             turn.hands.offer(turn.seat)
     return progress.to(Phase.FAILED if progress.acted else Phase.SKIPPED, turn.now, reason=reason, held=False)
+
+
+def _leave_nothing(progress: Progress, turn: Turn) -> Progress:
+    """Its server was deleted: what we asked of the broker is taken back as soon as it has forgotten it, too, and offers it to nobody."""
+    known = turn.silent or turn.seat is not None
+    if progress.held and known and not progress.waited(turn.now, SHOWS_UP):
+        return progress
+    if progress.held:
+        turn.hands.offer_again(progress)
+    return progress.to(progress.outcome or Phase.DONE, turn.now, reason=progress.failure, held=False)
 
 
 def _is_offered(progress: Progress, turn: Turn) -> bool:

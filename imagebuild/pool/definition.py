@@ -65,6 +65,10 @@ class Rules(Section):
         ge=0,
         description="free, healthy desktops that stay; default: the broker's threshold (method broker: less max_unavailable), at least 1",
     )
+    max_surge: PoolShare = Field(
+        default=Share(0),
+        description="extra desktops of the new image that serve while others are in hand, beyond size; they go when the roll ends",
+    )
     batch_pause: Duration = Field(
         default=timedelta(seconds=30),
         description="between the end of one desktop and the beginning of the next in its place",
@@ -97,7 +101,8 @@ class Rules(Section):
         default=None, description="more than that halt the roll; default: 1 below 20 desktops, else 5%"
     )
     max_unhealthy: PoolShare = Field(
-        default=Share(20, percent=True), description="of the desktops done: more that fall ill later halt the roll"
+        default=Share(20, percent=True),
+        description="of the desktops done: more that fall ill later halt the roll, but never a single one",
     )
     act_timeout: Duration = Field(default=timedelta(minutes=30), description="for Nova's part, plus reimage_per_gib")
     reimage_per_gib: Duration = Field(
@@ -126,10 +131,14 @@ class Rules(Section):
             raise ValueError("force_after belongs to `logoff_policy: notify-then-force`: say both or neither")
         if self.force_after is not None and self.force_after > self.drain_deadline:
             raise ValueError("force_after is longer than drain_deadline: nothing would ever be forced")
+        if self.refills and self.max_surge.number:
+            raise ValueError(
+                "max_surge has no place beside `method: broker`: how many more there are is the broker's choice"
+            )
         if len(set(self.order)) != len(self.order):
             raise ValueError("order names something twice")
-        if self.max_unavailable.number == 0:
-            raise ValueError("max_unavailable of 0: nothing could ever be rolled")
+        if self.max_unavailable.number == 0 and self.max_surge.number == 0:
+            raise ValueError("max_unavailable of 0, and no max_surge: nothing could ever be rolled")
         return self
 
     @field_validator("notify_text")
@@ -142,8 +151,12 @@ class Rules(Section):
         return value
 
     def unavailable_limit(self, size: int) -> int:
-        """How many of a pool of `size` desktops may be in hand at once."""
-        return max(1, self.max_unavailable.of(size))
+        """How many of a pool of `size` desktops may be in hand at once; 0: none but the canary, until extra ones serve in their place."""
+        return max(1, self.max_unavailable.of(size)) if self.max_unavailable.number else 0
+
+    def surge(self, size: int, *, moves: int) -> int:
+        """How many extra desktops a roll that moves so many may have: none for those that go first."""
+        return max(0, min(self.max_surge.of(size), moves - self.canary_count))
 
     def free_floor(self, threshold: int | None, size: int) -> int:
         """How many free, healthy desktops of `size` must stay; `threshold` is the broker's own wish, None when it tells none.

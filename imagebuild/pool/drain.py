@@ -7,7 +7,6 @@ from imagebuild.broker import Cap, Seat
 from imagebuild.pool.model import Desktop, Phase
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import duration_words
-from imagebuild.pool.rules import occupied
 from imagebuild.pool.testimony import note_of
 from imagebuild.pool.turn import ASK_AGAIN, Turn
 
@@ -25,7 +24,7 @@ def begin(progress: Progress, turn: Turn) -> Progress:
         held=can_hold and seat is not None and (seat.availability != "unavailable" or _held_by_a_roll(desktop)),
         was_off=desktop.status == "SHUTOFF",
         addresses=desktop.addresses,
-        known=seat is not None,
+        known=seat is not None or (progress.extra and progress.known),
         broker_id=seat.broker_id if seat else "",
         reason="",
         outcome=None,
@@ -58,7 +57,7 @@ def drain(progress: Progress, turn: Turn) -> Progress:
         return replace(progress, free_since=None)
     if (asked := _hold(progress, desktop, turn)) is not None:
         return asked
-    if occupied(desktop, turn.rules) and not is_forced(progress, turn):
+    if turn.occupied(desktop, progress) and not is_forced(progress, turn):
         return _wait_for_user(replace(progress, free_since=None, free_seen=None), desktop, turn)
     seen = desktop.seat.observed_at if desktop.seat else None
     if progress.free_since is None:

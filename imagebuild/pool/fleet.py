@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from imagebuild.broker import Cap
 from imagebuild.errors import BrokerError, CloudError, ImagebuildError
 from imagebuild.pool.course import advance
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.drain import begin
 from imagebuild.pool.hands import Hands
+from imagebuild.pool.headcount import Headcount
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
@@ -19,9 +21,9 @@ from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
 from imagebuild.pool.roster import Lineup
-from imagebuild.pool.rules import unassigned_desktops
+from imagebuild.pool.rules import unassigned_desktops, why_halt
 from imagebuild.pool.situation import some_of
-from imagebuild.pool.starting import from_marks, name_in_roll
+from imagebuild.pool.starting import extra_from_marks, from_marks, name_in_roll
 from imagebuild.pool.testimony import newest
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
@@ -52,6 +54,7 @@ class Fleet:
     """A picture of it is shown: only what ends, or goes wrong, is worth a line beside it."""
 
     def __post_init__(self) -> None:
+        self.headcount = Headcount(self.log, max(1, self.rules.failure_budget(self.log.assignment.size)))
         self._newcomers = Newcomers(self.log, self.hands, self.report)
 
     @property
@@ -73,16 +76,37 @@ class Fleet:
     def vacating(self) -> list[Progress]:
         """Those whose old server was deleted in the last turn: of these it is sure that no follower was asked for yet."""
         moment = self.view and self.view.now
-        return [one for one in self.flying if one.method == "replace" and one.accepted and one.act_since == moment]
+        return [one for one in self.flying if one.awaits_end and one.act_since == moment]
 
     def meet(self, view: View) -> None:
         """Take in what a turn sees; of the roll's desktops the server that it has in hand."""
         self.view = view
-        self.desktops.meet(view.by_id, self.log.held)
+        self.desktops.meet(view.by_id, self.log.held, self.log.extras.values())
         self.most = max(self.most, self._present())
+        self.headcount.count(view)
 
-    def why_shrunk(self) -> str | None:
-        """Why a pool that loses its servers is not to be rolled, None while it does not; as many as may fail may go.
+    def why_halt(self, *, grows: bool) -> str | None:
+        """Why nothing more may be begun, None while all is well enough. `grows`: others may make desktops meanwhile."""
+        log = self.log
+        moved = self._why_shrunk() or (None if grows else self.headcount.why_grown())
+        return moved or why_halt(
+            log.held,
+            self.desktops,
+            rules=self.rules,
+            size=log.assignment.size,
+            canaries=log.canaries,
+            forgiven=log.forgiven,
+            extras=log.extras,
+        )
+
+    def is_stuck(self, now: datetime, *, excused: bool) -> bool:
+        """Has none come further for a whole `drain_deadline`, the times that are excused left out?"""
+        if self.moved_at is None or excused:
+            self.moved_at = now
+        return now - self.moved_at > self.rules.drain_deadline
+
+    def _why_shrunk(self) -> str | None:
+        """A pool that loses its servers is not to be rolled; as many as may fail may go.
 
         How many there are where the broker makes them is the broker's own business.
         """
@@ -97,7 +121,8 @@ class Fleet:
         """Those that Nova lists, and those that we have in hand between the old server and the new one."""
         there = self.view.by_id if self.view else {}
         ours = sum(one.method == "replace" and one.acted and one.server_id not in there for one in self.flying)
-        return len(there) + ours
+        extra = sum(one.server_id in there for one in self.log.extras.values())
+        return len(there) - extra + ours
 
     def believe_marks(self, view: View) -> None:
         """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
@@ -106,6 +131,9 @@ class Fleet:
         for progress in list(self.log.held.values()):
             if progress.name in marked:
                 self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
+        for desktop in (one for one in view.by_id.values() if one.extra):
+            known = self.log.extras.get(desktop.name)
+            self.log.save(extra_from_marks(desktop, known, roll_id=roll_id, now=view.now))
 
     def overtaken_by(self, view: View) -> str | None:
         """A later roll of the pool, by what its servers say: what this one brings is no longer what they are to have."""
@@ -123,12 +151,12 @@ class Fleet:
                 return [error]
         return []
 
-    def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime) -> None:
+    def give_back(self, leaving: Iterable[tuple[str, str]], now: datetime, *, outcome: Phase = Phase.PENDING) -> None:
         """Let these untouched desktops go, for the reasons given. What the window's end interrupts has waited for its user nonetheless."""
         for name, reason in leaving:
-            progress = self.log.held[name]
+            progress = self.log.flying[name]
             since = progress.drain_since if "window" in reason else None
-            changes = {"outcome": Phase.PENDING, "reason": reason, "asked_at": None, "drain_since": since}
+            changes = {"outcome": outcome, "reason": reason, "asked_at": None, "drain_since": since}
             self.log.save(progress.to(Phase.RETURNING, now, **changes))
 
     def advance(self, view: View) -> list[ImagebuildError]:
@@ -147,12 +175,32 @@ class Fleet:
         for name in names:
             if self._is_long(view):
                 break
-            progress = self.log.held[name]
+            progress = self.log.held.get(name) or self.log.extras[name]
             try:
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
             except (CloudError, BrokerError) as error:
                 return [error]
         return []
+
+    def make(self, name: str, view: View) -> list[ImagebuildError]:
+        """An extra desktop of that name; gives what kept it from being made at once."""
+        progress = Progress(
+            name=name,
+            server_id="",
+            method="make",
+            from_image_id=None,
+            phase=Phase.ACTING,
+            since=view.now,
+            act_since=view.now,
+            attempt=1,
+            accepted=True,
+            acted=True,
+            held=self.hands.can(Cap.AVAILABILITY),
+            known=False,
+        )
+        self.log.save(progress)
+        self.report.note(f"{name} is being made, an extra one")
+        return self._advance(progress, view)
 
     def see_what_was_asked(self, view: View) -> list[ImagebuildError]:
         """What the broker was asked for in this turn it mostly shows at once: one question for all of them saves each a turn."""

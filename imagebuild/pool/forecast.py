@@ -22,7 +22,7 @@ def learn(logs: Iterable[RollLog]) -> Experience:
     if not took:
         return GUESS
     rolls = "the last roll" if len(took) == 1 else f"the last {len(took)} rolls"
-    return Experience(timedelta(seconds=fmean(chain(*took))), f"as in {rolls} of it on this machine")
+    return Experience(timedelta(seconds=fmean(chain(*took))), f"as in {rolls} of this pool on this machine")
 
 
 def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
@@ -34,7 +34,7 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     done = _done(log)
     each = _mean(done, _in_place) or timedelta(seconds=log.assignment.usual_seconds)
     boot = _mean(done, _booting) or each
-    flying = log.flying.values()
+    flying = log.held.flying.values()
     waiting = len(log.held.pending)
     waiting += sum(one.phase is Phase.DRAINING and one.free_since is None for one in flying)
     tail = max(
@@ -42,7 +42,7 @@ def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:
     )
     if not waiting:
         return tail
-    limit = log.assignment.limit
+    limit = max(1, log.assignment.limit + len(log.extras.pending))
     paces = (waiting * (each + rules.batch_pause) / limit, waiting * boot / rules.parallel_boots)
     return tail + max(*paces, each)
 

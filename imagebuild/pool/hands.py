@@ -12,6 +12,7 @@ from imagebuild.images import Version
 from imagebuild.pool.assignment import Assignment, stamp_of
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.lookout import Lookout
+from imagebuild.pool.marks import EXTRA
 from imagebuild.pool.progress import Note, Progress, image_marks, marks_of
 from imagebuild.pool.provision import Parts, desktop_request, find_parts
 from imagebuild.waiting import Deadline
@@ -60,8 +61,9 @@ class Hands:
         return version.image.min_disk if version else 0
 
     def group_of(self, progress: Progress) -> str | None:
-        """The server group, name or id, that a follower of its server is made in; None for none."""
-        return progress.group_id or self.definition.server_group if progress.method == "replace" else None
+        """The server group, name or id, that we make a server of it in; None for none."""
+        makes = progress.method in ("replace", "make")
+        return progress.group_id or self.definition.server_group if makes else None
 
     def note(self, progress: Progress) -> Note:
         """What its server is to say of it."""
@@ -106,7 +108,7 @@ class Hands:
 
     def offer_again(self, progress: Progress) -> None:
         """Take back that it is held back, where the broker has no record of it any more; one that keeps nothing of it may say no."""
-        seat = Seat(name=progress.known_as, pool=self.definition.pool, broker_id=progress.broker_id)
+        seat = Seat(name=progress.known_as, pool=self.definition.pool)
         with suppress(BrokerRefused):
             self.offer(seat)
 
@@ -134,7 +136,7 @@ class Hands:
         return server.metadata.items() >= self._marks(progress).items()
 
     def make_anew(self, progress: Progress) -> Server:
-        """The server that takes the place of a deleted one, by its name and address; found when it was made already."""
+        """The server that takes the place of a deleted one, by its name and address, or an extra one; found when it was made already."""
         marks = self._marks(progress)
         if (made := self.lookout.named(progress.name, marks)) is not None:
             return made
@@ -146,7 +148,7 @@ class Hands:
         parts = self._parts[version.image.id]
         is_new = progress.name not in self._asked_for
         self._asked_for.add(progress.name)
-        port = self._port(progress, parts, is_new=is_new)
+        port = None if progress.extra else self._port(progress, parts, is_new=is_new)  # Nova's own goes with its server
         request = desktop_request(self.definition, progress.name, parts, port=port, group_id=progress.group_id)
         metadata = {**progress.old_metadata, **request.metadata, **marks}
         tags = tuple(dict.fromkeys((*request.tags, *progress.old_tags)))
@@ -178,4 +180,5 @@ class Hands:
         version = self.version_of(self.target(progress))
         marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
         marks |= image_marks(self.target(progress), version.name if version else "")
+        marks |= {EXTRA: self.assignment.id} if progress.extra else {}
         return {key: value for key, value in marks.items() if value}

@@ -84,6 +84,8 @@ def _missing_in_broker(desktop: Desktop, progress: Progress) -> str | None:
     """
     seat = desktop.seat
     if seat is None:
+        if progress.extra:
+            return "the broker does not know it"
         return "the broker does not know it any more" if progress.known else None
     if seat.agent == "down":
         return "its agent has not reported to the broker"

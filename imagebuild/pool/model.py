@@ -7,11 +7,14 @@ from enum import StrEnum
 from typing import Literal
 
 from imagebuild.broker import Seat
-from imagebuild.pool.marks import PERSISTENT
+from imagebuild.pool.marks import EXTRA, PERSISTENT
 
-Method = Literal["rebuild", "replace", "broker"]
+Method = Literal["rebuild", "replace", "broker", "make", "remove"]
 """rebuild: the same server gets a new root disk. replace: the server is deleted, and one of the same name and address made.
-broker: the server is deleted, and the broker makes one of another name, when it wants one."""
+broker: the server is deleted, and the broker makes one of another name, when it wants one.
+
+An extra desktop, beyond the pool's members: make, where nothing was before; remove, and nothing comes after it.
+"""
 
 
 class Phase(StrEnum):
@@ -91,7 +94,7 @@ class Trouble:
         return self.words
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Desktop:
     """One desktop of a pool: its server, and its seat in the broker (None: the broker has no record of that name).
 
@@ -113,6 +116,8 @@ class Desktop:
     launched_at: datetime | None = None
     volume_backed: bool = False
     root_volume_id: str | None = None
+    further_volume_ids: tuple[str, ...] = ()
+    """What is attached to it beside its root."""
     vtpm: bool = False
     seat: Seat | None = None
     troubles: tuple[Trouble, ...] = ()
@@ -141,6 +146,11 @@ class Desktop:
     def persistent(self) -> bool:
         """Is it marked as one user's own?"""
         return self.metadata.get(PERSISTENT, "").casefold() in ("yes", "true", "1")
+
+    @property
+    def extra(self) -> bool:
+        """Is it one that a roll has made beyond the pool's members?"""
+        return EXTRA in self.metadata
 
     @property
     def offered(self) -> bool:

@@ -58,13 +58,16 @@ def _head(
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _COUNTED if counts[phase])
     if told:
         yield f"  {told}"
-    if len(log.held.ended) == size:
+    if len(log.held.ended) == size and not log.flying:
         return
-    flying = log.flying.values()
+    flying = log.held.flying.values()
     waiting = sum(_waits(one, desktops.get(one.name), rules) for one in flying)
     users = f", and {waiting} that {'wait for their users' if waiting > 1 else 'waits for its user'}" if waiting else ""
     free = free_desktops(desktops, log.held)
-    yield f"  in hand: {len(flying) - waiting} of at most {assignment.limit}{users}; free: {free}, of which {assignment.floor} stay"
+    extra = len(log.extras.pending)
+    stay = f"{assignment.floor} {'stays' if assignment.floor == 1 else 'stay'}"
+    more, limit = f"; {extra} extra" if extra else "", assignment.limit + extra
+    yield f"  in hand: {len(flying) - waiting} of at most {limit}{users}; free: {free}, of which {stay}{more}"
 
 
 def _state(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, str] | None) -> str:
@@ -115,12 +118,12 @@ def _waits_for(one: Progress, desktop: Desktop | None, rules: Rules) -> str:
 
 
 def _lost(log: RollLog) -> Iterator[str]:
-    lost = [one for one in log.held.ended.values() if one.phase in _LOST]
+    lost = [one for crew in (log.held, log.extras) for one in crew.ended.values() if one.phase in _LOST]
     lost.sort(key=lambda one: (_LOST.index(one.phase), one.since))
     for one in lost[:_FAILURES]:
         yield f"  {one.name:15s} {one.phase.value}: {one.reason}"
     if len(lost) > _FAILURES:
-        yield f"  and {len(lost) - _FAILURES} more that were not moved"
+        yield f"  and {len(lost) - _FAILURES} more, not moved"
 
 
 def _fitting(lines: Sequence[str], room: int) -> Sequence[str]:

@@ -11,25 +11,26 @@ from imagebuild.pool.situation import Finding, Situation, some_of
 def _groups(situation: Situation) -> Iterator[Finding]:
     """Each group with those that are replaced in it: a server leaves its place before its follower takes it.
 
-    Servers beyond these that a roll makes join the group that the pool's file names: they would be counted among its `joining`.
+    The extra ones that a roll makes join the group that the pool's file names.
     """
     replaced = {one.id for one in situation.moving if situation.choices[one.id].method == "replace"}
     try:
         named = pick_group(situation.definition, situation.server_groups)
     except (NotFound, CloudRefused) as error:
-        yield Finding("server group", "refuse" if replaced else "warn", str(error), error.hint)
+        yield Finding("server group", "refuse" if replaced or situation.extras else "warn", str(error), error.hint)
         return
     limit = situation.headroom.group_members
     outside = replaced.difference(*(one.members for one in situation.server_groups))
+    more = len(outside) + len(situation.extras)
     for group in situation.server_groups:
-        staying, joining = len(replaced.intersection(group.members)), len(outside) if group == named else 0
+        staying, joining = len(replaced.intersection(group.members)), more if group == named else 0
         if not (staying or joining or group == named):
             continue
         words = f"{group.name} ({group.policy}) has {count_of(len(group.members), 'server')}"
         words += f", to join it: {joining}" if joining else ""
         words += f", to be replaced in it: {staying}" if staying else ""
         if limit is not None and len(group.members) + joining > limit and (staying or joining):
-            full = f"{words}; {limit} may be in one: a desktop whose server is gone would not come back"
+            full = f"{words}; {limit} may be in one: not all that are made would have a place"
             yield Finding("server group", "refuse", full, "raise the project's quota server_group_members")
         else:
             yield Finding("server group", "ok", words)

@@ -10,7 +10,7 @@ from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, RO
 from imagebuild.pool.model import Method, Phase
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """One desktop of a roll. Times are aware; those that have not come are None.
 
@@ -68,6 +68,11 @@ class Progress:
     """What was read in the guest: `matches`, or why nothing was."""
 
     @property
+    def extra(self) -> bool:
+        """Is it none of the pool's members, but one that a roll has made beside them?"""
+        return self.method in ("make", "remove")
+
+    @property
     def failed(self) -> bool:
         """Does it count as a failure, whatever becomes of it?"""
         return self.going_back or self.phase in (Phase.FAILED, Phase.QUARANTINED) or self.outcome is Phase.FAILED
@@ -88,9 +93,18 @@ class Progress:
         return self.phase in (Phase.ACTING, Phase.BOOTING)
 
     @property
+    def awaits_end(self) -> bool:
+        """Was its server deleted, to be followed by another or by none, and may yet be there?"""
+        return self.phase is Phase.ACTING and self.method != "rebuild" and self.accepted
+
+    @property
     def untouched(self) -> bool:
         """Is it in hand, and could be given back as it is?"""
         return self.phase in (Phase.DRAINING, Phase.DRAINED) and not self.acted
+
+    def serving(self) -> "Progress":
+        """An extra one that is well: what is to be done with it yet is to remove it."""
+        return replace(self, method="remove", attempt=0, accepted=False, acted=False)
 
     def to(self, phase: Phase, now: datetime, **changes: Any) -> "Progress":
         """The same desktop in another phase."""
@@ -102,16 +116,17 @@ class Progress:
 
 
 _TUPLES = {"addresses", "old_tags"}
+_FACTS = tuple(one.name for one in fields(Progress))
 _TIMES = tuple(one.name for one in fields(Progress) if "datetime" in str(one.type))
 
 
 def as_facts(progress: Progress, before: Progress | None = None) -> dict[str, Any]:
     """Plain values; of a desktop that was written `before`, its name and what is new only."""
     facts: dict[str, Any] = {}
-    for one in fields(Progress):
-        value = getattr(progress, one.name)
-        if before is None or one.name == "name" or value != getattr(before, one.name):
-            facts[one.name] = value.isoformat() if isinstance(value, datetime) else value
+    for name in _FACTS:
+        value = getattr(progress, name)
+        if before is None or name == "name" or value != getattr(before, name):
+            facts[name] = value.isoformat() if isinstance(value, datetime) else value
     return facts
 
 

@@ -12,7 +12,7 @@ from imagebuild.cloud import Cloud, Flavor, Network, Port, SecurityGroup, Server
 from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
-from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, SEQUENCE
+from imagebuild.pool.marks import EXTRA, IMAGE_ID, IMAGE_VERSION, SEQUENCE
 from imagebuild.pool.quantities import count_of
 from imagebuild.pool.server_groups import explain_fault, pick_group
 from imagebuild.report import Report
@@ -101,9 +101,10 @@ def desktop_request(
 
 
 def missing_names(definition: PoolDefinition, cloud: Cloud) -> tuple[tuple[str, ...], tuple[Server, ...]]:
-    """The names that are to be made, and the pool's servers that are there. Raises CloudRefused for names that strangers have."""
+    """The names that are to be made, and the members that are there. Raises CloudRefused for names that strangers or extra ones have."""
     every = cloud.servers()
-    ours = tuple(server for server in every if definition.tag in server.tags)
+    tagged = tuple(server for server in every if definition.tag in server.tags)
+    ours = tuple(server for server in tagged if EXTRA not in server.metadata)
     strangers = {server.name.casefold(): server for server in every if definition.tag not in server.tags}
     have = {server.name.casefold() for server in ours}
     names = [definition.name_of(definition.first + number) for number in range(definition.size)]
@@ -113,6 +114,12 @@ def missing_names(definition: PoolDefinition, cloud: Cloud) -> tuple[tuple[str, 
         raise CloudRefused(
             f"{count_of(len(taken), 'server')} outside of the pool {definition.pool} with a name that it needs: {listed}",
             hint=f"take them over: invoke pool.adopt {definition.pool}; or begin with another number: `first:`",
+        )
+    wanted = {name.casefold() for name in missing}
+    if extras := [one.name for one in tagged if EXTRA in one.metadata and one.name.casefold() in wanted]:
+        raise CloudRefused(
+            f"{', '.join(extras)}: extra desktops that a roll has made, under names that members are to have now",
+            hint=f"they go when a roll ends: invoke pool.continue {definition.pool}, or invoke pool.roll {definition.pool}",
         )
     return missing, ours
 

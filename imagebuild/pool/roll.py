@@ -14,7 +14,6 @@ from imagebuild.errors import BrokerError, CloudError, ImagebuildError, Interrup
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.fleet import Fleet
 from imagebuild.pool.hands import Hands
-from imagebuild.pool.headcount import Headcount
 from imagebuild.pool.health import Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.model import RollState
@@ -22,8 +21,9 @@ from imagebuild.pool.pacing import rest
 from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
-from imagebuild.pool.rules import Pace, choose, to_give_back, why_halt
-from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop
+from imagebuild.pool.rules import Pace, choose, to_give_back
+from imagebuild.pool.stops import at_stop, bakes_for, before_canary, canary_failed, done, next_stop, proved_nothing
+from imagebuild.pool.surge import Surge
 from imagebuild.pool.surroundings import Surroundings
 from imagebuild.report import Report
 from imagebuild.waiting import Clock, Deadline, pause
@@ -56,10 +56,9 @@ class Roll:
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
+        self.surge = Surge(self.log, self.fleet)
         self._around = Surroundings(self.log, self.hands, self.report)
         self._patience = Patience(self.report)
-        budget = max(1, self.rules.failure_budget(self.log.assignment.size))
-        self._headcount = Headcount(self.log, budget)
 
     @property
     def rules(self) -> Rules:
@@ -86,13 +85,12 @@ class Roll:
         if self.log.state is RollState.BAKING and at_stop(self.log):
             self._pass_stop()
         if self.log.state is RollState.HALTED:
-            self.log.note(forgiven=list(self.log.held.failed))
+            self.log.note(forgiven=[*self.log.held.failed, *self.log.extras.failed])
 
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
         self.fleet.is_cut = False
-        if (wish := self.wishes()) is not None and self.ending is None:
-            self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
+        self._heed(self.wishes())
         troubles: list[ImagebuildError] = []
         try:
             view = self.hands.lookout.look()
@@ -106,14 +104,13 @@ class Roll:
                 self.end(RollState.HALTED, f"{other} has rolled the pool since: give this one up")
         troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
-        self._headcount.count(view)
         if self.ending is None:
             if not self.flying and at_stop(self.log) and bakes_for(self.log, self.rules, view.now) == timedelta(0):
                 self._pass_stop()
             troubles += self._look_around(view)
         self.fleet.give_back(self._leaving(view.now), view.now)
         troubles += self.fleet.advance(view)
-        if self.ending is None and not troubles:
+        if not troubles:
             troubles += self._begin(view)
         troubles += self.fleet.see_what_was_asked(view)
         if troubles:
@@ -125,10 +122,11 @@ class Roll:
         self.watch(self, view)
         return ended
 
-    def end(self, state: RollState, reason: str) -> None:
-        """Begin nothing more; what works is finished, what was not touched is given back."""
+    def end(self, state: RollState, reason: str, *, keeps_extras: bool = False) -> None:
+        """Begin nothing more; what works is finished, what was not touched is given back. Who aborts may keep the extra desktops."""
         if self.ending is None:
             self.ending = state, reason
+            self.surge.is_over = state is RollState.ABORTED and not keeps_extras
             if reason:
                 self.report.note(f"{state.value}: {reason}")
 
@@ -138,13 +136,20 @@ class Roll:
 
     # ------------------------------------------------------------------------------------------ the parts of a turn
 
+    def _heed(self, wish: Wish | None) -> None:
+        """What a person wants. One who has aborted the roll, and then does not want to wait for users of extra desktops, need not."""
+        if wish is not None and self.ending is None:
+            self.end(RollState.ABORTED if wish == "abort" else RollState.PAUSED, "somebody asked for it")
+        elif wish == "pause" and self.surge.goes:
+            self.surge.leave("somebody did not wait for its user", self.now())
+
     def _look_around(self, view: View) -> list[ImagebuildError]:
         """What is not about one desktop. Gives what kept us from looking."""
-        told = f"the broker is silent: {view.silence}" if view.silence else self._headcount.why_forgotten()
+        told = f"the broker is silent: {view.silence}" if view.silence else self.fleet.headcount.why_forgotten()
         troubles: list[ImagebuildError] = [BrokerError(told)] if told else []
         try:
             self._around.prepare()
-            wrong = self._around.what_is_wrong(view.now) or self._why_halt()
+            wrong = self._around.what_is_wrong(view.now) or self.fleet.why_halt(grows=self._around.makes_desktops)
             if wrong is None and (self.log.passed or self.rules.refills):
                 refused = self._around.use_for_new_desktops()
                 wrong = refused if self.rules.refills else None
@@ -154,28 +159,24 @@ class Roll:
             self.end(RollState.HALTED, wrong)
         return troubles
 
-    def _why_halt(self) -> str | None:
-        log = self.log
-        moved = self.fleet.why_shrunk() or (None if self._around.makes_desktops else self._headcount.why_grown())
-        return moved or why_halt(
-            log.held,
-            self.fleet.desktops,
-            rules=self.rules,
-            size=log.assignment.size,
-            canaries=log.canaries,
-            forgiven=log.forgiven,
-        )
-
     def _leaving(self, now: datetime) -> list[tuple[str, str]]:
         """Who is in hand, untouched, and goes back: everybody when the roll ends."""
+        extras = self.surge.leaving(now)
         if self.ending is not None:
-            return [(one.name, self.ending[0].value) for one in self.flying if one.untouched]
+            crew, extras = (self.log.held.flying, extras) if self.surge.goes else (self.log.flying, [])
+            return [(one.name, self.ending[0].value) for one in crew.values() if one.untouched] + extras
         pace = self._pace()
-        return list(to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now))
+        return [*to_give_back(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=now), *extras]
 
     def _begin(self, view: View) -> list[ImagebuildError]:
-        if at_stop(self.log):
+        """On the way back extra desktops go first: nobody wants their image."""
+        going = self.surge.going(view, early=self.log.assignment.back and self.ending is None)
+        if going or self.surge.goes:
+            return self.fleet.begin(going, view)
+        if self.ending is not None or at_stop(self.log):
             return []
+        if not before_canary(self.log) and (troubles := self.surge.make(view)):
+            return troubles
         pace = self._pace()
         chosen = choose(self.fleet.desktops, self.log.held, rules=self.rules, pace=pace, now=view.now)
         if chosen:
@@ -192,11 +193,12 @@ class Roll:
         try:
             if self.ending is None:
                 self._go_on(now)
-            if self.ending is None:
+            if self.ending is None or (self.surge.goes and not self._is_lost(now)):
+                self._lose_patience(now)
                 return False
-            if self._proved_nothing(self.ending[0]):
-                self._around.take_image_back()
-            self._around.restore()
+            unproven = proved_nothing(self.log, self.ending[0])
+            if not unproven or self._around.take_image_back(is_bad=canary_failed(self.log)):
+                self._around.restore()
         except (CloudError, BrokerError) as error:
             self._stuck = True
             self._bear([error])
@@ -218,7 +220,11 @@ class Roll:
         if not any((found := desktops.get(one.name)) and found.excluded is None for one in self.fleet.pending):
             for one in self.fleet.pending:
                 self.fleet.skip(one, now)
-            self._complete()
+            self.surge.is_over = True
+            if self.surge.goes:
+                self.log.enter(RollState.ROLLING, now)
+            else:
+                self._complete()
             return
         for one in self.fleet.pending:
             if one.name not in desktops:
@@ -229,11 +235,18 @@ class Roll:
                 self.end(RollState.BAKING, "")
             return
         self.log.enter(RollState.CANARY if before_canary(self.log) else RollState.ROLLING, now)
+
+    def _lose_patience(self, now: datetime) -> None:
+        """Nothing is in hand, and nothing could be begun: for how long?"""
         window = self.rules.window
-        if self.fleet.moved_at is None or (window is not None and not window.is_open(now)):
-            self.fleet.moved_at = now
-        if now - self.fleet.moved_at > self.rules.drain_deadline:
-            self.end(RollState.HALTED, "nothing could be begun for so long: too few desktops are free")
+        closed = window is not None and not window.is_open(now) and not self.surge.goes
+        if not self.fleet.is_stuck(now, excused=closed or self.log.state is RollState.BAKING):
+            return
+        words = "nothing could be begun for so long: too few desktops are free"
+        if self.surge.goes:
+            self.surge.leave(words, now)
+        else:
+            self.end(RollState.HALTED, words)
 
     def _complete(self) -> None:
         if self.done():
@@ -241,11 +254,6 @@ class Roll:
         self.fleet.tell_leftovers()
         back = self.log.assignment.back
         self.end(RollState.ROLLED_BACK if back else RollState.COMPLETED, "")
-
-    def _proved_nothing(self, state: RollState) -> bool:
-        """Does it end for good before its canary has passed, or has that failed?"""
-        failed = any(name in self.log.held and self.log.held[name].failed for name in self.log.canaries)
-        return failed or (state.finished and (before_canary(self.log) or not self.done()))
 
     def _pass_stop(self) -> None:
         """What is done is good: go on. From now on the broker makes new desktops from the new image, too."""
@@ -269,14 +277,13 @@ class Roll:
     # ------------------------------------------------------------------------------------------ smaller questions
 
     def _pace(self) -> Pace:
-        stop, assignment = next_stop(self.log), self.log.assignment
-        room = assignment.size if stop is None else stop - self.done() - len(self.flying)
+        stop, assignment, canary = next_stop(self.log), self.log.assignment, before_canary(self.log)
         return Pace(
-            limit=assignment.limit,
+            limit=max(assignment.limit, canary) + self.surge.well,
             floor=assignment.floor,
             boots=self.rules.parallel_boots,
-            room=room,
-            canary=before_canary(self.log),
+            room=assignment.size if stop is None else stop - self.done() - len(self.log.held.flying),
+            canary=canary,
         )
 
     def _bear(self, troubles: list[ImagebuildError]) -> None:

@@ -1,6 +1,7 @@
 """What a roll remembers: every change goes to its journal first, and from the journal all of it comes back after a kill -9."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,8 @@ class RollLog:
 
     assignment: Assignment
     held: Roster = field(default_factory=Roster)
+    extras: Roster = field(default_factory=Roster)
+    """The desktops beyond the pool's members, which this roll or one before it has made: none of them is `held`."""
     state: RollState = RollState.PLANNED
     reason: str = ""
     state_since: datetime | None = None
@@ -46,26 +49,40 @@ class RollLog:
     @property
     def flying(self) -> Mapping[str, Progress]:
         """The desktops in hand, in the order in which they were taken."""
-        return self.held.flying
+        return {**self.held.flying, **self.extras.flying} if self.extras else self.held.flying
+
+    @property
+    def everyone(self) -> Iterator[Progress]:
+        """The members that it moves, then its extra desktops."""
+        return itertools.chain(self.held.values(), self.extras.values())
+
+    def find(self, name: str) -> Progress | None:
+        """How far it is with the desktop of that name."""
+        return self.held.get(name) or self.extras.get(name)
 
     @property
     def working(self) -> int:
         """How many desktops are between the cloud's first work on them and their first healthy look: what `parallel_boots` counts."""
-        return self.held.counts[Phase.ACTING] + self.held.counts[Phase.BOOTING]
+        return sum(crew.counts[phase] for crew in (self.held, self.extras) for phase in (Phase.ACTING, Phase.BOOTING))
 
-    def begin(self) -> None:
-        """The first line."""
-        desktops = [as_facts(one) for one in self.held.values()]
+    def begin(self, **noted: Any) -> None:
+        """The first line, and in it what is noted of the roll from the start: two lines would be one too many for a kill between them."""
+        desktops = [as_facts(one) for one in self.everyone]
         self.write(
-            "roll_begun", assignment=self.assignment.as_facts(), desktops=desktops, left_out=[*map(list, self.left_out)]
+            "roll_begun",
+            assignment=self.assignment.as_facts(),
+            desktops=desktops,
+            left_out=[*map(list, self.left_out)],
+            noted=noted,
         )
+        self._take(noted)
 
     def save(self, progress: Progress) -> None:
         """A desktop has come further, or is about to."""
-        before = self.held.get(progress.name)
+        before = self.find(progress.name)
         if before != progress:
             self.write("desktop", **as_facts(progress, before))
-            self.held.put(progress)
+            self._put(progress)
 
     def enter(self, state: RollState, now: datetime, reason: str = "") -> None:
         """The roll itself has come further."""
@@ -82,12 +99,15 @@ class RollLog:
         """One line of an older run."""
         facts = entry.facts
         if entry.event == "desktop":
-            self.held.put(from_facts(facts, self.held.get(facts["name"])))
+            self._put(from_facts(facts, self.find(facts["name"])))
         elif entry.event == "state":
             self.state, self.reason = RollState(facts["state"]), facts["reason"]
             self.state_since = datetime.fromisoformat(facts["now"])
         elif entry.event == "noted":
             self._take(facts)
+
+    def _put(self, progress: Progress) -> None:
+        (self.extras if progress.extra else self.held).put(progress)
 
     def _take(self, facts: Mapping[str, Any]) -> None:
         for name, value in facts.items():
@@ -112,9 +132,13 @@ def read_log(entries: Iterable[Entry], *, write: Write = _nowhere) -> RollLog | 
 
 def _read_begin(facts: Mapping[str, Any], write: Write) -> RollLog:
     desktops: Sequence[Mapping[str, Any]] = facts["desktops"]
-    return RollLog(
+    told = [from_facts(one) for one in desktops]
+    log = RollLog(
         assignment=Assignment.from_facts(facts["assignment"]),
-        held=Roster(from_facts(one) for one in desktops),
+        held=Roster(one for one in told if not one.extra),
+        extras=Roster(one for one in told if one.extra),
         left_out=tuple((name, reason) for name, reason in facts["left_out"]),
         write=write,
     )
+    log._take(facts.get("noted", {}))
+    return log

@@ -35,7 +35,7 @@ _REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
 def exit_code(log: RollLog) -> int:
     """What a CI server is told."""
     if log.state in (RollState.COMPLETED, RollState.ROLLED_BACK):
-        return WITH_REST if any(one.phase in _REST for one in log.held.values()) else COMPLETED
+        return WITH_REST if any(one.phase in _REST for one in log.everyone) else COMPLETED
     return {RollState.HALTED: HALTED, RollState.ABORTED: ABORTED}.get(log.state, WAITS)
 
 
@@ -43,7 +43,8 @@ def summary(log: RollLog) -> str:
     """One line: how many are how far."""
     counts = log.held.counts
     told = ", ".join(f"{counts[phase]} {phase.value}" for phase in _TOLD if counts[phase])
-    return f"{log.state.value}: {told or 'no desktops'}"
+    there = len(log.extras.pending) + len(log.extras.flying)
+    return f"{log.state.value}: {told or 'no desktops'}{f'; {there} extra' if there else ''}"
 
 
 def news(before: Progress, after: Progress) -> str | None:
@@ -51,6 +52,8 @@ def news(before: Progress, after: Progress) -> str | None:
     name, why = after.name, f": {after.reason}" if after.reason else ""
     if after.phase is before.phase:
         return None
+    if after.extra:
+        return _extra_news(after, why)
     if after.phase is Phase.DRAINING:
         return f"{name} is taken in hand{' once more, somebody came' if before.phase is Phase.DRAINED else ''}"
     if after.phase is Phase.DRAINED and after.acted:
@@ -58,7 +61,7 @@ def news(before: Progress, after: Progress) -> str | None:
     if after.phase is Phase.ACTING:
         return f"{name} is being {_ACTS[after.method]}"
     if after.phase is Phase.FAILED and after.going_back:
-        return f"{name} has failed{why}; it has its old image again"
+        return f"{name} has failed{why}{_back(after)}"
     if after.phase is Phase.BOOTING and after.fell:
         return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
@@ -69,30 +72,57 @@ def news(before: Progress, after: Progress) -> str | None:
     return f"{_whole_name(after)} {verb} {after.phase.value}{why}" if after.phase.finished else None
 
 
+def _extra_news(after: Progress, why: str) -> str | None:
+    """The same of an extra desktop."""
+    told = {
+        Phase.PENDING: f"{after.name}, an extra one, {'is given back for now' if why else 'serves'}{why}",
+        Phase.ACTING: f"{after.name} is being {'removed' if after.method == 'remove' else 'made once more'}",
+        Phase.DONE: f"{after.name}, an extra one, is removed",
+        Phase.FAILED: f"{after.name}, an extra one, has failed{why}",
+        Phase.SKIPPED: f"{after.name}, an extra one, is left for the next roll to remove{why}",
+        Phase.QUARANTINED: f"{after.name}, an extra one, is quarantined{why}",
+    }
+    if after.phase is Phase.DRAINING and after.acted:
+        return f"{after.name}, an extra one, is not well{why}"
+    return told.get(after.phase)
+
+
 def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[str]:
     """The whole: what it is, how far, who is in hand or was left behind and why, what comes next. `at_work`: a process rolls it now."""
     assignment = log.assignment
     verb = "goes back to" if assignment.back else "goes to"
-    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
+    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} UTC by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
+    yield f"  in hand at once: at most {assignment.limit}; kept free: at least {assignment.floor}"
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
-    for one in log.held.values():
+    for one in log.everyone:
         if one.phase.in_flight or one.phase in _REST:
-            back = "" if not one.going_back else "; it has its old image again"
-            back = ", on its way to its old image" if one.going_back and one.phase.in_flight else back
+            back = _back(one)
             since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
             follower = f"; {one.follower} is in its place" if one.follower else ""
             yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}{follower}"
+    if log.extras.pending:
+        yield f"  extra until it ends: {some_of(list(log.extras.pending))}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
     believed = Counter(one.stamp for one in log.held.values() if _is_done(one) and one.stamp not in ("", MATCHES))
-    yield from (f"  {number} of the done: {words}" for words, number in believed.items())
+    yield from (f"  of those done, {number}: {words}" for words, number in believed.items())
     if log.provisioning:
         left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
         yield f"  the broker's own provisioning is paused by this roll{left}"
     yield from (f"next: {command}" for command in next_commands(log, at_work=at_work))
+
+
+def _back(progress: Progress) -> str:
+    """What became of the way to its old image; nothing where that is not known."""
+    if not progress.going_back:
+        return ""
+    if progress.phase.in_flight:
+        return ", on its way to its old image"
+    if progress.phase is Phase.QUARANTINED:
+        return "; its old image did not help"
+    return "; it has its old image again" if progress.outcome is Phase.FAILED else ""
 
 
 def next_commands(log: RollLog, *, at_work: bool = False) -> tuple[str, ...]:
@@ -125,15 +155,17 @@ def _is_done(progress: Progress) -> bool:
 
 def as_facts(log: RollLog) -> dict[str, Any]:
     """The same for a program."""
-    desktops = {
-        one.name: {"phase": one.phase.value, "reason": one.reason, "since": one.since.isoformat(), "stamp": one.stamp}
-        | ({"follower": one.follower} if one.follower else {})
-        for one in log.held.values()
-    }
+    desktops, extras = ({name: _as_fact(one) for name, one in some.items()} for some in (log.held, log.extras))
     told = {"roll": log.assignment.id, "pool": log.assignment.pool, "to": log.assignment.to, "state": log.state.value}
     return told | {
         "reason": log.reason,
         "desktops": desktops,
+        "extras": extras,
         "left_out": dict(log.left_out),
         "exit_code": exit_code(log),
     }
+
+
+def _as_fact(one: Progress) -> dict[str, str]:
+    told = {"phase": one.phase.value, "reason": one.reason, "since": one.since.isoformat(), "stamp": one.stamp}
+    return told | ({"follower": one.follower} if one.follower else {})

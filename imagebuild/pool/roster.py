@@ -86,8 +86,8 @@ class Lineup(Mapping[str, Desktop]):
         for one in desktops:
             self._put(one.name, one)
 
-    def meet(self, by_id: Mapping[str, Desktop], held: Roster) -> None:
-        """Take in what a turn sees."""
+    def meet(self, by_id: Mapping[str, Desktop], held: Roster, extras: Iterable[Progress] = ()) -> None:
+        """Take in what a turn sees. An extra desktop is the pool's once it is proven."""
         others = {
             held.name_of(one.name): one for server_id, one in by_id.items() if self._seen.get(server_id) is not one
         }
@@ -96,6 +96,8 @@ class Lineup(Mapping[str, Desktop]):
         claimed = {one.follower for one in held.flying.values() if one.follower in self._all}
         for name in gone | others.keys() | ours | claimed:
             self._put(name, by_id.get(held[name].server_id) if name in held else others.get(name))
+        for one in extras:
+            self._put(one.name, by_id.get(one.server_id) if one.method == "remove" else None)
         self._seen = dict(by_id)
 
     def _put(self, name: str, desktop: Desktop | None) -> None:

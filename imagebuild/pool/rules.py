@@ -130,12 +130,14 @@ def why_halt(
     size: int,
     canaries: Sequence[str],
     forgiven: Sequence[str] = (),
+    extras: Roster | None = None,
 ) -> str | None:
     """Why nothing more may be begun, None while all is well enough. A canary's failure is not to be forgiven."""
     for name in canaries:
         if name in held and held[name].failed:
             return f"the canary {name} failed: {held[name].reason}"
-    failed = [one for one in held.failed.values() if one.name not in forgiven]
+    failed = [*held.failed.values(), *(extras.failed.values() if extras else ())]
+    failed = [one for one in failed if one.name not in forgiven]
     if len(failed) > (budget := rules.failure_budget(size)):
         named = "; ".join(f"{one.name}: {one.reason}" for one in failed[:3])
         return f"{count_of(len(failed), 'desktop')} failed, {budget} may: {named}"

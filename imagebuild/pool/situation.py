@@ -1,6 +1,6 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -12,6 +12,7 @@ from imagebuild.errors import BrokerError, CloudRefused, NotFound
 from imagebuild.images import Version
 from imagebuild.pool.adoption import Adoption, find_adoptions
 from imagebuild.pool.definition import PoolDefinition
+from imagebuild.pool.extra_names import extra_names
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
 from imagebuild.pool.model import Desktop, Phase
@@ -59,15 +60,19 @@ class Situation:
     silence: str = ""
     claims: tuple[Claim, ...] = ()
     group: str = ""
-    """Where desktops are to be replaced: why the pool's security group cannot be used, '' when it can."""
+    """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
     zone: str = ""
     """Likewise of the availability zone."""
+    extras: tuple[str, ...] = ()
+    """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
     strangers: tuple[Adoption, ...] = ()
     """Servers with names of the pool's that the broker lists, and that are no members."""
     own_ports: frozenset[str] = frozenset()
     """Ids of the servers whose port was made by us: it outlives them."""
     server_groups: tuple[ServerGroup, ...] = ()
     """The project's, where desktops are to be replaced, or the pool's file names one."""
+    paused: bool = False
+    """The pool's last roll has left the broker's provisioning off: the next one turns it on."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -104,6 +109,7 @@ def assess(
     only: frozenset[str] | None = None,
     roll_id: str | None = None,
     back: bool = False,
+    paused: bool = False,
 ) -> Situation:
     """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll.
 
@@ -111,12 +117,11 @@ def assess(
     """
     flavor, network = _find_parts(definition, cloud)
     moving = [one for one in survey.included if _moves(one, definition, to=to, only=only)]
-    choices = {
-        one.id: choose_method(one, definition.roll, image=to.image, flavor=flavor, network=network) for one in moving
-    }
+    rules, image = definition.roll, to.image
+    choices = {one.id: choose_method(one, rules, image=image, flavor=flavor, network=network) for one in moving}
     replacing = any(choice.method == "replace" for choice in choices.values())
-    names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
+    extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
     return Situation(
         definition=definition,
         survey=survey,
@@ -125,24 +130,30 @@ def assess(
         network=network,
         now=now,
         choices=choices,
-        flavors={name: flavor if name in (flavor.name, flavor.id) else cloud.find_flavor(name) for name in names},
+        flavors=_flavors_of(moving, flavor, cloud),
         headroom=cloud.headroom(),
         capabilities=broker.capabilities(),
         health=health,
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
-        group=_why_no_group(definition, cloud) if replacing else "",
-        zone=zone_trouble(definition, cloud) if replacing else "",
-        own_ports=frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
-        if replacing
-        else frozenset(),
+        group=_why_no_group(definition, cloud) if replacing or extras else "",
+        zone=zone_trouble(definition, cloud) if replacing or extras else "",
+        extras=extras,
+        own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
         strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
+        paused=paused,
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
     )
+
+
+def _flavors_of(desktops: Iterable[Desktop], flavor: Flavor, cloud: Cloud) -> dict[str, Flavor | None]:
+    """Those that the desktops have, by name; the pool's own is known."""
+    names = {one.flavor for one in desktops if one.flavor}
+    return {name: flavor if name in (flavor.name, flavor.id) else cloud.find_flavor(name) for name in names}
 
 
 def matches(desktop: Desktop, to: Version) -> bool:
@@ -161,6 +172,10 @@ def _moves(desktop: Desktop, definition: PoolDefinition, *, to: Version, only: f
     if only is not None and desktop.name not in only:
         return False
     return not (definition.roll.skip_matching and matches(desktop, to))
+
+
+def _own_ports(definition: PoolDefinition, cloud: Cloud) -> frozenset[str]:
+    return frozenset(port.server_id or "" for port in cloud.ports(pool=definition.pool))
 
 
 def _find_parts(definition: PoolDefinition, cloud: Cloud) -> tuple[Flavor, Network]:

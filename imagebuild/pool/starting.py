@@ -25,21 +25,22 @@ def progress_of(move: Move, now: datetime) -> Progress:
     )
 
 
-def start(plan: RollPlan, assignment: Assignment, *, write: Write) -> RollLog:
-    """The roll that a plan becomes; its first line is written."""
+def start(plan: RollPlan, assignment: Assignment, *, provisioning: bool = False, write: Write) -> RollLog:
+    """The roll that a plan becomes; its first line is written. `provisioning`: see RollLog; the roll before this one has left it so."""
     held = Roster(progress_of(move, assignment.began_at) for move in plan.moves)
-    log = RollLog(assignment, held, left_out=plan.left_out, write=write)
-    log.begin()
+    extras = Roster(_extra(name, server_id, assignment.began_at) for name, server_id in plan.leftovers)
+    log = RollLog(assignment, held, extras, left_out=plan.left_out, write=write)
+    log.begin(provisioning=provisioning or None)
     return log
 
 
 def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
     """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`.
 
-    One that has desktops in hand; else the last one, where desktops are left that do not have its image.
+    One that has desktops in hand; else the last one, where desktops are left that do not have its image, or extra ones.
     """
     by_roll: dict[str, list[Desktop]] = {}
-    for desktop in survey.desktops:
+    for desktop in (*survey.desktops, *survey.extras):
         if (roll_id := desktop.metadata.get(ROLL_ID, "")) not in ("", finished):
             by_roll.setdefault(roll_id, []).append(desktop)
     told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _note_among(desktops))}
@@ -50,6 +51,7 @@ def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
         return None
     last = newest(told)
     left = any(one.image_id != told[last].to_image_id for one in survey.included)
+    left = left or any(one.extra for one in by_roll[last])
     return (last, told[last]) if left else None
 
 
@@ -69,12 +71,13 @@ def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note
             name = name_in_roll(desktop)
             blank = Progress(name=name, server_id=desktop.id, method=method, from_image_id=None, since=now)
             held.put(from_marks(desktop, held.get(name, blank), roll_id=assignment.id, now=now))
-    log = RollLog(assignment, held, left_out=plan.left_out, write=write)
-    log.begin()
-    log.note(passed=max((stop for stop in assignment.stops if stop <= done(log)), default=0))
-    log.note(provisioning=note.provisioning or None, image_before=note.pool_image or None)
-    if before_canary(log):  # whom it has touched until then were canaries, and their failure is not to be forgotten
-        log.note(canaries=[one.name for one in held.values() if one.phase is not Phase.PENDING])
+    extras = Roster(extra_from_marks(one, None, roll_id=assignment.id, now=now) for one in survey.extras)
+    log = RollLog(assignment, held, extras, left_out=plan.left_out, write=write)
+    log.passed = max((stop for stop in assignment.stops if stop <= done(log)), default=0)
+    # whom it has touched before the first stop were canaries, and their failure is not to be forgotten
+    canaries = [one.name for one in held.values() if one.phase is not Phase.PENDING] if before_canary(log) else []
+    provisioning, image = note.provisioning or None, note.pool_image or None
+    log.begin(passed=log.passed, canaries=canaries, provisioning=provisioning, image_before=image)
     return log
 
 
@@ -101,6 +104,25 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
     if phase.finished and not before.phase.finished:
         return told.to(phase, now, held=False, reason=before.reason or "as its server says")
     return before
+
+
+def extra_from_marks(desktop: Desktop, before: Progress | None, *, roll_id: str, now: datetime) -> Progress:
+    """The same of an extra desktop: one that this roll has not in hand serves, whoever made it, until it is removed."""
+    told, ours = _extra(desktop.name, desktop.id, now), desktop.metadata.get(ROLL_ID) == roll_id
+    phase, note = phase_of(desktop), note_of(desktop)
+    if ours and phase is Phase.ACTING and note is not None:
+        told = replace(told, method="make", attempt=note.attempt, acted=True, held=note.held)
+        told = told.to(Phase.BOOTING, now, boot_since=now)
+    elif ours and phase is Phase.DRAINING and note is not None:
+        told = replace(told, held=note.held).to(Phase.DRAINING, now, drain_since=now)
+    if before is None or not before.server_id:
+        return told
+    later = told.method == "remove" and (before.method == "make" or before.phase is Phase.PENDING)
+    return replace(told, failure=before.failure) if later and told.phase is not before.phase else before
+
+
+def _extra(name: str, server_id: str, now: datetime) -> Progress:
+    return Progress(name=name, server_id=server_id, method="remove", from_image_id=None, since=now)
 
 
 def name_in_roll(desktop: Desktop) -> str:

@@ -34,3 +34,13 @@ def bakes_for(log: RollLog, rules: Rules, now: datetime) -> timedelta | None:
     if log.state is not RollState.BAKING or not rules.auto_continue:
         return None
     return max(timedelta(0), (log.state_since or now) + rules.bake_time - now)
+
+
+def canary_failed(log: RollLog) -> bool:
+    """Has one of those that went first?"""
+    return any(name in log.held and log.held[name].failed for name in log.canaries)
+
+
+def proved_nothing(log: RollLog, state: RollState) -> bool:
+    """Does it end for good before its canary has passed, or has that failed?"""
+    return canary_failed(log) or (state.finished and (before_canary(log) or not done(log)))

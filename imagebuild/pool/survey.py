@@ -21,12 +21,16 @@ ROLLABLE = ("ACTIVE", "SHUTOFF", "ERROR")
 
 @dataclass(frozen=True)
 class Survey:
-    """A pool at one moment. `strays` are seats of the broker's that no server belongs to; `images` those that servers stand on, by id."""
+    """A pool at one moment. `strays` are seats of the broker's that no server belongs to; `images` those that servers stand on, by id.
+
+    `desktops` are its members; `extras` are those that a roll has made beyond them.
+    """
 
     pool: str
     desktops: tuple[Desktop, ...]
     strays: tuple[Seat, ...] = ()
     images: Mapping[str, Image] = field(default_factory=dict)
+    extras: tuple[Desktop, ...] = ()
 
     @property
     def included(self) -> tuple[Desktop, ...]:
@@ -41,7 +45,7 @@ class Survey:
     @property
     def free(self) -> int:
         """Desktops that a user could get now: what the floor counts."""
-        return sum(desktop.offered for desktop in self.desktops)
+        return sum(desktop.offered for desktop in (*self.desktops, *self.extras))
 
     def find(self, name: str) -> Desktop | None:
         """The desktop of that name (case ignored), None when there is none or several."""
@@ -92,7 +96,9 @@ def join(
         desktops.append(replace(desktop, troubles=tuple(_troubles(definition, desktop, twins=twins[key]))))
     desktops.sort(key=lambda one: (_number(definition, one.name), one.name, one.id))
     strays = tuple(seat for key, seat in sorted(by_name.items()) if key not in twins)
-    return Survey(definition.pool, tuple(desktops), strays, images)
+    members = tuple(desktop for desktop in desktops if not desktop.extra)
+    extras = tuple(desktop for desktop in desktops if desktop.extra)
+    return Survey(definition.pool, members, strays, images, extras)
 
 
 def has_vtpm(image: Image | None, flavor_specs: Mapping[str, str]) -> bool:
@@ -118,6 +124,7 @@ def _desktop(server: Server, seat: Seat | None, *, images: Mapping[str, Image]) 
         launched_at=moment_of(server.launched_at),
         volume_backed=server.image_id is None,
         root_volume_id=server.root_volume_id,
+        further_volume_ids=server.further_volume_ids,
         vtpm=has_vtpm(images.get(image_id or ""), server.flavor_specs),
         seat=seat,
     )

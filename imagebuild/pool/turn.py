@@ -43,6 +43,11 @@ class Turn:
     refilled: bool = False
     """And: the broker has as many unassigned desktops as it wants."""
 
+    def occupied(self, desktop: Desktop, progress: Progress) -> bool:
+        """May somebody be on it? Not on an extra one that the broker has never had a record of: it can have given it to nobody."""
+        unknown = progress.extra and not progress.known and desktop.seat is None and not self.silent
+        return not unknown and occupied(desktop, self.rules)
+
     def give_back(self, progress: Progress, outcome: Phase, reason: str) -> Progress:
         """On its way to users again, as it is."""
         return progress.to(Phase.RETURNING, self.now, outcome=outcome, reason=reason, asked_at=None)
@@ -51,6 +56,8 @@ class Turn:
         """It went wrong: try again, else put the old image back, else keep users from it. What was not touched is given back."""
         if not progress.acted:
             return self.give_back(progress, Phase.FAILED, reason)
+        if progress.extra:
+            return self._fail_extra(progress, reason)
         if progress.method == "broker":
             return self._fail_follower(progress, reason)
         again = progress.to(Phase.DRAINED, self.now, reason=reason, ready_since=None, boot_since=None, accepted=False)
@@ -77,11 +84,38 @@ class Turn:
         self.hands.mark(lost)
         return lost
 
+    def _fail_extra(self, progress: Progress, reason: str) -> Progress:
+        """Emptied, in case that somebody was given it, and made once more; else removed: it has no old image to go back to."""
+        if progress.method == "remove":
+            return progress.to(Phase.FAILED, self.now, reason=reason)
+        again = progress.to(
+            Phase.DRAINING,
+            self.now,
+            reason=reason,
+            drain_since=self.now,
+            asked_at=None,
+            free_since=None,
+            free_seen=None,
+            ready_since=None,
+            boot_since=None,
+            accepted=False,
+        )
+        if progress.attempt <= self.rules.retries:
+            return again
+        lost = replace(again, method="remove", outcome=Phase.FAILED, failure=reason)
+        self.save(lost)
+        self.hands.mark(lost)
+        return lost
+
     def lose(self, progress: Progress) -> Progress:
         """Nova's list does not have it: wait, or leave it out; what was destroyed already has failed."""
         reason = self.why_lost(progress)
         if reason is None:
             return progress
+        if progress.extra and self.hands.cloud.server(progress.server_id) is None:
+            outcome = None if progress.method == "remove" else Phase.FAILED
+            gone = replace(progress, method="remove", accepted=True, outcome=progress.outcome or outcome)
+            return gone.to(Phase.RETURNING, self.now, failure=progress.failure or (reason if outcome else ""))
         if not progress.acted:
             return self.give_back(progress, Phase.SKIPPED, reason)
         if progress.method == "broker" and progress.attempt <= self.rules.retries:  # it makes another if it wants one

@@ -78,6 +78,10 @@ class BrokerWorld:
         self.pools[pool].records.setdefault(name.casefold(), []).append(record)
         return record
 
+    def found(self, pool: str, name: str) -> None:
+        """A scan of the cloud shows a machine that nobody knew; its agent has not reported yet."""
+        self.add(pool, name).agent = "down"
+
     def remove(self, name: str) -> None:
         """All records of this name are gone."""
         for pool in self.pools.values():

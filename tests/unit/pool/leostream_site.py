@@ -85,6 +85,16 @@ class LeostreamWorld(LeostreamBroker):
         state.desktops += [Desktop(state.new_id(), desktop, agent=True) for desktop in desktops]
         self.standin.pools.add(pool)
 
+    def found(self, pool: str, name: str) -> None:
+        """A scan of the cloud shows a machine that nobody knew: it is in every pool that its name fits."""
+        state = self.standin.state
+        state.desktops.append(Desktop(state.new_id(), name))
+
+    def remove(self, name: str) -> None:
+        """A scan of the cloud misses the machine."""
+        desktops = self.standin.state.desktops
+        desktops[:] = [one for one in desktops if one.key != name.casefold()]
+
     def destroyed(self, name: str) -> None:
         """The machine is ended: whoever is on it is cut off."""
         self.standin.machines.ended(name)

@@ -17,6 +17,7 @@ from imagebuild.pool.assignment import assign
 from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.lookout import Lookout
+from imagebuild.pool.marks import EXTRA
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll import Roll, Wish
@@ -33,6 +34,8 @@ from tests.fakes.kill import Killed
 from tests.unit.versions import add_version
 
 POOL = "staff"
+SCAN_SECONDS = 20.0
+"""After such a time the broker misses a machine."""
 
 
 class SimulatedClock(FakeClock):
@@ -67,6 +70,8 @@ class PoolCloud(FakeCloud):
         self._broker = broker
         self.agent_seconds = 20.0
         self.silent_agents: Callable[[Server], bool] = lambda server: False
+        self._found: set[str] = set()
+        """Names that the broker has by its own scan; when their machine is gone, it forgets them."""
         self.boots = self._booted
 
     def rebuild_server(self, server_id: str, image_id: str, **more: Any) -> None:
@@ -99,9 +104,23 @@ class PoolCloud(FakeCloud):
         self.sim.at(seconds, self.go_on)
 
     def _booted(self, server_id: str) -> None:
+        """A scan of the broker's finds an extra desktop that it does not know."""
         server = self._machines[server_id].server
+        if EXTRA in server.metadata and server.name not in self._found:
+            self._broker.found(POOL, server.name)
+            self._found.add(server.name)
         if not self.silent_agents(server):
             self.sim.at(self.agent_seconds, lambda: self._reports(server.name))
+
+    def _forget_machine(self, server_id: str) -> None:
+        name = self._machines[server_id].server.name
+        super()._forget_machine(server_id)
+        self.sim.at(SCAN_SECONDS, lambda: self._scan(name))
+
+    def _scan(self, name: str) -> None:
+        if name in self._found and not self._named[name]:
+            self._broker.remove(name)
+            self._found.discard(name)
 
     def _reports(self, name: str) -> None:
         if self._broker.pools and name.casefold() in self._broker.pools[POOL].records:

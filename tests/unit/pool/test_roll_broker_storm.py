@@ -21,7 +21,9 @@ class RefillStorm(Storm):
     def make_site(self, **rules: Any) -> RefillSite:
         """The broker wants some free; now and then it takes what is held back out of its pool, and deletes what is too much."""
         dice = self.dice
-        site = RefillSite(12, threshold=dice.choice([4, 6, 12]), maximum=dice.choice([14, 30]), **rules)
+        site = RefillSite(
+            12, threshold=dice.choice([4, 6, 12]), maximum=dice.choice([14, 30]), **{**rules, "max_surge": 0}
+        )
         site.maker.counts_held = dice.random() < 0.5
         site.maker.enforces = dice.random() < 0.3
         return site

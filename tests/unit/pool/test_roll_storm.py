@@ -10,6 +10,7 @@ import pytest
 from imagebuild.broker import Cap, Seat
 from imagebuild.cloud import Server
 from imagebuild.errors import BrokerUnreachable, CloudUnreachable
+from imagebuild.pool.marks import EXTRA, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll import Roll
 from tests.unit.pool.rolling import POOL, Killed, Site
@@ -26,6 +27,7 @@ class Storm:
         dice = self.dice
         wanted = {
             "max_unavailable": dice.choice(["10%", "30%", "2", "50%"]),
+            "max_surge": dice.choice([0, 1, 1, "20%"]),
             "min_available": dice.choice([1, 2, 3]),
             "parallel_boots": dice.choice([1, 3, 10]),
             "drain_deadline": dice.choice(["1h", "6h"]),
@@ -86,10 +88,14 @@ class Storm:
     # ------------------------------------------------------------------------------------------ what is watched
 
     def _is_free(self, name: str) -> bool:
-        if not self.site.has_server(name):
+        if not self.site.has_server(name) or name.casefold() not in self.site.broker.pools[POOL].records:
             return False
         record, server = self.site.broker.record(name), self.site.server(name)
         return record.user is None and record.available and record.agent == "up" and server.status == "ACTIVE"
+
+    def _is_unproven(self, name: str) -> bool:
+        told = self.site.server(name).metadata
+        return EXTRA in told and told[ROLL_STATE] == Phase.ACTING
 
     def _watch_floor(self) -> None:
         """Whenever a free desktop is taken from users, the floor of others must stay."""
@@ -97,7 +103,7 @@ class Storm:
         inner: Callable[..., None] = site.broker.set_available
 
         def taken(seat: Seat, *, available: bool, reason: str) -> None:
-            if not available and self._is_free(seat.name):
+            if not available and self._is_free(seat.name) and not self._is_unproven(seat.name):
                 names = [record.name for record in site.broker.pools[POOL].all()]
                 others = sum(self._is_free(name) for name in names if name != seat.name)
                 if others < (site.definition.roll.min_available or 0):
@@ -169,20 +175,35 @@ class Storm:
         site = self.site
         assert site.broker.cut == []
         assert site.broker.pools[POOL].provisioning is True
-        kept = {name for name, one in roll.log.held.items() if one.phase is Phase.QUARANTINED}
+        kept = {one.name for one in roll.log.everyone if one.phase is Phase.QUARANTINED}
         assert set(site.held_back()) <= kept
-        for name, one in roll.log.held.items():
+        self._verify_extras(roll)
+        for one in roll.log.everyone:
+            name = one.name
             assert one.phase.finished or (roll.log.state is RollState.HALTED and one.phase is Phase.PENDING), (
                 name,
                 one,
             )
             assert one.phase in (Phase.DONE, Phase.PENDING) or one.reason, (name, one)
+            if one.extra:
+                continue
             if one.phase is Phase.DONE:
                 assert site.cloud.image_now(name) == site.new.id
             elif one.phase in (Phase.SKIPPED, Phase.FAILED):
                 assert site.cloud.image_now(name) == site.old.id, (name, one)
         if floor:
             assert self.broken_floors == []
+
+    def _verify_extras(self, roll: Roll) -> None:
+        """The roll knows of all of them, and those that are still there could not be removed, or serve while it is halted."""
+        there = [one.name for one in self.site.cloud.servers() if EXTRA in one.metadata]
+        assert len(there) == len(set(there)) <= len(roll.log.assignment.extras)
+        for name in there:
+            one = roll.log.extras[name]
+            assert (
+                one.phase in (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED) or roll.log.state is RollState.HALTED
+            ), one
+            assert one.phase is not Phase.DONE, one
 
 
 @pytest.mark.parametrize("seed", SEEDS)
