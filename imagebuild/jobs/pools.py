@@ -9,8 +9,7 @@ from imagebuild.build_folder import BuildFolder, new_build_folder
 from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.interruption import signals_as_pause
-from imagebuild.jobs.pool_desk import Desk, open_desk, owner_of, rolls_of, started_by
-from imagebuild.jobs.pool_desk import check_plan as _check
+from imagebuild.jobs.pool_desk import Desk, check_plan, open_desk, owner_of, rolls_of, started_by
 from imagebuild.jobs.pool_tenure import Tenure
 from imagebuild.jobs.pool_unfinished import refuse_unfinished, unfinished
 from imagebuild.jobs.pool_view import heard, view_of
@@ -36,7 +35,7 @@ def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> Roll
     with open_desk(name, settings, report) as desk:
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
-        _check(made)
+        check_plan(made)
         if made.moves or made.leftovers:
             report.say(f"next: invoke pool.roll {name}{f' --to {to}' if to else ''}")
         return made
@@ -60,7 +59,7 @@ def roll(
         state = desk.state()
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
-        _check(made)
+        check_plan(made)
         if not (made.moves or made.leftovers):
             report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
             return 0
@@ -84,7 +83,7 @@ def rollback(
         made, way = _plan_back(desk, to, given_up=given_up)
         _show(made, report)
         _warn_of_loss(way, report)
-        _check(made)
+        check_plan(made)
         words = f"take {count_of(len(made.moves), 'desktop')} of {name} back to {made.to}; what users have put there is lost"
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
@@ -93,7 +92,7 @@ def rollback(
             _work(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             state = desk.state()
             made, _ = _plan_back(desk, to, given_up=given_up)
-            _check(made)
+            check_plan(made)
         return _begin(desk, made, state=state, back=True, screen=screen)
 
 
