@@ -17,6 +17,7 @@ from imagebuild.errors import BrokerRefused, Busy, Interrupted, NotFound, Recipe
 from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Phase
+from imagebuild.pool.roll_journal import read_log
 from imagebuild.properties import WISH
 from imagebuild.report import ConsoleReport
 from imagebuild.waiting import Deadline
@@ -363,7 +364,7 @@ def test_skipped_desktops_have_their_own_code(office: Office) -> None:
     office.broker.log_in("desktop-2", "kim")
     assert office.run_roll() == 3
     assert "desktop-2       skipped" in office.said()
-    log = pools.read_log(next(iter(pool_desk.build_folders(pool_desk.rolls_of(office.settings)))).entries())
+    log = read_log(next(iter(pool_desk.build_folders(pool_desk.rolls_of(office.settings)))).entries())
     assert log is not None
     assert log.held["desktop-2"].phase is Phase.SKIPPED
 
