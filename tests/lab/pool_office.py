@@ -33,6 +33,7 @@ from tests.lab.project import Project
 SIZE = 3
 RULES = {
     "max_unavailable": 2,
+    "max_surge": 1,
     "min_available": 1,
     "parallel_boots": 2,
     "look_every": "1s",
@@ -224,9 +225,13 @@ class Office:
 
     def stamps(self) -> set[str]:
         """What the last roll has read in the guests."""
+        told = self.told()
+        return {one["stamp"] for which in ("desktops", "extras") for one in told[which].values()}
+
+    def told(self) -> dict[str, Any]:
+        """The last roll, as its status has it."""
         _, output = self.invoke("status", "--json")
-        told = next(event for line in output.splitlines() if "desktops" in (event := json.loads(line)))
-        return {one["stamp"] for one in told["desktops"].values()}
+        return next(event for line in output.splitlines() if "desktops" in (event := json.loads(line)))
 
     def rebuilds(self) -> dict[str, int]:
         """How often Nova was asked to rebuild each desktop, by name."""
