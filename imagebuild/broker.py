@@ -49,7 +49,7 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Seat:
     """A desktop as the broker sees it.
 

@@ -92,7 +92,7 @@ class ServerGroup:
     members: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Server:
     """A Nova server. `fault` is Nova's own message when status is ERROR; `image_id` is None for volume-backed ones.
 
@@ -129,6 +129,11 @@ class Server:
         Of several volumes it is the first: Nova does not say which is the root, and lists them in the order of their making.
         """
         return self.volume_ids[0] if self.image_id is None and self.volume_ids else None
+
+    @property
+    def further_volume_ids(self) -> tuple[str, ...]:
+        """The volumes that are attached to it beside its root."""
+        return self.volume_ids[1:] if self.root_volume_id else self.volume_ids
 
 
 @dataclass(frozen=True)

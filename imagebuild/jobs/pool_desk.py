@@ -64,6 +64,7 @@ class Desk:
         self, pool: Survey, to: Version, *, roll_id: str | None = None, only: frozenset[str] | None = None
     ) -> RollPlan:
         """What a roll to that version would do; of a way back, `only` is given."""
+        last = self.last_roll()
         made = plan_roll(
             self.definition,
             pool,
@@ -74,6 +75,7 @@ class Desk:
             only=only,
             roll_id=roll_id,
             back=only is not None,
+            paused=last is not None and bool(last[1].provisioning),
         )
         usual = learn(log for _, log in self.rolls())
         return replace(made, estimate=replace(made.estimate, usual=usual))

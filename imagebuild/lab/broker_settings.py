@@ -32,7 +32,15 @@ POOL: dict[str, Any] = {
         "provision_threshold": 1,
         "provision_max": 10,
         "provision_vm_name": "lab-{SEQUENCE}",
-        "center": {"id": CENTER, "name": "lab", "type": "openstack"},
+        "provision_vm_name_next_value": 4,
+        "center": {
+            "id": CENTER,
+            "name": "lab",
+            "type": "openstack",
+            "flavor": "2cpu_2GB_40GB",
+            "network": "vdi-network",
+            "security_groups": ["vdi-desktop"],
+        },
     },
 }
 """What recipes/pools/lab.yaml names: the desktops whose names begin so."""

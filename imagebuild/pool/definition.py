@@ -101,7 +101,8 @@ class Rules(Section):
         default=None, description="more than that halt the roll; default: 1 below 20 desktops, else 5%"
     )
     max_unhealthy: PoolShare = Field(
-        default=Share(20, percent=True), description="of the desktops done: more that fall ill later halt the roll"
+        default=Share(20, percent=True),
+        description="of the desktops done: more that fall ill later halt the roll, but never a single one",
     )
     act_timeout: Duration = Field(default=timedelta(minutes=30), description="for Nova's part, plus reimage_per_gib")
     reimage_per_gib: Duration = Field(

@@ -42,7 +42,8 @@ class Headcount:
             come = {view.by_id[server_id].name for server_id in servers} | (records - members.keys())
             self._strangers |= {name.casefold() for name in come if not self._is_expected(name)}
         there = (members[key] for key in sorted(missing & members.keys()))
-        self._lost = tuple(name for name in there if not self._is_anew(name))
+        # the record of one that is in hand may go and come: with its old system, and with the way in which a broker holds back
+        self._lost = tuple(name for name in there if name not in self.log.flying)
         self._since = self._since or view.now
 
     def why_grown(self) -> str | None:
@@ -69,8 +70,3 @@ class Headcount:
         return self.log.find(name) is not None or any(
             name.casefold() == one.name.casefold() for one in self.log.everyone
         )
-
-    def _is_anew(self, name: str) -> bool:
-        """Is its old system gone, and the broker's record of the new one still to come?"""
-        progress = self.log.flying.get(name)
-        return progress is not None and progress.acted

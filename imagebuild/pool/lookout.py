@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
-from imagebuild.broker import Broker, Cap, Seat, one_a_name
+from imagebuild.broker import Broker, Cap, Seat
 from imagebuild.cloud import Cloud, Image, Server
 from imagebuild.errors import BrokerError
 from imagebuild.pool.definition import PoolDefinition
@@ -147,13 +148,15 @@ class Lookout:
         return ""
 
     def _take_seats(self, seats: Sequence[Seat]) -> None:
-        self._seats = {seat.key: seat for seat in one_a_name(seats)}
+        self._seats = {seat.key: seat for seat in seats}
 
     def _join(self, changed: set[str]) -> None:
         """Put together anew what is other: of ten thousand desktops that is a handful a turn."""
         for server_id, desktop in self._desktops.items():
             seat = self._seats.get(desktop.name.casefold())
-            if seat is not desktop.seat and _said(seat) != _said(desktop.seat):
+            if seat is not desktop.seat and (
+                seat is None or desktop.seat is None or _said(seat) != _said(desktop.seat)
+            ):
                 changed.add(server_id)
         if not changed:
             return
@@ -175,8 +178,5 @@ def holds_back(broker: Broker) -> bool:
     return Cap.AVAILABILITY in broker.capabilities()
 
 
-def _said(seat: Seat | None) -> tuple[object, ...] | None:
-    """What a seat says, whenever it was seen."""
-    if seat is None:
-        return None
-    return seat.broker_id, seat.assigned_user, seat.session, seat.availability, seat.agent, seat.duplicates
+_said = attrgetter("broker_id", "assigned_user", "session", "availability", "agent", "duplicates")
+"""What a seat says, whenever it was seen."""

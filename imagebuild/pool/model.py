@@ -94,7 +94,7 @@ class Trouble:
         return self.words
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Desktop:
     """One desktop of a pool: its server, and its seat in the broker (None: the broker has no record of that name).
 
@@ -116,6 +116,8 @@ class Desktop:
     launched_at: datetime | None = None
     volume_backed: bool = False
     root_volume_id: str | None = None
+    further_volume_ids: tuple[str, ...] = ()
+    """What is attached to it beside its root."""
     vtpm: bool = False
     seat: Seat | None = None
     troubles: tuple[Trouble, ...] = ()

@@ -29,7 +29,7 @@ def _makes_desktops(situation: Situation) -> Iterator[Finding]:
         words = f"it cannot {' or '.join(lacking)}, and is to make the new desktops"
         yield Finding("broker: new desktops", "refuse", words, "take another roll.method")
         return
-    if not settings.provisioning:
+    if not settings.provisioning and not situation.paused:
         words = "it makes no desktops by itself: its provisioning is off, or cannot be read"
         yield Finding("broker: new desktops", "refuse", words, "turn it on there, or take another roll.method")
     elif not settings.threshold:
@@ -64,7 +64,7 @@ def _how_many(situation: Situation, threshold: int) -> Iterator[Finding]:
 def _names(situation: Situation) -> Iterator[Finding]:
     """By its name a new desktop is known as the pool's."""
     settings, definition = situation.settings, situation.definition
-    if not definition.roll.refills or settings is None or not settings.provisioning:
+    if not definition.roll.refills or settings is None or not (settings.provisioning or situation.paused):
         return
     if settings.name_pattern is None:
         words = f"it does not say how it names new desktops: unless it is like {definition.names}, they are not found"

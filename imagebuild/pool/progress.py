@@ -10,7 +10,7 @@ from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, RO
 from imagebuild.pool.model import Method, Phase
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """One desktop of a roll. Times are aware; those that have not come are None.
 
@@ -116,16 +116,17 @@ class Progress:
 
 
 _TUPLES = {"addresses", "old_tags"}
+_FACTS = tuple(one.name for one in fields(Progress))
 _TIMES = tuple(one.name for one in fields(Progress) if "datetime" in str(one.type))
 
 
 def as_facts(progress: Progress, before: Progress | None = None) -> dict[str, Any]:
     """Plain values; of a desktop that was written `before`, its name and what is new only."""
     facts: dict[str, Any] = {}
-    for one in fields(Progress):
-        value = getattr(progress, one.name)
-        if before is None or one.name == "name" or value != getattr(before, one.name):
-            facts[one.name] = value.isoformat() if isinstance(value, datetime) else value
+    for name in _FACTS:
+        value = getattr(progress, name)
+        if before is None or name == "name" or value != getattr(before, name):
+            facts[name] = value.isoformat() if isinstance(value, datetime) else value
     return facts
 
 

@@ -22,7 +22,7 @@ from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back
-from imagebuild.pool.stops import at_stop, bakes_for, before_canary, done, next_stop, proved_nothing
+from imagebuild.pool.stops import at_stop, bakes_for, before_canary, canary_failed, done, next_stop, proved_nothing
 from imagebuild.pool.surge import Surge
 from imagebuild.pool.surroundings import Surroundings
 from imagebuild.report import Report
@@ -194,9 +194,9 @@ class Roll:
             if self.ending is None or (self.surge.goes and not self._is_lost(now)):
                 self._lose_patience(now)
                 return False
-            if proved_nothing(self.log, self.ending[0]):
-                self._around.take_image_back()
-            self._around.restore()
+            unproven = proved_nothing(self.log, self.ending[0])
+            if not unproven or self._around.take_image_back(is_bad=canary_failed(self.log)):
+                self._around.restore()
         except (CloudError, BrokerError) as error:
             self._stuck = True
             self._bear([error])

@@ -1,6 +1,6 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -71,6 +71,8 @@ class Situation:
     """Ids of the servers whose port was made by us: it outlives them."""
     server_groups: tuple[ServerGroup, ...] = ()
     """The project's, where desktops are to be replaced, or the pool's file names one."""
+    paused: bool = False
+    """The pool's last roll has left the broker's provisioning off: the next one turns it on."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -107,6 +109,7 @@ def assess(
     only: frozenset[str] | None = None,
     roll_id: str | None = None,
     back: bool = False,
+    paused: bool = False,
 ) -> Situation:
     """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll.
 
@@ -114,11 +117,9 @@ def assess(
     """
     flavor, network = _find_parts(definition, cloud)
     moving = [one for one in survey.included if _moves(one, definition, to=to, only=only)]
-    choices = {
-        one.id: choose_method(one, definition.roll, image=to.image, flavor=flavor, network=network) for one in moving
-    }
+    rules, image = definition.roll, to.image
+    choices = {one.id: choose_method(one, rules, image=image, flavor=flavor, network=network) for one in moving}
     replacing = any(choice.method == "replace" for choice in choices.values())
-    names = {one.flavor for one in moving if one.flavor}
     health, settings, silence = _ask(broker, definition.pool)
     extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
     return Situation(
@@ -129,7 +130,7 @@ def assess(
         network=network,
         now=now,
         choices=choices,
-        flavors={name: flavor if name in (flavor.name, flavor.id) else cloud.find_flavor(name) for name in names},
+        flavors=_flavors_of(moving, flavor, cloud),
         headroom=cloud.headroom(),
         capabilities=broker.capabilities(),
         health=health,
@@ -142,10 +143,17 @@ def assess(
         own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
         strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
+        paused=paused,
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
     )
+
+
+def _flavors_of(desktops: Iterable[Desktop], flavor: Flavor, cloud: Cloud) -> dict[str, Flavor | None]:
+    """Those that the desktops have, by name; the pool's own is known."""
+    names = {one.flavor for one in desktops if one.flavor}
+    return {name: flavor if name in (flavor.name, flavor.id) else cloud.find_flavor(name) for name in names}
 
 
 def matches(desktop: Desktop, to: Version) -> bool:

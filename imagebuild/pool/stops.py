@@ -36,7 +36,11 @@ def bakes_for(log: RollLog, rules: Rules, now: datetime) -> timedelta | None:
     return max(timedelta(0), (log.state_since or now) + rules.bake_time - now)
 
 
+def canary_failed(log: RollLog) -> bool:
+    """Has one of those that went first?"""
+    return any(name in log.held and log.held[name].failed for name in log.canaries)
+
+
 def proved_nothing(log: RollLog, state: RollState) -> bool:
     """Does it end for good before its canary has passed, or has that failed?"""
-    failed = any(name in log.held and log.held[name].failed for name in log.canaries)
-    return failed or (state.finished and (before_canary(log) or not done(log)))
+    return canary_failed(log) or (state.finished and (before_canary(log) or not done(log)))

@@ -34,8 +34,6 @@ class Surroundings:
         self.log.note(pool_image=settings.image_name)
         if self._refills and self.log.image_before is None:
             self.log.note(image_before=settings.image_name or "")
-        if self._refills:  # it was cut off while it changed the image
-            self.restore()
         pauses = self.hands.definition.roll.pauses_provisioning and self.hands.can(Cap.PROVISIONING)
         if pauses and settings.provisioning:
             self.log.note(provisioning=True)
@@ -67,7 +65,11 @@ class Surroundings:
         One that is hidden, as what a roll goes back to mostly is, would be looked for in vain for minutes.
         """
         assignment = self.log.assignment
-        if not self.hands.can(Cap.POOL_IMAGE) or self.log.pool_image == assignment.to:
+        if not self.hands.can(Cap.POOL_IMAGE):
+            return None
+        if self.log.pool_image == assignment.to:
+            if self._refills:  # an earlier process may have been cut off between the image and the switch
+                self.restore()
             return None
         if self._refused:
             return self._refused
@@ -83,36 +85,42 @@ class Surroundings:
             )
             self._refused = f"the broker still makes new desktops from {self.log.pool_image}: {error}{todo}"
             self.report.warn(self._refused)
-            return self._refused
-        return None
+        if self._refills:
+            self.restore()
+        return self._refused or None
 
-    def take_image_back(self) -> None:
-        """Let the broker make new desktops from what it made them from before a roll that has proven nothing.
+    def take_image_back(self, *, is_bad: bool) -> bool:
+        """Let the broker make new desktops from what it made them from before a roll that has proven nothing; False: none at all.
 
-        It may be too late for that: an image that was superseded is hidden, and a broker that has looked since knows it no more.
+        It may be too late for that: an image that was superseded is hidden, and a broker that has looked since knows it no more. Then it
+        is not to make others of one that `is_bad`.
         """
         before = self.log.image_before
-        if not before or self.log.pool_image != self.log.assignment.to or before == self.log.pool_image:
-            return
+        if before is None or self.log.pool_image != self.log.assignment.to:
+            return True
         try:
+            if before in ("", self.log.pool_image):
+                raise BrokerRefused("it does not tell what else it has made them from")
             self._set_image(before, scan=False)
         except BrokerRefused as error:
-            self.report.warn(
-                f"the broker goes on making new desktops from {self.log.pool_image}, not {before}: {error}"
-            )
+            if is_bad:
+                self._pause()
+            goes_on = "makes no new desktops for now" if is_bad else "goes on making new desktops"
+            self.report.warn(f"the broker {goes_on}, as it has only {self.log.pool_image} for them: {error}")
+            return not is_bad
+        return True
 
     def _set_image(self, name: str, *, scan: bool) -> None:
-        """Provisioning rests meanwhile, and is noted as ours to turn on: whoever is cut off in between does it when he goes on."""
-        pool = self.log.assignment.pool
+        """A broker that goes on making desktops rests meanwhile: it would make one at the moment of the change."""
         if self._refills:
-            self.log.note(provisioning=True)
-            self.hands.broker.set_provisioning(pool, on=False)
-        try:
-            self.hands.broker.set_pool_image(pool, name, scan=scan)
-            self.log.note(pool_image=name)
-        finally:
-            if self._refills:
-                self.restore()
+            self._pause()
+        self.hands.broker.set_pool_image(self.log.assignment.pool, name, scan=scan)
+        self.log.note(pool_image=name)
+
+    def _pause(self) -> None:
+        """Noted as ours to turn on: whoever is cut off does it when he goes on."""
+        self.log.note(provisioning=True)
+        self.hands.broker.set_provisioning(self.log.assignment.pool, on=False)
 
     @property
     def _refills(self) -> bool:
@@ -133,9 +141,9 @@ class Surroundings:
         if not health.ok:
             return f"the broker is not well: {'; '.join(health.problems)}"
         settings = broker.settings(assignment.pool)
-        if self.log.provisioning and settings.provisioning:
+        if self.log.provisioning and settings.provisioning and not self._refills:
             return "somebody has turned the broker's provisioning on"
-        if self._refills and settings.provisioning is False:
+        if self._refills and settings.provisioning is False and not self.log.provisioning:
             return "the broker makes no new desktops: its provisioning was turned off"
         if settings.image_name not in (self.log.pool_image, assignment.to):
             return f"somebody has set the broker's image for new desktops to {settings.image_name}"

@@ -4,10 +4,11 @@ Times are seconds of the simulated clock, drawn once by a seed, so the ideal sch
 """
 
 import heapq
+import inspect
 import json
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a roll took: `seconds` of the simulated clock, `calls` as HTTP requests to the cloud by kind, `questions` to the broker."""
+    """What a roll took: `seconds` of the simulated clock, `calls` as HTTP requests to the cloud by kind, `questions` to the broker.
+
+    `cpu_seconds` are the roll's own; `fakes_seconds` those of the fake cloud, broker and users beside it.
+    """
 
     desktops: int
     done: int
@@ -47,6 +51,7 @@ class Outcome:
     calls: dict[str, int]
     questions: dict[str, int]
     cpu_seconds: float
+    fakes_seconds: float
     cut: int
     refused: int
     logins: int
@@ -69,6 +74,33 @@ class Outcome:
 
 
 @dataclass
+class Stopwatch:
+    """The CPU seconds that are spent in what it is put `around`, however the calls are nested."""
+
+    seconds: float = 0.0
+    _inside: bool = False
+
+    def around(self, thing: object) -> None:
+        """Every public method of it."""
+        for name, _ in inspect.getmembers(type(thing), inspect.isfunction):
+            if not name.startswith("_"):
+                setattr(thing, name, self._timed(getattr(thing, name)))
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:
+            if self._inside:
+                return method(*given, **named)
+            self._inside, begun = True, time.thread_time()
+            try:
+                return method(*given, **named)
+            finally:
+                self._inside = False
+                self.seconds += time.thread_time() - begun
+
+        return timed
+
+
+@dataclass
 class Model:
     """The pool before its roll. `limit` desktops may be in hand at once."""
 
@@ -81,7 +113,10 @@ class Model:
         """Plan, roll to the end, and say what it took."""
         site = self.site
         roll = site.start()
-        begun, spent = site.clock.now(), time.process_time()
+        fakes = Stopwatch()
+        for fake in (site.cloud, site.broker, site.clock):
+            fakes.around(fake)
+        begun, spent = site.clock.now(), time.thread_time()
         for faults in (site.cloud.faults, site.broker.faults):
             faults.requests.clear()
         state = roll.run()
@@ -93,7 +128,8 @@ class Model:
             ideal=self.ideal_seconds(),
             calls=dict(site.cloud.faults.requests),
             questions=dict(site.broker.faults.requests),
-            cpu_seconds=time.process_time() - spent,
+            cpu_seconds=time.thread_time() - spent - fakes.seconds,
+            fakes_seconds=fakes.seconds,
             cut=len(site.broker.cut),
             refused=len(site.broker.refused),
             logins=site.broker.logins,
@@ -107,12 +143,16 @@ class Model:
         return canary + BAKE + longest_of(rest, places=self.limit, pause=BATCH_PAUSE)
 
 
-def longest_of(jobs: Iterable[float], *, places: int, pause: float) -> float:
-    """When the last of the jobs ends, each begun as soon as a place is free and has been so for `pause`."""
+def longest_of(jobs: Iterable[float], *, places: int, pause: float, before: float = 0.0, line: float = 0.0) -> float:
+    """When the last of the jobs ends, each begun as soon as a place is free and has been so for `pause`.
+
+    Where `line` is not 0 they stand in line after `before` seconds each, and one is let through every `line` seconds.
+    """
     free_at = [0.0] * places
-    end = 0.0
+    end = next_at = 0.0
     for job in jobs:
-        done = heapq.heappop(free_at) + job
+        through = max(next_at, heapq.heappop(free_at) + before)
+        next_at, done = through + line, through + job
         end = max(end, done)
         heapq.heappush(free_at, done + pause)
     return end

@@ -1,9 +1,10 @@
 """How a roll grows with its pool: `python -m tests.benchmarks.pool_scale --sizes 1000 10000` rolls pools on the fakes by a simulated clock.
 
 Each size has a process of its own, so that its memory is its own. Told are requests to the cloud for each desktop, the simulated
-duration against the ideal schedule of the same rules and times, memory and CPU: those of the roll AND of the fake cloud and broker beside
-it. `--busy 0.25` puts users on a quarter of the desktops, who come and go all the time: then the duration is theirs, and what
-counts is that none was cut off. The rules are the default ones, but `parallel_boots` is as large as `max_unavailable` (10 %).
+duration against the ideal schedule of the same rules and times, memory (of the roll AND of the fake cloud and broker beside it), and CPU
+(of the roll; that of the fakes is in brackets). `--busy 0.25` puts users on a quarter of the desktops, who come and go all the time: then
+the duration is theirs, and what counts is that none was cut off. The rules are the default ones, but `parallel_boots` is as large as
+`max_unavailable` (10 %).
 """
 
 import argparse
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     print(f"{given.method}, {given.busy:.0%} of the desktops in use")
     print(
-        "desktops  duration    ideal  share  calls each  beyond the act  asked broker    MB (before)   CPU s  cut  refused"
+        "desktops  duration    ideal  share  calls each  beyond the act  asked broker    MB (before)   CPU s (fakes)  cut  refused"
     )
     rows = []
     for size in given.sizes:
@@ -69,7 +70,7 @@ def line(outcome: Outcome, before: float, peak: float) -> str:
     """A row of the table."""
     schedule = f"{hours(outcome.seconds):>8s} {hours(outcome.ideal):>8s}  {outcome.of_ideal:5.1%}"
     calls = f"{outcome.calls_each:10.2f}  {outcome.calls_beyond:14.2f}  {sum(outcome.questions.values()):12d}"
-    machine = f"{peak:6.0f} ({before:3.0f})  {outcome.cpu_seconds:7.1f}"
+    machine = f"{peak:6.0f} ({before:3.0f})  {outcome.cpu_seconds:7.1f} ({outcome.fakes_seconds:5.1f})"
     return f"{outcome.desktops:8d}  {schedule}  {calls}  {machine}  {outcome.cut:3d}  {outcome.refused:7d}"
 
 

@@ -29,8 +29,12 @@ class Look:
     images: tuple[str, ...] = ()
 
 
+class Refused(Exception):
+    """The cloud said no, in its own words: asking for the same again will not help."""
+
+
 class CloudView(Protocol):
-    """Any call may raise OSError: then there is no news."""
+    """Any call may raise OSError: then there is no news, and the same is asked for again. `make` and `remove` may raise Refused."""
 
     def look(self, *, images: bool) -> Look | None:
         """All machines, and the images if they are wanted; None when nobody watches this cloud."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from imagebuild.lab.broker.center import Center, CenterSettings
-from imagebuild.lab.broker.cloud_view import CloudView, NoCloud
+from imagebuild.lab.broker.cloud_view import CloudView, NoCloud, Refused
 from imagebuild.lab.broker.machines import Machines
 from imagebuild.lab.broker.membership import ROOT, members
 from imagebuild.lab.broker.pools import Pools
@@ -78,6 +78,9 @@ class ConnectionBroker:
             call, arguments = wish = self.state.wishes[0]
             try:
                 getattr(self._cloud, call)(*arguments)
+            except Refused as error:
+                with self.lock:
+                    self.pools.give_up(call, str(arguments[0]), str(error))
             except OSError:
                 with self.lock:
                     self.state.wishes[:] = [*self.state.wishes[1:], wish]

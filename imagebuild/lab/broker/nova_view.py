@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from math import inf
@@ -12,11 +12,13 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 
-from imagebuild.lab.broker.cloud_view import Look, Machine
+from imagebuild.lab.broker.cloud_view import Look, Machine, Refused
 from imagebuild.lab.broker.machines import moment_of
 
 SECONDS = 20.0
 _PAGE = 1000
+_LATER = (401, 408, 429)
+"""Answers after which the same may be asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +47,39 @@ class NovaView:
         return Look(tuple(machines), tuple(image["name"] for image in self._images()) if images else ())
 
     def make(self, name: str, image: str, provision: Mapping[str, Any]) -> None:
-        """By the pool's flavor, network, zone and security groups. What is there under this name already is not made again."""
+        """By the pool's flavor and network (names or ids), zone and security groups. What is there under this name is not made again."""
         if any(server["name"] == name for server in self._servers()):
             return
         place = provision.get("center") or {}
-        found = next((one["id"] for one in self._images(image)), None)
-        server: dict[str, Any] = {"name": name, "imageRef": found, "flavorRef": place.get("flavor")}
-        server["networks"] = [{"uuid": place["network"]}] if place.get("network") else "auto"
+        server: dict[str, Any] = {
+            "name": name,
+            "imageRef": _find("image", image, self._images(image)),
+            "flavorRef": _find("flavor", place.get("flavor"), self._ask("compute", "/flavors")["flavors"]),
+            "networks": "auto",
+        }
+        if place.get("network"):
+            networks = self._ask("network", "/v2.0/networks")["networks"]
+            server["networks"] = [{"uuid": _find("network", place["network"], networks)}]
         if place.get("availability_zone"):
             server["availability_zone"] = place["availability_zone"]
         if place.get("security_groups"):
             server["security_groups"] = [{"name": group} for group in place["security_groups"]]
-        self._ask("compute", "/servers", {"server": server})
+        self._order("/servers", {"server": server})
 
     def remove(self, machine: str) -> None:
         """One that is gone already is gone."""
+        self._order(f"/servers/{machine}", method="DELETE", gone=(404,))
+
+    def _order(self, path: str, body: Any = None, *, method: str | None = None, gone: tuple[int, ...] = ()) -> None:
+        """A call that Nova may refuse."""
         try:
-            self._ask("compute", f"/servers/{machine}", method="DELETE")
+            self._ask("compute", path, body, method=method)
         except HTTPError as error:
-            if error.code != 404:
+            if error.code in gone:
+                return
+            if error.code >= 500 or error.code in _LATER:
                 raise
+            raise Refused(f"{error.code} {_words_of(error)}") from error
 
     def _servers(self) -> Iterator[dict[str, Any]]:
         marker = ""
@@ -118,6 +133,25 @@ class NovaView:
         except HTTPException as error:
             raise ConnectionError(f"the cloud's answer broke off: {error!r}") from error
         return json.loads(content) if content else None
+
+
+def _find(kind: str, wanted: Any, found: Iterable[Mapping[str, Any]]) -> str:
+    """The id of the one with this id or name."""
+    there = list(found)
+    for field_name in ("id", "name"):
+        for one in there:
+            if wanted and one[field_name] == wanted:
+                return str(one["id"])
+    raise Refused(f"there is no {kind} {wanted}")
+
+
+def _words_of(error: HTTPError) -> str:
+    """Nova's own: {"forbidden": {"message": ...}} and its like."""
+    try:
+        told = json.load(error)
+        return str(next(iter(told.values()))["message"])
+    except (ValueError, OSError, AttributeError, StopIteration, TypeError, KeyError):
+        return str(error.reason)
 
 
 def _request(url: str, body: Any, method: str | None) -> urllib.request.Request:

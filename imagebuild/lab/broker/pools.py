@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ FIELDS = (
 )
 _READ_ONLY = ("restrict_by_desc", "parent_pool_name")
 _DESCRIPTIONS = {"A": "Attributes", "H": "Desktops", "C": "Centers"}
+JOBS_REST = 30.0
+"""Seconds without new orders after the cloud has refused one."""
+KEPT_JOBS = 100
 _RUNNING = 22  # the only status that an example of the interface shows; what others mean is nowhere written
 
 
@@ -35,6 +39,10 @@ class Pools:
         self._state = state
         self._center = center
         self._now = now
+        self._removed: set[str] = set()
+        self._rests_until = 0.0
+        self.jobs: deque[dict[str, Any]] = deque(maxlen=KEPT_JOBS)
+        """What could not be done, the last one last: a machine to be made or removed, when, and what the cloud said."""
         root = {"name": "All Desktops", "pool_definition": {"restrict_by": "C", "parent_pool_id": 0}}
         state.pools.setdefault(ROOT, root)
 
@@ -83,7 +91,7 @@ class Pools:
     def fill(self, number: int) -> None:
         """Order new machines while fewer than the threshold are nobody's; with enforced limits let go of those that are too many."""
         provision = self._state.pools[number].get("provision") or {}
-        if not provision.get("provision_on_off"):
+        if not provision.get("provision_on_off") or self._now() < self._rests_until:
             return
         there = members(self._state, number, self._state.desktops)
         ordered = sum(name == self._state.pools[number]["name"] for name in self._state.ordered.values())
@@ -93,9 +101,19 @@ class Pools:
         for _ in range(missing):
             self._order(number, provision)
         if provision.get("provision_limits_enforce"):
-            excess = max(len(unassigned) - threshold, len(there) - most, 0)
-            for one in unassigned[len(unassigned) - excess :] if excess else ():
+            left = [one for one in unassigned if one.machine is not None and one.machine not in self._removed]
+            going = len(unassigned) - len(left)
+            excess = max(len(unassigned) - threshold, len(there) - most, 0) - going
+            for one in left[len(left) - excess :] if excess > 0 else ():
+                self._removed.add(str(one.machine))
                 self._state.wishes.append(["remove", [one.machine]])
+
+    def give_up(self, call: str, what: str, why: str) -> None:
+        """A job has failed. The machine may be ordered again, under the next number, but not at once."""
+        self.jobs.append({"job": call, "what": what, "at": self._now(), "problem": why})
+        self._state.ordered.pop(what.casefold(), None)
+        self._removed.discard(what)
+        self._rests_until = self._now() + JOBS_REST
 
     def _order(self, number: int, provision: Mapping[str, Any]) -> None:
         value = int(provision.get("provision_vm_name_next_value") or 1)

@@ -33,6 +33,7 @@ class PortalService:
             ("POST", "/troubles"): self._switch,
             ("GET", "/troubles"): lambda _: Answer(200, broker.troubles.tell()),
             ("GET", "/desktops"): lambda _: Answer(200, [asdict(desktop) for desktop in broker.state.desktops]),
+            ("GET", "/jobs"): lambda _: Answer(200, list(broker.pools.jobs)),
             ("GET", "/verdict"): lambda _: Answer(200, tell_verdict(broker.state.verdict)),
             ("DELETE", "/verdict"): self._begin_verdict,
         }

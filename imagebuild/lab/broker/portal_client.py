@@ -64,6 +64,10 @@ class PortalClient:
         """Switch troubles on and off."""
         self._ask("POST", "/troubles", switches)
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """Machines that the cloud refused to make or remove, and why."""
+        return list(self._ask("GET", "/jobs")[1])
+
     def desktops(self) -> list[dict[str, Any]]:
         """Every record as it is now."""
         return list(self._ask("GET", "/desktops")[1])

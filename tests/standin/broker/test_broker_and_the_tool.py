@@ -1,6 +1,8 @@
 """The tool's own Leostream adapter against the stand-in broker, and the troubles that real brokers make."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from broker_wire import POOL, Site, sessions
@@ -8,6 +10,8 @@ from broker_wire import POOL, Site, sessions
 from imagebuild.broker import Seat
 from imagebuild.errors import BrokerRefused, BrokerUnreachable
 from imagebuild.lab.broker.center import CenterSettings
+from imagebuild.lab.broker.cloud_view import Refused
+from imagebuild.lab.broker.rest import Request
 
 
 def seat_of(site: Site, name: str, **reading: object) -> Seat:
@@ -236,6 +240,40 @@ def test_an_enforced_threshold_also_deletes_and_nothing_that_is_somebodys(site: 
     site.go_on(60)
     assert site.cloud.removed == ["desktop-2"]
     assert site.broker.state.verdict.sessions_cut == 0
+
+
+def test_none_is_deleted_twice_while_the_center_has_not_looked(site: Site) -> None:
+    site.broker.state.pools[site.pool]["provision"] |= {
+        "provision_on_off": 1,
+        "provision_threshold": 2,
+        "provision_limits_enforce": 1,
+    }
+    for _ in range(3):
+        site.go_on(60)
+    assert site.cloud.removed == ["desktop-3"]
+    site.scan()
+    site.go_on(60)
+    assert (site.cloud.removed, site.names()) == (["desktop-3"], ["desktop-1", "desktop-2"])
+
+
+def test_what_the_cloud_refuses_is_a_job_that_failed_and_the_next_number_comes_later(site: Site) -> None:
+    make = site.cloud.make
+
+    def refuse(name: str, image: str, provision: Mapping[str, Any]) -> None:
+        raise Refused("403 Quota exceeded")
+
+    site.cloud.make = refuse  # type: ignore[method-assign]
+    site.broker.state.pools[site.pool]["provision"] |= {"provision_on_off": 1, "provision_threshold": 4}
+    site.go_on(60)
+    site.go_on(1)
+    jobs = [(one["job"], one["what"], one["problem"]) for one in site.broker.pools.jobs]
+    assert jobs == [("make", "desktop-10", "403 Quota exceeded")]
+    site.cloud.make = make  # type: ignore[method-assign]
+    site.go_on(10)
+    assert site.cloud.made == [], "it rests"
+    site.go_on(60)
+    assert site.cloud.made == [("desktop-11", "v1")]
+    assert site.portal.answer(Request("GET", "/portal/v1/jobs", None, "")).body[0]["what"] == "desktop-10"
 
 
 def test_a_machine_that_could_not_be_ordered_is_ordered_again(site: Site) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from imagebuild.lab.broker.cloud_view import Machine
+from imagebuild.lab.broker.cloud_view import Machine, Refused
 from imagebuild.lab.broker.nova_view import CloudAccount, NovaView
 
 ACTIVE = {"status": "ACTIVE", "image": {"id": "i-1"}, "OS-SRV-USG:launched_at": "2026-03-02T08:00:00.000000"}
@@ -58,6 +58,7 @@ class Cloud(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.seen: list[tuple[str, str, Any]] = []
         self.logins = 0
+        self.refusal: tuple[int, Any] | None = None
         self.servers: list[dict[str, Any]] = [{"id": f"s-{n}", "name": f"desktop-{n}", **ACTIVE} for n in (1, 2, 3)]
         self.images = [{"id": "i-1", "name": "v1"}, {"id": "i-2", "name": "v 2"}]
 
@@ -65,7 +66,7 @@ class Cloud(ThreadingHTTPServer):
         user = body["auth"]["identity"]["password"]["user"]
         assert (user["name"], user["password"]) == ("robot", "secret-of-the-cloud")
         self.logins += 1
-        places = [("compute", "/compute"), ("image", "/image/")]
+        places = [("compute", "/compute"), ("image", "/image/"), ("network", "/network")]
         catalog: list[dict[str, Any]] = [
             {
                 "type": kind,
@@ -80,10 +81,14 @@ class Cloud(ThreadingHTTPServer):
 
     def tell(self, method: str, path: str, asked: dict[str, str]) -> tuple[int, Any]:
         if method == "POST":
-            return 202, {"server": {"id": "s-9"}}
+            return self.refusal or (202, {"server": {"id": "s-9"}})
         if method == "DELETE":
             there = path.rpartition("/")[2] in {one["id"] for one in self.servers}
             return (204, None) if there else (404, {})
+        if path == "/compute/flavors":
+            return 200, {"flavors": [{"id": "f-1", "name": "2cpu"}]}
+        if path == "/network/v2.0/networks":
+            return 200, {"networks": [{"id": "n-1", "name": "vdi-network"}]}
         if path == "/compute/servers/detail":
             begin = [one["id"] for one in self.servers].index(asked["marker"]) + 1 if "marker" in asked else 0
             page = self.servers[begin : begin + 2]
@@ -161,6 +166,42 @@ def test_a_server_is_made_by_the_pools_parameters_and_only_once(cloud: Cloud, vi
             "security_groups": [{"name": "rdp"}],
         }
     ]
+
+
+def test_flavor_and_network_may_be_named(cloud: Cloud, view: NovaView) -> None:
+    view.make("desktop-9", "v1", {"center": {"flavor": "2cpu", "network": "vdi-network"}})
+    body = next(body for method, _, body in cloud.seen if (method, body) != ("POST", None) and "server" in (body or {}))
+    assert (body["server"]["flavorRef"], body["server"]["networks"]) == ("f-1", [{"uuid": "n-1"}])
+
+
+@pytest.mark.parametrize(
+    ("center", "image", "refusal", "words"),
+    [
+        (
+            {"flavor": "f-1"},
+            "v1",
+            (403, {"forbidden": {"code": 403, "message": "Quota exceeded"}}),
+            "403 Quota exceeded",
+        ),
+        ({"flavor": "f-1"}, "v1", (409, None), "409 Conflict"),
+        ({"flavor": "huge"}, "v1", None, "there is no flavor huge"),
+        ({"flavor": "f-1", "network": "other"}, "v1", None, "there is no network other"),
+        ({"flavor": "f-1"}, "v9", None, "there is no image v9"),
+        ({}, "v1", None, "there is no flavor None"),
+    ],
+)
+def test_what_nova_refuses_is_told_in_its_words(
+    cloud: Cloud, view: NovaView, center: dict[str, str], image: str, refusal: Any, words: str
+) -> None:
+    cloud.refusal = refusal
+    with pytest.raises(Refused, match=words):
+        view.make("desktop-9", image, {"center": center})
+
+
+def test_a_nova_that_is_ill_may_be_asked_again(cloud: Cloud, view: NovaView) -> None:
+    cloud.refusal = (503, {})
+    with pytest.raises(HTTPError):
+        view.make("desktop-9", "v1", {"center": {"flavor": "f-1"}})
 
 
 def test_a_server_that_is_gone_already_can_be_removed(cloud: Cloud, view: NovaView) -> None:

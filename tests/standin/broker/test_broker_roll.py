@@ -27,8 +27,9 @@ HABITS = Habits(away=HOUR, work=HOUR, disconnects=0.3, apart=HOUR / 2)
 class Office(Site):
     """rolling.Site with the stand-in in place of the fake broker, and users who come and go by themselves."""
 
-    def __init__(self, size: int, *, users: int, seed: int) -> None:
-        super().__init__(size, max_unavailable="30%", min_available=1, drain_deadline="12h")
+    def __init__(self, size: int, *, users: int, seed: int, refills: bool = False, **rules: Any) -> None:
+        super().__init__(size, max_unavailable="30%", min_available=1, drain_deadline="12h", **rules)
+        self._refills = refills
         self.standin = ConnectionBroker(
             now=lambda: self.now().timestamp(),
             cloud=self,
@@ -97,7 +98,9 @@ class Office(Site):
         )
         wire: Any = SimpleNamespace(broker=self.standin, rest=Rest(self.standin, *ACCOUNTS))
         api._session.mount("https://", Wire(wire))
-        return LeostreamBroker(api, Centers(api), reading=Reading(drain="attribute_rule"), now=self.now)
+        return LeostreamBroker(
+            api, Centers(api), reading=Reading(drain="attribute_rule", refills=self._refills), now=self.now
+        )
 
     def roll_it(self) -> RollState:
         """From plan to end, beginning in the middle of a morning."""

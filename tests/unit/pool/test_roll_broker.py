@@ -336,3 +336,35 @@ def test_other_methods_leave_the_broker_s_desktops_alone() -> None:
     site = Site(4, report=told)
     assert site.start().run() is RollState.COMPLETED
     assert not any("the broker has made it" in line for line in told.notes)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_broker_that_has_only_the_bad_image_makes_none_until_it_gets_another(knows: bool) -> None:
+    told = Told()
+    site = RefillSite(6, report=told)
+    site.cloud.silent_agents = lambda server: server.image_id == site.new.id
+    if not knows:
+        site.broker.pools[POOL].image = None
+    roll = site.start()
+
+    def hide() -> None:
+        site.broker.known_images.discard("small-v1")
+        site.broker.cloud_images.discard("small-v1")
+
+    site.clock.at(300, hide)  # it was superseded
+    assert roll.run() is RollState.HALTED
+    pool = site.broker.pools[POOL]
+    assert (pool.image, pool.provisioning, roll.log.provisioning) == ("small-v2", False, True)
+    assert any("makes no new desktops for now, as it has only small-v2" in words for words in told.warnings)
+    site.wish = "abort"
+    assert site.resume().run() is RollState.ABORTED
+    assert pool.provisioning is False
+    site.wish = None
+    assert site.plan("small-v1").refused
+    site.broker.known_images.add("small-v1")
+    plan = site.plan("small-v1", paused=True)
+    site.lines.clear()
+    back = site.start(plan)
+    back.log.note(provisioning=True)  # as jobs.pools does for a roll after one that has left it so
+    assert back.run() is RollState.COMPLETED
+    assert (pool.image, pool.provisioning) == ("small-v1", True)
