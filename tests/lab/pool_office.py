@@ -33,7 +33,6 @@ from tests.lab.project import Project
 SIZE = 3
 RULES = {
     "max_unavailable": 2,
-    "max_surge": 1,
     "min_available": 1,
     "parallel_boots": 2,
     "look_every": "1s",
