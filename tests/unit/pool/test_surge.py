@@ -466,6 +466,23 @@ def test_a_broker_that_finds_it_by_its_name(drain: str) -> None:
     assert extras(site) == []
 
 
+def test_a_pool_whose_desktops_are_named_one_by_one_gets_it_put_in_and_taken_out() -> None:
+    site = LeostreamSite(4, drain="adhoc", max_unavailable=1, max_surge=1)
+    named = [{"id": one.id, "name": one.name} for one in site.broker.standin.state.desktops]
+    site.broker.pool["pool_definition"] = {"restrict_by": "H", "parent_pool_id": 1, "adhoc_vms": named}
+    site.clock.sleep(120)
+    seen: set[str] = set()
+
+    def listed() -> set[str]:
+        return {one["name"] for one in site.broker.pool["pool_definition"]["adhoc_vms"]}
+
+    roll = site.start()
+    roll.watch = lambda roll, view: seen.update(listed())
+    assert roll.run() is RollState.COMPLETED
+    assert seen == {*site.names, *roll.log.extras}
+    assert (listed(), extras(site)) == (set(site.names), [])
+
+
 def test_what_it_says() -> None:
     told = Told()
     site = Site(3, report=told, max_unavailable=1, max_surge=1)
