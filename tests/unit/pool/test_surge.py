@@ -100,7 +100,9 @@ def test_it_goes_faster() -> None:
 def test_a_plan_names_them_and_a_pool_of_one_has_none() -> None:
     plan = Site(6, max_surge=2).plan()
     assert plan.extras == ("desktop-101", "desktop-102")
-    assert "  extra, from small-v2, until the roll ends: desktop-101, desktop-102" in list(plan.as_lines())
+    told = "\n".join(plan.as_lines())
+    assert "  extra, from small-v2, until the roll ends: desktop-101, desktop-102\n" in told
+    assert "  in hand at once: at most 1, and 2 more while the extra ones serve; kept free" in told
     assert (plan.size, plan.refused) == (6, False)
     assert Site(1, max_surge=2).plan().extras == ()
     assert Site(2, max_surge=2).plan().extras == ("desktop-101",), "one goes first, and one is left to serve for"
