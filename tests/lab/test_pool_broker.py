@@ -92,8 +92,12 @@ class Office:
         """`invoke pool.roll POOL`, and a user who comes as soon as the broker has the new image; what it printed."""
         process = self.project.start("pool.roll", self.pool, "--yes")
         new = self.number_of(2)
-        provision = lambda: self.administrator.pool(self.pool)["provision"]  # noqa: E731
-        until(lambda: provision()["provision_vm_id"] == new or process.poll() is not None, "the broker's image")
+
+        def is_set() -> bool:
+            told: dict[str, Any] = self.administrator.pool(self.pool)["provision"]
+            return bool(told["provision_vm_id"] == new) or process.poll() is not None
+
+        until(is_set, "the broker to get the image")
         self.administrator.portal.set_crowd(self.pool, 1, seed=5, habits=HABITS)
         output, _ = process.communicate(timeout=240)
         print(output)
