@@ -130,6 +130,11 @@ class Server:
         """
         return self.volume_ids[0] if self.image_id is None and self.volume_ids else None
 
+    @property
+    def further_volume_ids(self) -> tuple[str, ...]:
+        """The volumes that are attached to it beside its root."""
+        return self.volume_ids[1:] if self.root_volume_id else self.volume_ids
+
 
 @dataclass(frozen=True)
 class Action:

@@ -2,28 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Literal
 
-from imagebuild.build_folder import BuildFolder, new_build_folder
-from imagebuild.errors import Busy, Interrupted, RecipeError, RollRefused
+from imagebuild.errors import Busy, RecipeError
 from imagebuild.images import Version, find_version
-from imagebuild.interruption import signals_as_pause
-from imagebuild.jobs.pool_desk import Desk, open_desk, owner_of, rolls_of, started_by
-from imagebuild.jobs.pool_desk import check_plan as _check
-from imagebuild.jobs.pool_tenure import Tenure
+from imagebuild.jobs.pool_desk import Desk, check_plan, open_desk, owner_of
 from imagebuild.jobs.pool_unfinished import refuse_unfinished, unfinished
-from imagebuild.jobs.pool_view import heard, view_of
+from imagebuild.jobs.pool_work import begin_roll, tell, work_on
 from imagebuild.jobs.settings import Settings
-from imagebuild.journal import Journal
-from imagebuild.pool.assignment import assign
 from imagebuild.pool.model import RollState
-from imagebuild.pool.roll import Roll
-from imagebuild.pool.roll_journal import RollLog, read_log
+from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roll_plan import RollPlan
-from imagebuild.pool.roll_status import as_facts, as_lines, exit_code
+from imagebuild.pool.roll_status import exit_code
 from imagebuild.pool.rollback import WayBack, find_way_back
-from imagebuild.pool.starting import start
 from imagebuild.properties import WISH
 from imagebuild.report import Report, Screen
 
@@ -35,7 +26,7 @@ def plan(name: str, settings: Settings, report: Report, *, to: str = "") -> Roll
     with open_desk(name, settings, report) as desk:
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
-        _check(made)
+        check_plan(made)
         if made.moves or made.leftovers:
             report.say(f"next: invoke pool.roll {name}{f' --to {to}' if to else ''}")
         return made
@@ -59,15 +50,15 @@ def roll(
         state = desk.state()
         made = desk.plan(desk.survey(), _version(desk, to))
         _show(made, report)
-        _check(made)
+        check_plan(made)
         if not (made.moves or made.leftovers):
             report.say(f"{name}: there is nothing to roll", state=RollState.COMPLETED.value)
             return 0
-        extra = f", and remove {len(made.leftovers)} extra ones" if made.leftovers else ""
-        if not (yes or ask(f"roll {len(made.moves)} desktops of {name} to {made.to}{extra}")):
+        extra = f", and remove {count_of(len(made.leftovers), 'extra one')}" if made.leftovers else ""
+        if not (yes or ask(f"roll {count_of(len(made.moves), 'desktop')} of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
             return 0
-        return _begin(desk, made, state=state, back=False, screen=screen)
+        return begin_roll(desk, made, state=state, back=False, screen=screen)
 
 
 def rollback(
@@ -83,17 +74,17 @@ def rollback(
         made, way = _plan_back(desk, to, given_up=given_up)
         _show(made, report)
         _warn_of_loss(way, report)
-        _check(made)
-        words = f"take {len(made.moves)} desktops of {name} back to {made.to}; what is on their disks is lost"
+        check_plan(made)
+        words = f"take {count_of(len(made.moves), 'desktop')} of {name} back to {made.to}; what users have put there is lost"
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
             return 0
         if last is not None and given_up:
-            _work(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
+            work_on(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             state = desk.state()
             made, _ = _plan_back(desk, to, given_up=given_up)
-            _check(made)
-        return _begin(desk, made, state=state, back=True, screen=screen)
+            check_plan(made)
+        return begin_roll(desk, made, state=state, back=True, screen=screen)
 
 
 def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, WayBack]:
@@ -110,7 +101,7 @@ def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, 
 def go_on(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
     """Go on with the pool's unfinished roll: past its stop, after a pause, a halt or a kill -9; also on another machine."""
     with open_desk(name, settings, report) as desk:
-        return _work(desk, unfinished(desk), screen=screen)
+        return work_on(desk, unfinished(desk), screen=screen)
 
 
 def abort(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
@@ -118,7 +109,7 @@ def abort(name: str, settings: Settings, report: Report, *, screen: Screen | Non
     with open_desk(name, settings, report) as desk:
         if _wish(desk, "abort"):
             return 0
-        return _work(desk, unfinished(desk), giving_up="somebody aborted it", screen=screen)
+        return work_on(desk, unfinished(desk), giving_up="somebody aborted it", screen=screen)
 
 
 def pause(name: str, settings: Settings, report: Report) -> None:
@@ -134,7 +125,7 @@ def status(name: str, settings: Settings, report: Report) -> int:
         pool = desk.survey()
         images = ", ".join(f"{number} on {image}" for image, number in pool.by_image().items())
         extra = f" and {len(pool.extras)} extra" if pool.extras else ""
-        told = f"{name}: {len(pool.desktops)} desktops{extra}, {pool.free} free; {images or 'none'}"
+        told = f"{name}: {count_of(len(pool.desktops), 'desktop')}{extra}, {pool.free} free; {images or 'none'}"
         report.say(told, images=pool.by_image(), extras=[one.name for one in pool.extras])
         for claim in desk.standing_claims():
             report.say(f"  {claim}", owner=claim.owner)
@@ -142,87 +133,8 @@ def status(name: str, settings: Settings, report: Report) -> int:
         if last is None:
             report.say("this machine has the journal of no roll of it")
             return 0
-        _tell(last[1], report, desk.now(), at_work=last[0].is_alive())
+        tell(last[1], report, desk.now(), at_work=last[0].is_alive())
         return exit_code(last[1])
-
-
-# ---------------------------------------------------------------------------------------------- a roll at work
-
-
-def _begin(desk: Desk, made: RollPlan, *, state: str, back: bool, screen: Screen | None) -> int:
-    """A new roll, of a pool that is still in the `state` in which it was planned: a person may have thought for long about the plan."""
-    last = desk.last_roll()
-    folder = new_build_folder(rolls_of(desk.settings), desk.pool)
-    assignment = assign(
-        made,
-        desk.definition.roll,
-        roll_id=folder.id,
-        began_at=desk.now(),
-        started_by=started_by(),
-        back=back,
-    )
-
-    def begin(journal: Journal) -> None:
-        log = start(made, assignment, write=journal.write)
-        if last is not None and last[1].provisioning:  # what the last one could not turn on at its end, this one has to
-            log.note(provisioning=True)
-            desk.report.say(
-                f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
-            )
-
-    return _work(desk, folder, state=state, begin=begin, screen=screen)
-
-
-def _work(
-    desk: Desk,
-    folder: BuildFolder,
-    *,
-    screen: Screen | None,
-    state: str = "",
-    begin: Callable[[Journal], None] | None = None,
-    giving_up: str = "",
-    keeps_extras: bool = False,
-) -> int:
-    """Work on the roll of that folder until it ends, under the pool's claim; `begin` writes the first lines of a new one.
-
-    `keeps_extras`: see Roll.end.
-    """
-    with (
-        Journal(folder.journal) as journal,
-        desk.claimed(folder, state=state) as claim,
-        signals_as_pause() as is_asked,
-    ):
-        if begin is not None:
-            begin(journal)
-        log = read_log(journal.entries(), write=journal.write)
-        if log is None:
-            raise RollRefused(f"{folder.id} never began", hint=f"invoke pool.roll {desk.pool}")
-        tenure = Tenure(desk.cloud, claim, is_asked=heard(is_asked, screen), now=desk.now)
-        work = desk.roll(log, tenure=tenure, watch=view_of(desk.report, screen))
-        work.taken_up = begin is None
-        work.fleet.is_watched = screen is not None
-        if giving_up:
-            work.end(RollState.ABORTED, giving_up, keeps_extras=keeps_extras)
-        elif begin is None:
-            work.take_up()
-        with desk.report.step("roll", f"{desk.pool} to {log.assignment.to}: {folder.id}"):
-            _run(work, screen)
-        _tell(log, desk.report, desk.now())
-        return exit_code(log)
-
-
-def _run(work: Roll, screen: Screen | None) -> None:
-    """Until it ends. Who leaves at once, by a second Ctrl-C, is told what stands half done and what mends it."""
-    try:
-        work.run()
-    except KeyboardInterrupt as error:
-        names = ", ".join(one.name for one in work.flying)
-        words = f"left at once; still in hand: {names}" if names else "left at once; nothing was in hand"
-        hint = f"go on with it: invoke pool.continue {work.log.assignment.pool}"
-        raise Interrupted(words, hint=hint) from error
-    finally:
-        if screen is not None:
-            screen.leave()
 
 
 def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
@@ -235,9 +147,6 @@ def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
         desk.cloud.update_image(claim.id, properties={WISH: wish})
         desk.report.say(f"{claim.owner} ({claim.holder}) is asked to {wish}: it finishes what it has in hand")
     return bool(standing)
-
-
-# ---------------------------------------------------------------------------------------------- what is said
 
 
 def _version(desk: Desk, to: str) -> Version:
@@ -260,12 +169,8 @@ def _show(made: RollPlan, report: Report) -> None:
 
 
 def _warn_of_loss(way: WayBack, report: Report) -> None:
-    report.warn(f"users had these {len(way.used)} desktops since; what they saved on them is lost:")
+    report.warn(f"users had {count_of(len(way.used), 'desktop')} since, and what they saved there is lost:")
     for line in way.used:
         report.note(line)
     if way.others:
-        report.warn(f"had yet another image before, and stay: {', '.join(way.others)}")
-
-
-def _tell(log: RollLog, report: Report, now: datetime, *, at_work: bool = False) -> None:
-    report.say("\n".join(as_lines(log, now, at_work=at_work)), **as_facts(log))
+        report.warn(f"left as they are, with yet another image before: {', '.join(way.others)}")

@@ -12,5 +12,5 @@ class Experience:
     rests_on: str
 
 
-GUESS = Experience(timedelta(minutes=20), "a guess: no roll of it was measured on this machine")
+GUESS = Experience(timedelta(minutes=20), "a guess: no roll of this pool was measured on this machine")
 """What Azure Virtual Desktop tells for a session host."""

@@ -22,7 +22,7 @@ def learn(logs: Iterable[RollLog]) -> Experience:
     if not took:
         return GUESS
     rolls = "the last roll" if len(took) == 1 else f"the last {len(took)} rolls"
-    return Experience(timedelta(seconds=fmean(chain(*took))), f"as in {rolls} of it on this machine")
+    return Experience(timedelta(seconds=fmean(chain(*took))), f"as in {rolls} of this pool on this machine")
 
 
 def time_left(log: RollLog, rules: Rules, now: datetime) -> timedelta:

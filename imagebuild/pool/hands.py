@@ -61,8 +61,9 @@ class Hands:
         return version.image.min_disk if version else 0
 
     def group_of(self, progress: Progress) -> str | None:
-        """The server group, name or id, that a follower of its server is made in; None for none."""
-        return progress.group_id or self.definition.server_group if progress.method == "replace" else None
+        """The server group, name or id, that we make a server of it in; None for none."""
+        makes = progress.method in ("replace", "make")
+        return progress.group_id or self.definition.server_group if makes else None
 
     def note(self, progress: Progress) -> Note:
         """What its server is to say of it."""

@@ -116,6 +116,8 @@ class Desktop:
     launched_at: datetime | None = None
     volume_backed: bool = False
     root_volume_id: str | None = None
+    further_volume_ids: tuple[str, ...] = ()
+    """What is attached to it beside its root."""
     vtpm: bool = False
     seat: Seat | None = None
     troubles: tuple[Trouble, ...] = ()

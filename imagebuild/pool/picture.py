@@ -65,8 +65,9 @@ def _head(
     users = f", and {waiting} that {'wait for their users' if waiting > 1 else 'waits for its user'}" if waiting else ""
     free = free_desktops(desktops, log.held)
     extra = len(log.extras.pending)
+    stay = f"{assignment.floor} {'stays' if assignment.floor == 1 else 'stay'}"
     more, limit = f"; {extra} extra" if extra else "", assignment.limit + extra
-    yield f"  in hand: {len(flying) - waiting} of at most {limit}{users}; free: {free}, of which {assignment.floor} stay{more}"
+    yield f"  in hand: {len(flying) - waiting} of at most {limit}{users}; free: {free}, of which {stay}{more}"
 
 
 def _state(log: RollLog, rules: Rules, now: datetime, ending: tuple[RollState, str] | None) -> str:
@@ -122,7 +123,7 @@ def _lost(log: RollLog) -> Iterator[str]:
     for one in lost[:_FAILURES]:
         yield f"  {one.name:15s} {one.phase.value}: {one.reason}"
     if len(lost) > _FAILURES:
-        yield f"  and {len(lost) - _FAILURES} more that were not moved"
+        yield f"  and {len(lost) - _FAILURES} more, not moved"
 
 
 def _fitting(lines: Sequence[str], room: int) -> Sequence[str]:

@@ -25,6 +25,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _left_out,
         _methods,
         _replacing,
+        _attached,
         _quota,
         *GROUP_CHECKS,
         *SURGE_CHECKS,
@@ -103,6 +104,15 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
         words = f"root on a volume: {some_of(volumes)}; on the new servers it would be a disk of the hypervisor's"
         level: Level = "warn" if situation.flavor.disk_gib else "refuse"
         yield Finding("replace: root disk", level, words, "say root_volume_gib in the pool's file")
+
+
+def _attached(situation: Situation) -> Iterator[Finding]:
+    """What hangs on a server that goes: a rebuilt one keeps it."""
+    going = [one for one in situation.moving if situation.choices[one.id].method in ("replace", "broker")]
+    laden = [one.name for one in going if one.further_volume_ids]
+    if laden:
+        words = f"volumes are attached to {some_of(laden)} that a new server would be without; Nova may delete them with the old one"
+        yield Finding("volumes", "refuse", words, "detach them: openstack server remove volume")
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:

@@ -9,8 +9,10 @@ from imagebuild.pool.situation import Finding, Situation, some_of
 def _leftovers(situation: Situation) -> Iterator[Finding]:
     names = [one.name for one in situation.survey.extras]
     if names:
-        words = f"{len(names)} of an earlier roll are there: {some_of(names)}"
-        yield Finding("extra desktops", "warn", words, "they serve while this one works, and are removed at its end")
+        words = f"left by an earlier roll: {some_of(names)}"
+        yield Finding(
+            "extra desktops", "warn", words, "what is extra serves while this roll works, and is removed at its end"
+        )
 
 
 def _room(situation: Situation) -> Iterator[Finding]:
@@ -35,10 +37,12 @@ def _room(situation: Situation) -> Iterator[Finding]:
         "GiB of volumes": (count * (situation.definition.root_volume_gib or 0), room.gigabytes),
     }
     told = [
-        f"{need} {what}, {left} are left" for what, (need, left) in needs.items() if left is not None and left < need
+        f"{what}: {need} needed, {left} left"
+        for what, (need, left) in needs.items()
+        if left is not None and left < need
     ]
     if told:
-        words = f"{count} of {flavor.name} need {'; '.join(told)}"
+        words = f"it is too small for {count} more of {flavor.name}: {'; '.join(told)}"
         yield Finding("extra desktops: quota", "refuse", words, "raise the project's quota, or lower roll.max_surge")
     else:
         yield Finding("extra desktops", "ok", f"{some_of(names)}: the project's quota has room for {count} more")

@@ -15,7 +15,7 @@ from imagebuild.pool.experience import GUESS, Experience
 from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
-from imagebuild.pool.quantities import lasting
+from imagebuild.pool.quantities import count_of, lasting
 from imagebuild.pool.situation import Finding, Situation, assess, matches
 from imagebuild.pool.survey import Survey
 from imagebuild.pool.testimony import was_well_with
@@ -63,8 +63,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.batches} batches of at most {self.batch}: about {lasting(self.total)} if each takes "
-            f"{lasting(self.usual.each)} ({self.usual.rests_on}); waiting for users, and between canary and the rest, comes on top"
+            f"{count_of(self.batches, 'batch', 'batches')} of at most {self.batch}, about {lasting(self.total)} if each takes "
+            f"{lasting(self.usual.each)} ({self.usual.rests_on}); waiting for users, and for a word after the canary, comes on top"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -107,19 +107,20 @@ class RollPlan:
 
     def as_lines(self) -> Iterator[str]:
         """For a person."""
-        yield f"{self.pool}: {len(self.moves)} of {self.size} desktops to {self.to} ({self.to_image_id})"
+        yield f"{self.pool}: {len(self.moves)} of {count_of(self.size, 'desktop')} to {self.to} ({self.to_image_id})"
         yield from (f"  {move}" for move in self.moves)
         yield from (f"  {name:15s}  is left as it is: {reason}" for name, reason in self.left_out)
         if self.matching:
-            yield f"  {len(self.matching)} have it already"
+            yield f"  with it already: {len(self.matching)}"
         for before in dict.fromkeys(change.before for change in self.changes):
             yield f"  hardware, {before} -> {self.to}:"
             yield from (f"    {change}" for change in self.changes if change.before == before)
         if self.extras:
             yield f"  extra, from {self.to}, until the roll ends: {', '.join(self.extras)}"
         if self.leftovers:
-            yield f"  extra, of an earlier roll, are removed at the end: {', '.join(name for name, _ in self.leftovers)}"
-        yield f"  at most {self.limit} in hand at once, {self.floor} free ones stay; {self.estimate}"
+            yield f"  extra, of an earlier roll, until this one ends: {', '.join(name for name, _ in self.leftovers)}"
+        yield f"  in hand at once: at most {self.limit}; kept free: at least {self.floor}"
+        yield f"  time: {self.estimate}"
         if self.moves:
             yield from self._told_of_methods()
         yield from (f"  {finding}" for finding in self.findings)

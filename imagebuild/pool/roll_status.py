@@ -61,7 +61,7 @@ def news(before: Progress, after: Progress) -> str | None:
     if after.phase is Phase.ACTING:
         return f"{name} is being {_ACTS[after.method]}"
     if after.phase is Phase.FAILED and after.going_back:
-        return f"{name} has failed{why}; it has its old image again"
+        return f"{name} has failed{why}{_back(after)}"
     if after.phase is Phase.BOOTING and after.fell:
         return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
@@ -91,16 +91,15 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     """The whole: what it is, how far, who is in hand or was left behind and why, what comes next. `at_work`: a process rolls it now."""
     assignment = log.assignment
     verb = "goes back to" if assignment.back else "goes to"
-    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} by {assignment.started_by}"
+    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} UTC by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  at most {assignment.limit} in hand at once; of the free ones {assignment.floor} at least stay so"
+    yield f"  in hand at once: at most {assignment.limit}; kept free: at least {assignment.floor}"
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
     for one in log.everyone:
         if one.phase.in_flight or one.phase in _REST:
-            back = "" if not one.going_back else "; it has its old image again"
-            back = ", on its way to its old image" if one.going_back and one.phase.in_flight else back
+            back = _back(one)
             since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
             follower = f"; {one.follower} is in its place" if one.follower else ""
             yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}{follower}"
@@ -108,11 +107,22 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
         yield f"  extra until it ends: {some_of(list(log.extras.pending))}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
     believed = Counter(one.stamp for one in log.held.values() if _is_done(one) and one.stamp not in ("", MATCHES))
-    yield from (f"  {number} of the done: {words}" for words, number in believed.items())
+    yield from (f"  of those done, {number}: {words}" for words, number in believed.items())
     if log.provisioning:
         left = ", and was left so: the next roll turns it on, or you do, in the broker" if log.state.finished else ""
         yield f"  the broker's own provisioning is paused by this roll{left}"
     yield from (f"next: {command}" for command in next_commands(log, at_work=at_work))
+
+
+def _back(progress: Progress) -> str:
+    """What became of the way to its old image; nothing where that is not known."""
+    if not progress.going_back:
+        return ""
+    if progress.phase.in_flight:
+        return ", on its way to its old image"
+    if progress.phase is Phase.QUARANTINED:
+        return "; its old image did not help"
+    return "; it has its old image again" if progress.outcome is Phase.FAILED else ""
 
 
 def next_commands(log: RollLog, *, at_work: bool = False) -> tuple[str, ...]:

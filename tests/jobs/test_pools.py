@@ -1,6 +1,7 @@
 """Rolls as a person calls them: what is said, which exit code comes, and what two people, a kill -9 and a lost journal do to it."""
 
 import io
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from imagebuild.errors import BrokerRefused, Busy, Interrupted, NotFound, Recipe
 from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Phase
+from imagebuild.pool.roll_journal import read_log
 from imagebuild.properties import WISH
 from imagebuild.report import ConsoleReport
 from imagebuild.waiting import Deadline
@@ -86,7 +88,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
     plan = pools.plan(POOL, office.settings, office.say)
     assert (len(plan.moves), len(office.cloud.rebuilds)) == (4, 0)
     assert "rebuild  DESTROYS ROOT DISK" in (said := office.said())
-    assert "if each takes 20 min (a guess: no roll of it was measured on this machine)" in said
+    assert "if each takes 20 min (a guess: no roll of this pool was measured on this machine)" in said
     assert said.rstrip().endswith("next: invoke pool.roll staff")
 
     assert office.run_roll() == 6
@@ -104,7 +106,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
 
     assert pools.rollback(POOL, office.settings, office.say, yes=False, ask=lambda words: False) == 0
     assert "desktop-3: free now; users could have it since" in (said := office.said())
-    assert "if each takes 3 min (as in the last roll of it on this machine)" in said
+    assert "if each takes 3 min (as in the last roll of this pool on this machine)" in said
     assert images_of(office, office.names) == {office.new.id}
     assert pools.rollback(POOL, office.settings, office.say, yes=True, ask=lambda words: False) == 0
     assert "rolled-back: 4 done" in office.said()
@@ -359,6 +361,32 @@ def test_skipped_desktops_have_their_own_code(office: Office) -> None:
     office.broker.log_in("desktop-2", "kim")
     assert office.run_roll() == 3
     assert "desktop-2       skipped" in office.said()
-    log = pools.read_log(next(iter(pool_desk.build_folders(pool_desk.rolls_of(office.settings)))).entries())
+    log = read_log(next(iter(pool_desk.build_folders(pool_desk.rolls_of(office.settings)))).entries())
     assert log is not None
     assert log.held["desktop-2"].phase is Phase.SKIPPED
+
+
+def test_of_one_it_is_told_as_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    office = at_work(Office(tmp_path, 1, min_available=0), monkeypatch)
+    asked: list[str] = []
+
+    def ask(words: str) -> bool:
+        asked.append(words)
+        return True
+
+    assert pools.roll(POOL, office.settings, office.say, yes=False, ask=ask) == 0
+    assert pools.status(POOL, office.settings, office.say) == 0
+    assert pools.rollback(POOL, office.settings, office.say, yes=False, ask=ask) == 0
+    said = office.said()
+    assert asked == [
+        "roll 1 desktop of staff to small-v2",
+        "take 1 desktop of staff back to small-v1; what users have put there is lost",
+    ]
+    for words in (
+        "staff: 1 of 1 desktop to small-v2",
+        "staff: 1 desktop, 1 free",
+        "1 batch of at most 1, about 20 min",
+    ):
+        assert words in said
+    assert "users had 1 desktop since" in said
+    assert not re.search(r"\b1 (desktops|servers|batches|reasons|ones)\b", said)

@@ -143,8 +143,8 @@ def test_what_a_desktop_takes_is_learnt_from_the_last_rolls_that_measured_any() 
     nothing_done = Site(3).start().log
     assert learn([nothing_done]) is GUESS
     one, three = learn([logs[0], nothing_done]), learn([nothing_done, *logs])
-    assert one.rests_on == "as in the last roll of it on this machine"
-    assert three.rests_on == "as in the last 3 rolls of it on this machine"
+    assert one.rests_on == "as in the last roll of this pool on this machine"
+    assert three.rests_on == "as in the last 3 rolls of this pool on this machine"
     assert timedelta(minutes=2) < one.each < timedelta(minutes=4)
     assert abs(three.each - one.each) < timedelta(seconds=15), "the fourth is not counted"
 

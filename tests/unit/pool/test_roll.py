@@ -100,6 +100,8 @@ def test_what_cannot_be_put_back_is_kept_from_users() -> None:
     assert roll.run() is RollState.HALTED
     assert roll.log.held["desktop-1"].phase is Phase.QUARANTINED
     assert "no host" in roll.log.held["desktop-1"].reason
+    (line,) = (line for line in as_lines(roll.log, site.now()) if "quarantined  " in line)
+    assert line.endswith("the rebuild failed: no host; its old image did not help")
     assert site.held_back() == ["desktop-1"]
     site.cloud.rebuild_fault = lambda server: ""
     site.lines.clear()
@@ -116,6 +118,8 @@ def test_failures_within_the_budget_do_not_stop_the_others() -> None:
     assert exit_code(roll.log) == 3
     assert site.phases(roll)["desktop-5"] is Phase.FAILED
     assert images_of(site, ["desktop-5"]) == {site.old.id}
+    (line,) = (line for line in as_lines(roll.log, site.now()) if line.startswith("  desktop-5"))
+    assert line.endswith("; it has its old image again")
 
 
 def test_a_failure_beyond_the_budget_halts_and_a_person_may_go_on() -> None:

@@ -204,6 +204,17 @@ def no_zone(site: Site) -> None:
     rule(method="replace")(site)
 
 
+def data_volume(site: Site) -> None:
+    site.change(site.cloud.servers()[1], volume_ids=("v1",))
+    rule(method="replace")(site)
+
+
+def data_volume_beside_a_root_volume(site: Site) -> None:
+    server = site.add("desktop-9", volume_backed=True)
+    site.change(server, volume_ids=(*server.volume_ids, "v2"))
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 40})
+
+
 def becomes_a_volume(site: Site) -> None:
     """Four desktops get a root volume of 60 GiB each."""
     site.cloud.limits = replace(site.cloud.limits, volumes=3, gigabytes=200)
@@ -245,6 +256,8 @@ def no_messages(site: Site) -> None:
         (too_hungry, "flavor", "needs 8192 MiB of memory, desktop has 2048"),
         (root_volume, "method", "desktop-9: its root is a volume"),
         (larger_flavor, "quota", "cores: 24 more needed, 23 left"),
+        (data_volume, "volumes", "volumes are attached to desktop-2"),
+        (data_volume_beside_a_root_volume, "volumes", "volumes are attached to desktop-9"),
         (becomes_a_volume, "quota", "volumes: 4 more needed, 3 left; GiB of volumes: 240 more needed, 200 left"),
         (no_zone, "replace: availability zone", "no availability zone upstairs that is up, only nova"),
         (elsewhere, "replace: addresses", "goes with the server of desktop-1, desktop-2, desktop-3, desktop-4"),
@@ -440,7 +453,9 @@ def test_the_estimate_counts_the_canary_and_then_whole_batches() -> None:
     estimate = site.plan().estimate
     assert (estimate.batch, estimate.batches) == (4, 1 + 10)
     assert estimate.total == 11 * estimate.usual.each
-    assert "11 batches of at most 4: about 3 h 40 min if each takes 20 min (a guess: no roll of it" in str(estimate)
+    assert "11 batches of at most 4, about 3 h 40 min if each takes 20 min (a guess: no roll of this pool" in str(
+        estimate
+    )
 
 
 def test_in_a_network_of_another_project_a_port_of_ours_keeps_the_address() -> None:

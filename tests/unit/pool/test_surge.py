@@ -364,7 +364,8 @@ def test_quota_names_and_broker_are_looked_at_before() -> None:
     site.cloud.limits = type(site.cloud.limits)(
         instances=used["instances"] + 1, cores=used["cores"] + 4, ram_mib=10**9, volumes=10
     )
-    assert findings(site.plan()) == {"extra desktops: quota refuse": "2 of 2cpu_2GB_40GB need 2 instances, 1 are left"}
+    words = "it is too small for 2 more of 2cpu_2GB_40GB: instances: 2 needed, 1 left"
+    assert findings(site.plan()) == {"extra desktops: quota refuse": words}
     site = Site(4, max_surge="10%", max_unavailable=0)
     assert findings(site.plan()) == {
         "extra desktops refuse": "max_surge 10% of 4 desktops is none, and max_unavailable is 0"
