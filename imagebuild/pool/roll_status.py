@@ -52,6 +52,8 @@ def news(before: Progress, after: Progress) -> str | None:
     name, why = after.name, f": {after.reason}" if after.reason else ""
     if after.phase is before.phase:
         return None
+    if after.phase is Phase.BOOTING and after.fell:
+        return f"{name} has gone off by itself, and is started once more"
     if after.extra:
         return _extra_news(after, why)
     if after.phase is Phase.DRAINING:
@@ -62,8 +64,6 @@ def news(before: Progress, after: Progress) -> str | None:
         return f"{name} is being {_ACTS[after.method]}"
     if after.phase is Phase.FAILED and after.going_back:
         return f"{name} has failed{why}{_back(after)}"
-    if after.phase is Phase.BOOTING and after.fell:
-        return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
         return f"{_whole_name(after)} runs, and is looked at"
     if after.phase is Phase.PENDING:

@@ -143,12 +143,16 @@ class Model:
         return canary + BAKE + longest_of(rest, places=self.limit, pause=BATCH_PAUSE)
 
 
-def longest_of(jobs: Iterable[float], *, places: int, pause: float) -> float:
-    """When the last of the jobs ends, each begun as soon as a place is free and has been so for `pause`."""
+def longest_of(jobs: Iterable[float], *, places: int, pause: float, before: float = 0.0, line: float = 0.0) -> float:
+    """When the last of the jobs ends, each begun as soon as a place is free and has been so for `pause`.
+
+    Where `line` is not 0 they stand in line after `before` seconds each, and one is let through every `line` seconds.
+    """
     free_at = [0.0] * places
-    end = 0.0
+    end = next_at = 0.0
     for job in jobs:
-        done = heapq.heappop(free_at) + job
+        through = max(next_at, heapq.heappop(free_at) + before)
+        next_at, done = through + line, through + job
         end = max(end, done)
         heapq.heappush(free_at, done + pause)
     return end
