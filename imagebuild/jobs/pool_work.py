@@ -34,9 +34,9 @@ def begin_roll(desk: Desk, made: RollPlan, *, state: str, back: bool, screen: Sc
     )
 
     def begin(journal: Journal) -> None:
-        log = start(made, assignment, write=journal.write)
-        if last is not None and last[1].provisioning:  # what the last one could not turn on at its end, this one has to
-            log.note(provisioning=True)
+        left_paused = last is not None and bool(last[1].provisioning)
+        start(made, assignment, provisioning=left_paused, write=journal.write)
+        if last is not None and left_paused:
             desk.report.say(
                 f"{last[1].assignment.id} left the broker's provisioning paused: it is turned on at the end"
             )

@@ -24,6 +24,7 @@ from imagebuild.pool.roster import Lineup
 from imagebuild.pool.rules import unassigned_desktops, why_halt
 from imagebuild.pool.situation import some_of
 from imagebuild.pool.starting import extra_from_marks, from_marks, name_in_roll
+from imagebuild.pool.testimony import newest
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
@@ -133,6 +134,13 @@ class Fleet:
         for desktop in (one for one in view.by_id.values() if one.extra):
             known = self.log.extras.get(desktop.name)
             self.log.save(extra_from_marks(desktop, known, roll_id=roll_id, now=view.now))
+
+    def overtaken_by(self, view: View) -> str | None:
+        """A later roll of the pool, by what its servers say: what this one brings is no longer what they are to have."""
+        ours = self.log.assignment.id
+        told = {one.metadata.get(ROLL_ID, ours) for one in view.by_id.values()}
+        last = newest({ours, *told})
+        return last if last != ours else None
 
     def meet_newcomers(self, view: View) -> list[ImagebuildError]:
         """Take in what the broker has made since the last turn; gives what kept us from it."""

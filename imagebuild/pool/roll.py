@@ -100,6 +100,8 @@ class Roll:
         if self.taken_up:
             self.fleet.believe_marks(view)
             self.taken_up = False
+            if other := self.fleet.overtaken_by(view):
+                self.end(RollState.HALTED, f"{other} has rolled the pool since: give this one up")
         troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
         if self.ending is None:

@@ -65,12 +65,17 @@ class RollLog:
         """How many desktops are between the cloud's first work on them and their first healthy look: what `parallel_boots` counts."""
         return sum(crew.counts[phase] for crew in (self.held, self.extras) for phase in (Phase.ACTING, Phase.BOOTING))
 
-    def begin(self) -> None:
-        """The first line."""
+    def begin(self, **noted: Any) -> None:
+        """The first line, and in it what is noted of the roll from the start: two lines would be one too many for a kill between them."""
         desktops = [as_facts(one) for one in self.everyone]
         self.write(
-            "roll_begun", assignment=self.assignment.as_facts(), desktops=desktops, left_out=[*map(list, self.left_out)]
+            "roll_begun",
+            assignment=self.assignment.as_facts(),
+            desktops=desktops,
+            left_out=[*map(list, self.left_out)],
+            noted=noted,
         )
+        self._take(noted)
 
     def save(self, progress: Progress) -> None:
         """A desktop has come further, or is about to."""
@@ -128,10 +133,12 @@ def read_log(entries: Iterable[Entry], *, write: Write = _nowhere) -> RollLog | 
 def _read_begin(facts: Mapping[str, Any], write: Write) -> RollLog:
     desktops: Sequence[Mapping[str, Any]] = facts["desktops"]
     told = [from_facts(one) for one in desktops]
-    return RollLog(
+    log = RollLog(
         assignment=Assignment.from_facts(facts["assignment"]),
         held=Roster(one for one in told if not one.extra),
         extras=Roster(one for one in told if one.extra),
         left_out=tuple((name, reason) for name, reason in facts["left_out"]),
         write=write,
     )
+    log._take(facts.get("noted", {}))
+    return log

@@ -52,6 +52,8 @@ def news(before: Progress, after: Progress) -> str | None:
     name, why = after.name, f": {after.reason}" if after.reason else ""
     if after.phase is before.phase:
         return None
+    if after.phase is Phase.BOOTING and after.fell:
+        return f"{name} has gone off by itself, and is started once more"
     if after.extra:
         return _extra_news(after, why)
     if after.phase is Phase.DRAINING:
@@ -62,8 +64,6 @@ def news(before: Progress, after: Progress) -> str | None:
         return f"{name} is being {_ACTS[after.method]}"
     if after.phase is Phase.FAILED and after.going_back:
         return f"{name} has failed{why}{_back(after)}"
-    if after.phase is Phase.BOOTING and after.fell:
-        return f"{name} has gone off by itself, and is started once more"
     if after.phase is Phase.CHECKING:
         return f"{_whole_name(after)} runs, and is looked at"
     if after.phase is Phase.PENDING:
@@ -94,7 +94,7 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} UTC by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  in hand at once: at most {assignment.limit}; kept free: at least {assignment.floor}"
+    yield f"  in hand at once: at most {assignment.limit + len(log.extras.pending)}; kept free: at least {assignment.floor}"
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
     for one in log.everyone:

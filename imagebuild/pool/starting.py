@@ -25,12 +25,12 @@ def progress_of(move: Move, now: datetime) -> Progress:
     )
 
 
-def start(plan: RollPlan, assignment: Assignment, *, write: Write) -> RollLog:
-    """The roll that a plan becomes; its first line is written."""
+def start(plan: RollPlan, assignment: Assignment, *, provisioning: bool = False, write: Write) -> RollLog:
+    """The roll that a plan becomes; its first line is written. `provisioning`: see RollLog; the roll before this one has left it so."""
     held = Roster(progress_of(move, assignment.began_at) for move in plan.moves)
     extras = Roster(_extra(name, server_id, assignment.began_at) for name, server_id in plan.leftovers)
     log = RollLog(assignment, held, extras, left_out=plan.left_out, write=write)
-    log.begin()
+    log.begin(provisioning=provisioning or None)
     return log
 
 
@@ -73,11 +73,11 @@ def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note
             held.put(from_marks(desktop, held.get(name, blank), roll_id=assignment.id, now=now))
     extras = Roster(extra_from_marks(one, None, roll_id=assignment.id, now=now) for one in survey.extras)
     log = RollLog(assignment, held, extras, left_out=plan.left_out, write=write)
-    log.begin()
-    log.note(passed=max((stop for stop in assignment.stops if stop <= done(log)), default=0))
-    log.note(provisioning=note.provisioning or None, image_before=note.pool_image or None)
-    if before_canary(log):  # whom it has touched until then were canaries, and their failure is not to be forgotten
-        log.note(canaries=[one.name for one in held.values() if one.phase is not Phase.PENDING])
+    log.passed = max((stop for stop in assignment.stops if stop <= done(log)), default=0)
+    # whom it has touched before the first stop were canaries, and their failure is not to be forgotten
+    canaries = [one.name for one in held.values() if one.phase is not Phase.PENDING] if before_canary(log) else []
+    provisioning, image = note.provisioning or None, note.pool_image or None
+    log.begin(passed=log.passed, canaries=canaries, provisioning=provisioning, image_before=image)
     return log
 
 

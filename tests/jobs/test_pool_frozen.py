@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from imagebuild import build_folder
 from imagebuild.claim import break_claim, claims
 from imagebuild.errors import Busy, RollRefused
 from imagebuild.jobs import pools
@@ -15,6 +18,7 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Method
 from tests.jobs.test_pools import Office, at_work
 from tests.unit.pool.rolling import POOL, images_of
+from tests.unit.versions import add_version
 
 OF_THE_CLAIM = {"image", "images", "update_image", "delete", "reserve_image", "servers"}
 """What a process still asks the cloud when it looks for its claim, tries once more to get it, and gives it back."""
@@ -74,6 +78,7 @@ class Two:
         self.freezer = Freezer(self.go_on_elsewhere, at=at)
         self.ended: int | None = None
         self.cloud, self.broker = office.cloud, office.broker
+        monkeypatch.setattr(build_folder, "datetime", SimpleNamespace(now=lambda zone: office.now()))
         monkeypatch.setattr(Settings, "open_cloud", lambda settings, report: self._seen_from(settings, self.cloud))
         office.cloud, office.broker = self.freezer.around(self.cloud), self.freezer.around(self.broker)
 
@@ -128,7 +133,8 @@ def test_frozen_behind_any_call_and_woken_too_late(
             assert two.ended == 0
             assert set(freezer.later) <= OF_THE_CLAIM, (at, freezer.calls[at - 1], freezer.later)
             assert len(two.cloud.rebuilds) == (3 if method == "rebuild" else 0)
-            assert two.go_on_here() in (0, 3)  # its journal alone knows of a server that it has just deleted
+            assert two.go_on_here() in (0, 4)  # its journal alone knows of a server that it has just deleted
+            assert len(two.cloud.rebuilds) == (3 if method == "rebuild" else 0)
             assert two.broker.pools[POOL].provisioning is True
             assert images_of(two.office, two.office.names) == {two.office.new.id}
             assert (two.office.held_back(), two.broker.cut) == ([], [])
@@ -148,3 +154,17 @@ def test_who_thinks_for_too_long_about_a_plan_is_asked_to_look_again(
     assert (two.ended, len(two.cloud.rebuilds)) == (0, 3)
     assert two.office.run_roll() == 0
     assert "staff: there is nothing to roll" in two.office.said()
+
+
+def test_a_roll_that_another_one_has_overtaken_begins_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = Two(tmp_path, monkeypatch, at=0, method="rebuild")
+    two.office.write_file()
+    assert two.office.run_roll() == 6
+    newer = add_version(two.cloud, 3, "current")
+    assert pools.roll(POOL, two.elsewhere, two.office.say, to="small-v3", yes=True, ask=lambda words: False) == 0
+    assert two.office.go_on() == 4
+    assert re.search(r"halted: .*\(staff-\S+ has rolled the pool since: give this one up\)", two.office.said())
+    assert images_of(two.office, two.office.names) == {newer.id}
+    assert pools.abort(POOL, two.office.settings, two.office.say) == 5

@@ -169,6 +169,9 @@ def test_what_a_roll_had_to_leave_paused_the_next_one_turns_on(office: Office) -
     office.cloud.silent_agents = lambda server: False
     assert office.run_roll() == 6
     assert "left the broker's provisioning paused: it is turned on at the end" in office.said()
+    (*_, last) = pool_desk.build_folders(pool_desk.rolls_of(office.settings))
+    begun = read_log(last.entries()[:1])  # and a kill right behind its first line forgets nothing of that
+    assert begun is not None and begun.provisioning
     assert office.go_on() == 0
     assert pool.provisioning is True
 

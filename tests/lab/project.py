@@ -1,14 +1,20 @@
 """A person's side of the tests: a copy of the project in a folder of its own, and `invoke` in it."""
 
+import os
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
+
+from imagebuild.lab.layout import CLOUD, find_layout
 
 PROJECT = Path(__file__).resolve().parents[2]
 INVOKE = [str(Path(sys.executable).parent / "invoke")]
@@ -25,6 +31,8 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.shell: list[str] = []
+        self.environment: dict[str, str] = {}
         for name in ("tasks.py", "unattend", "recipes"):
             source = PROJECT / name
             shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
@@ -50,13 +58,23 @@ class Project:
         """`invoke ...` as a person's shell would start it: with Ctrl-C on, which a shell's background job would inherit as off."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(
-            [*INVOKE, *arguments],
+            [*self.shell, *INVOKE, *arguments],
             cwd=self.folder,
+            env={**os.environ, **self.environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    @contextmanager
+    def limited(self, size: int) -> Iterator[None]:
+        """While this is open, no file that is written here gets larger than so many bytes: as on a disk that is full."""
+        self.shell.extend(("prlimit", f"--fsize={size}"))
+        try:
+            yield
+        finally:
+            del self.shell[-2:]
 
     def run(self, *arguments: str, seconds: float = BUILD_SECONDS) -> tuple[int, str]:
         """The same to its end: exit code and everything it printed."""
@@ -69,3 +87,25 @@ class Project:
             pytest.fail(f"invoke {' '.join(arguments)} did not end in {seconds:.0f} s:\n{output}")
         print(output)
         return process.returncode, output
+
+
+class AnotherMachine(Project):
+    """The project on another machine, as far as anybody there can tell: host name, boot, processes and home are others.
+
+    There is no lab on it, and must not be looked for: its cloud is one named `site`, as its clouds.yaml says.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(folder)
+        home, boot = folder / "home", folder / "boot_id"
+        clouds = home / ".config" / "openstack" / "clouds.yaml"
+        clouds.parent.mkdir(parents=True)
+        entry = yaml.safe_load(find_layout().clouds_yaml.read_text())["clouds"][CLOUD]
+        clouds.touch(mode=0o600)
+        clouds.write_text(yaml.safe_dump({"clouds": {"site": entry}}))
+        boot.write_text(f"{uuid4()}\n")
+        begin = 'echo "$0" >/proc/sys/kernel/hostname && mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"'
+        rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+        spaces = ["--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        self.shell = ["unshare", *rights, *spaces, "sh", "-c", begin, name, str(boot)]
+        self.environment = {"HOME": str(home)}

@@ -16,11 +16,11 @@ from imagebuild.console_words import read_told
 from imagebuild.lab import lifecycle, supervision
 from imagebuild.lab.broker.portal_client import PortalClient
 from imagebuild.lab.broker_settings import URL
-from imagebuild.lab.credentials import broker_access
 from imagebuild.lab.layout import Layout
 from imagebuild.pool.pool_file import load_pool
 from imagebuild.properties import BUILD, RECIPE
 from imagebuild.waiting import Deadline, wait_for
+from tests.lab.broker_pools import Administrator
 from tests.lab.conftest import Broker, Machines
 from tests.lab.project import Project
 
@@ -28,9 +28,15 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture
-def portal(lab: lifecycle.LabCloud) -> PortalClient:
+def administrator(lab: lifecycle.LabCloud) -> Administrator:
+    """Somebody who has the files that let one in."""
+    return Administrator(Layout(lab.root))
+
+
+@pytest.fixture
+def portal(administrator: Administrator) -> PortalClient:
     """The door of the simulated users."""
-    return PortalClient(URL, ca_file=broker_access(Layout(lab.root)) / "ca.pem")
+    return administrator.portal
 
 
 def ask_until(told: Any, what: str) -> Any:
@@ -57,20 +63,13 @@ def test_the_tool_gets_in_by_the_pool_file_that_we_ship(project: Project) -> Non
 
 
 @pytest.fixture
-def pool(lab: lifecycle.LabCloud, portal: PortalClient) -> Iterator[str]:
-    """A pool of one desktop that no cloud has, made as administrators do it."""
+def pool(administrator: Administrator) -> Iterator[str]:
+    """A pool of one desktop that no cloud has."""
     name = f"test-{uuid4().hex[:8]}"
-    access = broker_access(Layout(lab.root))
-    login = {"user_login": (access / "user").read_text().strip(), "password": (access / "password").read_text().strip()}
-    ca = str(access / "ca.pem")  # said in each call: for a session the environment's own bundle would win
-    sid = requests.post(f"{URL}/rest/v1/session/login", json=login, verify=ca, timeout=10).json()["sid"]
     rule = {"vm_table_field": "name", "condition_type": "eq", "text_to_match": name}
-    wanted = {"name": name, "pool_definition": {"restrict_by": "A", "pool_attribute_join": "A", "attributes": [rule]}}
-    bearer = {"Authorization": f"Bearer {sid}"}
-    requests.post(f"{URL}/rest/v1/pools", json=wanted, headers=bearer, verify=ca, timeout=10).raise_for_status()
-    yield name
-    portal.forget_pool(name)
-    portal.reset_verdict()
+    definition = {"restrict_by": "A", "pool_attribute_join": "A", "attributes": [rule]}
+    with administrator.new_pool({"name": name, "pool_definition": definition}):
+        yield name
 
 
 def test_what_agents_and_users_did_survives_a_killed_broker(
@@ -91,7 +90,7 @@ def test_what_agents_and_users_did_survives_a_killed_broker(
     assert said.items() <= kept.items() and "at" in kept
     assert ask_until(on_it, "the session") == user == f"{pool}-user-0001"
     assert portal.crowd()[pool]["users"] == 1
-    assert portal.verdict()["sessions_cut"] == 0
+    assert [one for one in portal.verdict()["incidents"] if one["place"] in (pool, said["name"])] == []
 
 
 def test_a_clone_tells_what_it_is_at_its_first_boot(built: str, machines: Machines, cloud: OpenStackCloud) -> None:

@@ -58,14 +58,16 @@ class Pools:
         required = {name: kept[name] for name in ("name", "pool_definition")}
         self._store(number, {**(required if empties else kept), **told})
 
-    def remove(self, name: str) -> None:
-        """Forget the pool of this name. Raises KeyError when there is none, ValueError for that of all desktops."""
+    def remove(self, name: str) -> list[str]:
+        """Forget the pool of this name; gives the names of its desktops. Raises KeyError when there is none, ValueError for that of all."""
         number = next((one for one, pool in self._state.pools.items() if pool["name"] == name), None)
         if number is None:
             raise KeyError(name)
         if number == ROOT:
             raise ValueError("the pool of all desktops stays")
+        there = [one.name for one in members(self._state, number, self._state.desktops)]
         del self._state.pools[number]
+        return there
 
     def problems(self, told: Mapping[str, Any], number: int | None = None) -> list[Problem]:
         """What is wrong with a pool that is to be stored under this number."""

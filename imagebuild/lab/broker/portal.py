@@ -75,9 +75,10 @@ class PortalService:
         return Answer(200, {"desktop": found[-1].name})
 
     def _forget_pool(self, told: Mapping[str, Any]) -> Answer:
-        """A pool that a test has made goes again."""
+        """A pool that a test has made goes again, and with it what its users had to bear."""
         self._crowds.dismiss(told["pool"])
-        self._broker.pools.remove(told["pool"])
+        gone = self._broker.pools.remove(told["pool"])
+        self._broker.state.verdict.forget({told["pool"], *gone})
         return Answer(200, {"pool": told["pool"]})
 
     def _set_crowd(self, told: Mapping[str, Any]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -69,6 +70,13 @@ class Verdict:
         """Count it, and remember it while there is room."""
         setattr(self, incident.what, getattr(self, incident.what) + 1)
         self.incidents = [*self.incidents, incident][-KEPT:]
+
+    def forget(self, places: Collection[str]) -> None:
+        """What happened at these places is no longer counted."""
+        for one in self.incidents:
+            if one.place in places:
+                setattr(self, one.what, getattr(self, one.what) - 1)
+        self.incidents = [one for one in self.incidents if one.place not in places]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from broker_wire import POOL, Site
 from imagebuild.lab.broker.crowds import HASTY, Crowds
 from imagebuild.lab.broker.portal import PortalService
 from imagebuild.lab.broker.rest import Answer, Request
-from imagebuild.lab.broker.state import load
+from imagebuild.lab.broker.state import Incident, load
 
 NAMES = ("desktop-1", "desktop-2", "desktop-3")
 
@@ -92,10 +92,16 @@ def test_after_a_kill_they_find_their_sessions_again(day: Day) -> None:
     assert day.ask("GET", "/crowd").body[POOL]["diary"]["logins"] == 2
 
 
-def test_a_pool_that_goes_takes_its_users_along(day: Day) -> None:
+def test_a_pool_that_goes_takes_its_users_along_and_what_they_had_to_bear(day: Day) -> None:
     day.ask("POST", "/crowd", {"pool": POOL, "users": 2, "habits": {"away": 0.1, "work": 9000}})
     day.pass_seconds(10)
+    machines, verdict = day.site.broker.machines, day.site.broker.state.verdict
+    machines.ended(next(one.name for one in day.site.broker.state.desktops if one.user))
+    verdict.note(Incident("sessions_cut", "kim", "elsewhere", 0.0, "of another pool"))
+    assert verdict.sessions_cut == 2
+    day.pass_seconds(1)
     assert day.ask("POST", "/forget-pool", {"pool": POOL}).status == 200
+    assert (verdict.sessions_cut, [one.place for one in verdict.incidents]) == (1, ["elsewhere"])
     assert day.ask("GET", "/crowd").body == {}
     assert day.on_desktops() == set()
     assert POOL not in {pool["name"] for pool in day.site.broker.state.pools.values()}

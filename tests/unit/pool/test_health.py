@@ -7,7 +7,9 @@ import pytest
 
 from imagebuild.broker import Cap
 from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll import Roll
+from imagebuild.pool.roll_status import news
 from tests.steps.conftest import Told
 from tests.unit.pool.rolling import POOL, Site, images_of
 
@@ -56,6 +58,15 @@ def test_one_that_goes_off_by_itself_is_started_once_more_and_that_is_told() -> 
     assert set(site.phases(roll).values()) == {Phase.DONE}
     assert len(site.cloud.rebuilds) == 4
     assert said.notes.count("desktop-1 has gone off by itself, and is started once more") == 1
+
+
+def test_that_an_extra_one_has_gone_off_is_told_too() -> None:
+    now = Site(1, min_available=0).now()
+    before = Progress(name="d-9", server_id="9", method="make", from_image_id=None, phase=Phase.CHECKING, since=now)
+    after = before.to(Phase.BOOTING, now, fell=True)
+    assert before.extra
+    assert news(before, after) == "d-9 has gone off by itself, and is started once more"
+    assert news(before, before.to(Phase.BOOTING, now)) is None
 
 
 def test_one_that_goes_off_again_and_again_fails_long_before_its_time_is_over() -> None:
