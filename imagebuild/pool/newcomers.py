@@ -6,7 +6,7 @@ it since the roll began. What the broker has made before that, or makes between 
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from imagebuild.pool.adoption import Adoption, adopt, find_adoptions
 from imagebuild.pool.hands import Hands
@@ -21,6 +21,8 @@ from imagebuild.report import Report
 
 SKEW = timedelta(minutes=5)
 """So far may the cloud's clock and ours be apart."""
+_SOON = 2
+"""One that Nova is still building is looked for again after so many turns."""
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Newcomers:
     obstacles: tuple[str, ...] = ()
     """Why some that have come are not taken in."""
     _unknown: frozenset[str] = frozenset()
-    _looked_at: datetime | None = None
+    _again_at: datetime = datetime.min.replace(tzinfo=UTC)
 
     def meet(self, view: View) -> None:
         """Make members of those that have come. Raises CloudError.
@@ -80,8 +82,7 @@ class Newcomers:
         unknown = frozenset(
             key for key in view.seats if key not in members | ours and definition.number_of(key) is not None
         )
-        lately = self._looked_at is not None and view.now - self._looked_at < ASK_AGAIN
-        if not unknown or (lately and unknown == self._unknown):
+        if not unknown or (unknown == self._unknown and view.now < self._again_at):
             return []
         since = self.log.assignment.began_at - SKEW
         found = [
@@ -90,7 +91,9 @@ class Newcomers:
             if one.server.name.casefold() in unknown and _is_made_since(one, since)
         ]
         self.obstacles = tuple(_words(one) for one in found if one.obstacle)
-        self._unknown, self._looked_at = unknown, view.now
+        soon = any(one.server.status == "BUILD" for one in found)
+        self._unknown = unknown
+        self._again_at = view.now + (definition.roll.look_every * _SOON if soon else ASK_AGAIN)
         return found
 
     def _marks(self, adoption: Adoption) -> dict[str, str | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.model import Phase
@@ -16,6 +17,8 @@ _LEAST = 1 / 10
 """Such a part of `look_every` is left to the services in any case, and no less than the look itself took them."""
 _WORK = 1 / 6
 """After such a part of it a turn begins nothing more and looks again, but for looks that take long themselves."""
+_LAST = 20
+"""From so many desktops it is learned how long an act takes."""
 _WORTH = 2
 """So many times as long as a look takes may be worked before the next one."""
 
@@ -46,12 +49,19 @@ def _is_brisk(one: Progress, now: datetime) -> bool:
 
 
 def _due(log: RollLog, rules: Rules, now: datetime) -> Iterator[datetime]:
-    """Moments that are known beforehand: the end of a settling time, of the time that checks must hold, of a pause, of a bake."""
+    """Moments that are known beforehand: the end of a settling time, of the time that checks must hold, of a pause, of a bake.
+
+    An act is looked at when the quickest of the last ones was seen to be over.
+    """
+    last = islice(reversed(log.held.ended.values()), _LAST)
+    act = min((one.boot_since - one.act_since for one in last if one.boot_since and one.act_since), default=None)
     for one in log.flying.values():
         if one.phase is Phase.DRAINING and one.free_since is not None:
             yield one.free_since + rules.settle
         elif one.phase is Phase.CHECKING and one.ready_since is not None:
             yield one.ready_since + rules.min_ready
+        elif one.phase is Phase.ACTING and one.act_since is not None and act is not None:
+            yield one.act_since + act
     if rules.batch_pause > timedelta(0):
         ended = log.held.ended_since(now - rules.batch_pause)
         yield from (one.since + rules.batch_pause for one in ended if one.acted)

@@ -119,7 +119,9 @@ class RollPlan:
             yield f"  extra, from {self.to}, until the roll ends: {', '.join(self.extras)}"
         if self.leftovers:
             yield f"  extra, of an earlier roll, until this one ends: {', '.join(name for name, _ in self.leftovers)}"
-        yield f"  in hand at once: at most {self.limit}; kept free: at least {self.floor}"
+        more = len(self.extras) + len(self.leftovers)
+        with_extras = f", and {more} more while the extra ones serve" if more else ""
+        yield f"  in hand at once: at most {self.limit}{with_extras}; kept free: at least {self.floor}"
         yield f"  time: {self.estimate}"
         if self.moves:
             yield from self._told_of_methods()

@@ -94,7 +94,7 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} UTC by {assignment.started_by}"
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
-    yield f"  in hand at once: at most {assignment.limit}; kept free: at least {assignment.floor}"
+    yield f"  in hand at once: at most {assignment.limit + len(log.extras.pending)}; kept free: at least {assignment.floor}"
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
     for one in log.everyone:

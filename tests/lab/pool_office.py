@@ -190,9 +190,13 @@ class Office:
 
     def stamps(self) -> set[str]:
         """What the last roll has read in the guests."""
+        told = self.told()
+        return {one["stamp"] for which in ("desktops", "extras") for one in told[which].values()}
+
+    def told(self) -> dict[str, Any]:
+        """The last roll, as its status has it."""
         _, output = self.invoke("status", "--json")
-        told = next(event for line in output.splitlines() if "desktops" in (event := json.loads(line)))
-        return {one["stamp"] for one in told["desktops"].values()}
+        return next(event for line in output.splitlines() if "desktops" in (event := json.loads(line)))
 
     def asked(self) -> dict[str, list[str]]:
         """What Nova was asked to do to each desktop, by name, and what its metadata say."""

@@ -1,5 +1,6 @@
 """How long a roll rests between two looks."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -48,6 +49,19 @@ def test_so_is_a_pause_between_two_desktops() -> None:
     assert rest(roll.log, roll.rules, now=roll.now(), look=NONE, took=0.0, ends=False) == 17.0, (
         "there is nobody to be calm about"
     )
+
+
+def test_an_act_is_looked_at_when_the_quickest_before_it_was_over() -> None:
+    site = Site(6, bake_time="0")
+    roll = in_phase(site, Phase.DONE)
+    first = roll.log.held["desktop-1"]
+    assert first.act_since is not None
+    roll.log.save(replace(first, boot_since=first.act_since + timedelta(seconds=7)))
+    now = first.since + timedelta(hours=1)
+    roll.log.save(roll.log.held["desktop-2"].to(Phase.ACTING, now, act_since=now - timedelta(seconds=4)))
+    assert rest(roll.log, roll.rules, now=now, look=NONE, took=0.0, ends=False) == 3.0
+    later = now + timedelta(seconds=3)
+    assert rest(roll.log, roll.rules, now=later, look=NONE, took=0.0, ends=False) == 15.0, "it takes longer than that"
 
 
 def test_users_are_waited_for_with_few_looks() -> None:

@@ -1,9 +1,13 @@
 """Rolls whose new desktops the broker makes (`method: broker`)."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.progress import Note
 from imagebuild.pool.roll_status import as_facts, exit_code
 from imagebuild.pool.rollback import find_way_back
 from imagebuild.pool.starting import find_roll, recall
@@ -368,3 +372,23 @@ def test_a_broker_that_has_only_the_bad_image_makes_none_until_it_gets_another(k
     back.log.note(provisioning=True)  # as jobs.pools does for a roll after one that has left it so
     assert back.run() is RollState.COMPLETED
     assert (pool.image, pool.provisioning) == ("small-v1", True)
+
+
+def test_what_the_broker_made_before_the_roll_is_for_a_person_to_take_over() -> None:
+    site = RefillSite(4)
+    site.broker.pools[POOL].threshold = 6
+    site.clock.sleep(900)
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    assert {name: site.server(name).tags for name in ("desktop-5", "desktop-6")} == {"desktop-5": (), "desktop-6": ()}
+    assert {server.image_id for server in site.members()} == {site.new.id}
+
+
+def test_a_long_name_of_the_broker_s_image_does_not_burst_a_server_s_note() -> None:
+    note = Note(to_image_id="i" * 36, from_image_id="j" * 36, attempt=1, held=True, was_off=True, back=True)
+    flags: dict[str, Any] = {"going_back": True, "provisioning": True, "follows": "desktop-12345678"}
+    for name, told in (("win 10=gold", "win 10=gold"), ("x" * 300, "")):
+        text = str(replace(note, **flags, pool_image=name))
+        read = Note.read(text)
+        assert len(text) <= 255
+        assert read is not None and (read.pool_image, read.follows) == (told, "desktop-12345678")

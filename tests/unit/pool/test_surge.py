@@ -100,7 +100,9 @@ def test_it_goes_faster() -> None:
 def test_a_plan_names_them_and_a_pool_of_one_has_none() -> None:
     plan = Site(6, max_surge=2).plan()
     assert plan.extras == ("desktop-101", "desktop-102")
-    assert "  extra, from small-v2, until the roll ends: desktop-101, desktop-102" in list(plan.as_lines())
+    told = "\n".join(plan.as_lines())
+    assert "  extra, from small-v2, until the roll ends: desktop-101, desktop-102\n" in told
+    assert "  in hand at once: at most 1, and 2 more while the extra ones serve; kept free" in told
     assert (plan.size, plan.refused) == (6, False)
     assert Site(1, max_surge=2).plan().extras == ()
     assert Site(2, max_surge=2).plan().extras == ("desktop-101",), "one goes first, and one is left to serve for"
@@ -464,6 +466,23 @@ def test_a_broker_that_finds_it_by_its_name(drain: str) -> None:
     assert images_of(site, site.names) == {site.new.id}
     assert site.broker.pool["pool_definition"] == before
     assert extras(site) == []
+
+
+def test_a_pool_whose_desktops_are_named_one_by_one_gets_it_put_in_and_taken_out() -> None:
+    site = LeostreamSite(4, drain="adhoc", max_unavailable=1, max_surge=1)
+    named = [{"id": one.id, "name": one.name} for one in site.broker.standin.state.desktops]
+    site.broker.pool["pool_definition"] = {"restrict_by": "H", "parent_pool_id": 1, "adhoc_vms": named}
+    site.clock.sleep(120)
+    seen: set[str] = set()
+
+    def listed() -> set[str]:
+        return {one["name"] for one in site.broker.pool["pool_definition"]["adhoc_vms"]}
+
+    roll = site.start()
+    roll.watch = lambda roll, view: seen.update(listed())
+    assert roll.run() is RollState.COMPLETED
+    assert seen == {*site.names, *roll.log.extras}
+    assert (listed(), extras(site)) == (set(site.names), [])
 
 
 def test_what_it_says() -> None:
