@@ -33,7 +33,9 @@ def set_users(place: Layout, pool: str, report: Report, *, count: int | None, se
 
 def as_lines(pool: str, crowd: Mapping[str, Any] | None, verdict: Mapping[str, Any]) -> Iterator[str]:
     """Who is at work in the pool; the broker's verdict over all pools; its last incidents."""
-    at_work = f"{crowd['users']} users at work, seed {crowd['seed']}" if crowd else "no simulated users"
+    at_work = "no simulated users"
+    if crowd:
+        at_work = f"{crowd['users']} user{'s' * (crowd['users'] != 1)} at work, seed {crowd['seed']}"
     yield f"{pool}: {at_work}"
     yield "  logins {logins}   logouts {logouts}   sessions cut {sessions_cut}   logins refused {logins_refused}".format(
         **verdict
