@@ -44,7 +44,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
         accepted=False,
         launched_before=desktop.launched_at,
         act_since=turn.now,
-        stamp="",
+        stamp=progress.stamp if progress.method == "remove" else "",
         fell=False,
         **({} if progress.method == "rebuild" else _legacy(server)),
     )
