@@ -29,6 +29,7 @@ from tests.lab.project import Project
 SIZE = 3
 RULES = {
     "max_unavailable": 2,
+    "max_surge": 1,
     "min_available": 1,
     "parallel_boots": 2,
     "look_every": "1s",

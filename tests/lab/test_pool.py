@@ -89,6 +89,7 @@ def test_a_roll_that_is_cut_off_at_every_step_does_nothing_twice(office: Office)
     assert set(office.images().values()) == {office.line.image(NEXT).id}
     assert office.stamps() == {MATCHES}
     assert {name: number - before[name] for name, number in office.rebuilds().items()} == dict.fromkeys(before, 1)
+    assert [one["phase"] for one in office.told()["extras"].values()] == ["done"], "the extra desktop is gone"
     told = office.administrator.pool(office.pool)["provision"]
     image = office.administrator.number_of_image(f"{office.line.recipe}-v{NEXT}")
     assert (told["provision_on_off"], told["provision_vm_id"]) == (1, image)
