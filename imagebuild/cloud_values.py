@@ -78,6 +78,20 @@ class Headroom:
     group_members: int | None = None
     """So many servers one server group may have."""
 
+    def for_servers(self, count: int, flavor: Flavor) -> dict[str, tuple[int, int | None]]:
+        """What so many servers of a flavor need and what is left of it, for `shortages`."""
+        return {
+            "instances": (count, self.instances),
+            "cores": (count * flavor.vcpus, self.cores),
+            "MiB of memory": (count * flavor.ram_mib, self.ram_mib),
+        }
+
+
+def shortages(needs: Mapping[str, tuple[int, int | None]]) -> tuple[str, ...]:
+    """A line for each thing of which less is left than is needed; None is no limit."""
+    short = {what: (need, left) for what, (need, left) in needs.items() if left is not None and left < need}
+    return tuple(f"{what}: {need} needed, {left} left" for what, (need, left) in short.items())
+
 
 @dataclass(frozen=True)
 class ServerGroup:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from imagebuild.cloud import Cloud, Flavor, Headroom, Image, Network
+from imagebuild.cloud_values import shortages
 from imagebuild.errors import CloudRefused, RecipeError
 from imagebuild.images import Version, list_versions, next_version, pick_current
 from imagebuild.properties import GENERALIZED
@@ -146,14 +147,9 @@ def _misfits(source: Image, flavor: Flavor) -> Iterable[str]:
 
 
 def _shortages(room: Headroom, flavor: Flavor, volumes: list[int], *, groups: int) -> Iterable[str]:
-    wanted = {
-        "instances": (1, room.instances),
-        "cores": (flavor.vcpus, room.cores),
-        "MiB of memory": (flavor.ram_mib, room.ram_mib),
+    needs = room.for_servers(1, flavor) | {
         "volumes": (len(volumes), room.volumes),
         "GiB of volumes": (sum(volumes), room.gigabytes),
         "security groups": (groups, room.security_groups),
     }
-    for what, (need, left) in wanted.items():
-        if left is not None and left < need:
-            yield f"quota: {need} {what} needed, {left} left"
+    return [f"quota: {line}" for line in shortages(needs)]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from imagebuild import windows
 from imagebuild.clone_checks import Check, judge
 from imagebuild.cloud import Cloud, Flavor, Image, Network, Server, ServerRequest
+from imagebuild.cloud_values import shortages
 from imagebuild.errors import CloudRefused
 from imagebuild.image_record import pack_fitting
 from imagebuild.images import Version, find_version, list_versions, look_again, pick_current, reject
@@ -67,17 +68,7 @@ def pick_version(cloud: Cloud, text: str) -> Version:
 
 def check_room(cloud: Cloud, flavor: Flavor, *, count: int) -> None:
     """Raises CloudRefused when the project's quota has no room for so many servers of the flavor."""
-    room = cloud.headroom(volumes=False, groups=False)
-    needed = {
-        "instances": (count, room.instances),
-        "cores": (count * flavor.vcpus, room.cores),
-        "MiB of memory": (count * flavor.ram_mib, room.ram_mib),
-    }
-    short = [
-        f"{need} {what} needed, {left} left"
-        for what, (need, left) in needed.items()
-        if left is not None and left < need
-    ]
+    short = shortages(cloud.headroom(volumes=False, groups=False).for_servers(count, flavor))
     if short:
         raise CloudRefused(
             f"{count} clones do not fit into the quota: {'; '.join(short)}",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import get_args
 from zoneinfo import ZoneInfo
 
+from imagebuild.cloud_values import shortages
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
 from imagebuild.pool.model import Method, Phase
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
@@ -127,13 +128,8 @@ def _quota(situation: Situation) -> Iterator[Finding]:
         "cores": (sum(max(0, flavor.vcpus - old.vcpus) for old in olds), room.cores),
         "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
     }
-    told = [
-        f"{what}: {need} more needed, {left} left"
-        for what, (need, left) in needs.items()
-        if left is not None and left < need
-    ]
-    if told:
-        words = f"it is too small for desktops as the pool's file says: {'; '.join(told)}"
+    if lacking := shortages(needs):
+        words = f"it is too small for desktops as the pool's file says: more {', more '.join(lacking)}"
         yield Finding("quota", "refuse", words, "raise the project's quota")
 
 

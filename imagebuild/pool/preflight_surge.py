@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from imagebuild.cloud_values import shortages
 from imagebuild.pool.definition import LONGEST_NAME
 from imagebuild.pool.situation import Finding, Situation, some_of
 
@@ -30,19 +31,10 @@ def _room(situation: Situation) -> Iterator[Finding]:
         words = f"{some_of(long)} would have more than {LONGEST_NAME} characters"
         yield Finding("extra desktops: names", "refuse", words, "roll.max_surge: 0")
     flavor, room, count = situation.flavor, situation.headroom, len(names)
-    needs = {
-        "instances": (count, room.instances),
-        "cores": (count * flavor.vcpus, room.cores),
-        "MiB of memory": (count * flavor.ram_mib, room.ram_mib),
-        "GiB of volumes": (count * (situation.definition.root_volume_gib or 0), room.gigabytes),
-    }
-    told = [
-        f"{what}: {need} needed, {left} left"
-        for what, (need, left) in needs.items()
-        if left is not None and left < need
-    ]
-    if told:
-        words = f"it is too small for {count} more of {flavor.name}: {'; '.join(told)}"
+    gib = count * (situation.definition.root_volume_gib or 0)
+    needs = room.for_servers(count, flavor) | {"GiB of volumes": (gib, room.gigabytes)}
+    if lacking := shortages(needs):
+        words = f"it is too small for {count} more of {flavor.name}: {'; '.join(lacking)}"
         yield Finding("extra desktops: quota", "refuse", words, "raise the project's quota, or lower roll.max_surge")
     else:
         yield Finding("extra desktops", "ok", f"{some_of(names)}: the project's quota has room for {count} more")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from imagebuild.broker import PoolSettings
 from imagebuild.cloud import Cloud, Flavor, Network, Port, SecurityGroup, Server, ServerGroup, ServerRequest
+from imagebuild.cloud_values import shortages
 from imagebuild.errors import CloudRefused, NotFound, StepFailed
 from imagebuild.images import Version
 from imagebuild.pool.definition import PoolDefinition
@@ -212,17 +213,12 @@ def broker_clashes(definition: PoolDefinition, settings: PoolSettings) -> Iterat
 
 
 def _check_quota(cloud: Cloud, parts: Parts, count: int) -> None:
-    room, flavor = cloud.headroom(volumes=False, groups=False), parts.flavor
-    needs: list[tuple[str, int, int | None]] = [
-        ("instances", count, room.instances),
-        ("cores", count * flavor.vcpus, room.cores),
-        ("MiB of memory", count * flavor.ram_mib, room.ram_mib),
-    ]
+    room = cloud.headroom(volumes=False, groups=False)
+    needs = room.for_servers(count, parts.flavor)
     if (group := parts.server_group) is not None and room.group_members is not None:
         places = max(0, room.group_members - len(group.members))
-        needs.append((f"places in the server group {group.name} (server_group_members)", count, places))
-    lacking = [f"{what}: {need} needed, {left} left" for what, need, left in needs if left is not None and left < need]
-    if lacking:
+        needs[f"places in the server group {group.name} (server_group_members)"] = (count, places)
+    if lacking := shortages(needs):
         raise CloudRefused(
             f"the quota is too small for {count_of(count, 'new desktop')}: {'; '.join(lacking)}",
             hint="raise the project's quota, or lower `size:`",

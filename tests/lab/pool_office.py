@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -233,15 +233,19 @@ class Office:
 
     def remove(self) -> None:
         """Servers, ports, group."""
-        servers = self.servers()
-        for server in servers:
-            self.cloud.delete_server(server.id)
-        for server in servers:
-            self.cloud.delete("server", server.id, deadline=Deadline.after(60))
-        for port in self.cloud.ports(pool=self.pool):
-            self.cloud.delete("port", port.id, deadline=Deadline.after(60))
-        if (group := self.cloud.find_security_group(self.pool)) is not None:
-            self.cloud.delete("security_group", group.id, deadline=Deadline.after(60))
+        remove_desktops(self.cloud, self.pool, self.servers())
+
+
+def remove_desktops(cloud: OpenStackCloud, pool: str, servers: Sequence[Server]) -> None:
+    """These servers, and the ports and the security group of that pool."""
+    for server in servers:
+        cloud.delete_server(server.id)
+    for server in servers:
+        cloud.delete("server", server.id, deadline=Deadline.after(60))
+    for port in cloud.ports(pool=pool):
+        cloud.delete("port", port.id, deadline=Deadline.after(60))
+    if (group := cloud.find_security_group(pool)) is not None:
+        cloud.delete("security_group", group.id, deadline=Deadline.after(60))
 
 
 def until(probe: Callable[[], bool], what: str, *, seconds: float = 60) -> None:

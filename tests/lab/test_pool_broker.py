@@ -18,11 +18,10 @@ from imagebuild.lab import lifecycle
 from imagebuild.lab.broker_settings import CENTER
 from imagebuild.lab.layout import find_layout
 from imagebuild.pool.marks import pool_tag
-from imagebuild.waiting import Deadline
 from tests.lab.broker_pools import Administrator
 from tests.lab.conftest import FLAVOR, NETWORK
 from tests.lab.pool_line import Line
-from tests.lab.pool_office import RULES, until
+from tests.lab.pool_office import RULES, remove_desktops, until
 from tests.lab.project import Project
 from tests.steps.conftest import Told
 
@@ -115,13 +114,7 @@ class Office:
 
     def remove(self) -> None:
         """Servers and group."""
-        servers = self.servers()
-        for server in servers:
-            self.cloud.delete_server(server.id)
-        for server in servers:
-            self.cloud.delete("server", server.id, deadline=Deadline.after(60))
-        if (group := self.cloud.find_security_group(self.pool)) is not None:
-            self.cloud.delete("security_group", group.id, deadline=Deadline.after(60))
+        remove_desktops(self.cloud, self.pool, self.servers())
 
 
 @pytest.fixture

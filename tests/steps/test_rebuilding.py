@@ -304,7 +304,7 @@ def test_a_quota_that_others_have_used_up_is_no_mistake_in_the_recipe(shop: Work
     shop.cloud.limits = Limits(instances=0)
     summary = shop.run()
     assert (results(summary), summary.exit_code) == ({"a": "busy"}, 3)
-    assert "quota: 1 instances needed, 0 left" in reason(summary, "a")
+    assert "quota: instances: 1 needed, 0 left" in reason(summary, "a")
 
 
 def test_one_line_of_versions_is_built_one_after_another_and_its_changes_last(shop: Workshop) -> None:

@@ -469,7 +469,7 @@ def test_a_script_that_always_fails_is_not_asked_until_the_deadline(floor: Floor
 
 def test_no_room_in_the_quota_is_said_before_anything_is_made(floor: Floor) -> None:
     floor.cloud.limits = Limits(cores=3)
-    with pytest.raises(CloudRefused, match="2 clones do not fit into the quota: 4 cores needed, 3 left"):
+    with pytest.raises(CloudRefused, match="2 clones do not fit into the quota: cores: 4 needed, 3 left"):
         floor.verify()
     assert leftovers(floor.cloud) == [] and not list(build_folders(floor.settings.builds))
     floor.verify(clones=1)

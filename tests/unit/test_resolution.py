@@ -174,12 +174,12 @@ def test_the_root_disk_is_on_the_sources_bus_unless_the_recipe_says_otherwise(
 def test_every_quota_that_is_short_is_told(recipe: Recipe, cloud: FakeCloud) -> None:
     cloud.limits = Limits(instances=0, cores=1, ram_mib=2047, volumes=2, gigabytes=5, security_groups=0)
     assert problems(recipe, cloud) == [
-        "quota: 1 instances needed, 0 left",
-        "quota: 2 cores needed, 1 left",
-        "quota: 2048 MiB of memory needed, 2047 left",
-        "quota: 3 volumes needed, 2 left",
-        "quota: 6 GiB of volumes needed, 5 left",
-        "quota: 1 security groups needed, 0 left",
+        "quota: instances: 1 needed, 0 left",
+        "quota: cores: 2 needed, 1 left",
+        "quota: MiB of memory: 2048 needed, 2047 left",
+        "quota: volumes: 3 needed, 2 left",
+        "quota: GiB of volumes: 6 needed, 5 left",
+        "quota: security groups: 1 needed, 0 left",
     ]
 
 
