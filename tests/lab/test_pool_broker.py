@@ -28,7 +28,13 @@ from tests.steps.conftest import Told
 pytestmark = pytest.mark.lab
 FREE = 2
 """So many desktops the broker wants to be nobody's."""
-OURS: dict[str, Any] = {"method": "broker", "max_unavailable": 1, "auto_continue": True, "bake_time": "1s"}
+OURS: dict[str, Any] = {
+    "method": "broker",
+    "max_unavailable": 1,
+    "max_surge": 0,
+    "auto_continue": True,
+    "bake_time": "1s",
+}
 HABITS = {"away": 3.0, "work": 10.0, "disconnects": 0.3, "apart": 4.0, "returns": 0.7, "retry": 1.0}
 
 
