@@ -120,6 +120,8 @@ class Server:
     task_state: str | None = None
     power_state: int | None = None
     addresses: tuple[str, ...] = ()
+    cards: int = 1
+    """So many network cards have an address."""
     fault: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""

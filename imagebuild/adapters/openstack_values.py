@@ -70,6 +70,7 @@ def read_server(item: Json) -> Server:
         task_state=item.get("OS-EXT-STS:task_state"),
         power_state=item.get("OS-EXT-STS:power_state"),
         addresses=tuple(port["addr"] for port in ports),
+        cards=len({port.get("OS-EXT-IPS-MAC:mac_addr") for port in ports}),
         fault=(item.get("fault") or {}).get("message"),
         metadata=dict(item.get("metadata") or {}),
         created_at=item.get("created") or "",

@@ -118,6 +118,7 @@ class Desktop:
     root_volume_id: str | None = None
     further_volume_ids: tuple[str, ...] = ()
     """What is attached to it beside its root."""
+    cards: int = 1
     vtpm: bool = False
     seat: Seat | None = None
     troubles: tuple[Trouble, ...] = ()

@@ -114,6 +114,10 @@ def _attached(situation: Situation) -> Iterator[Finding]:
     if laden:
         words = f"volumes are attached to {some_of(laden)} that a new server would be without; Nova may delete them with the old one"
         yield Finding("volumes", "refuse", words, "detach them: openstack server remove volume")
+    wired = [one.name for one in going if one.cards > 1]
+    if wired:
+        words = f"more than one network card: {some_of(wired)}; a new server would have the pool's only"
+        yield Finding("network cards", "refuse", words, "take the others off: openstack server remove port")
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:

@@ -125,6 +125,7 @@ def _desktop(server: Server, seat: Seat | None, *, images: Mapping[str, Image]) 
         volume_backed=server.image_id is None,
         root_volume_id=server.root_volume_id,
         further_volume_ids=server.further_volume_ids,
+        cards=server.cards,
         vtpm=has_vtpm(images.get(image_id or ""), server.flavor_specs),
         seat=seat,
     )

@@ -51,6 +51,15 @@ def test_fixed_ipv4_comes_first() -> None:
     assert server.addresses == ("10.0.0.5", "fd00::5", "192.0.2.9")
 
 
+def test_cards_are_counted_by_their_hardware_addresses() -> None:
+    def port(address: str, mac: str) -> dict[str, object]:
+        return {"addr": address, "version": 4, "OS-EXT-IPS-MAC:mac_addr": mac}
+
+    one = {"vdi": [port("10.0.0.5", "fa:16:3e:00:00:01"), port("192.0.2.9", "fa:16:3e:00:00:01")]}
+    two = {**one, "data": [port("10.1.0.5", "fa:16:3e:00:00:02")]}
+    assert [read_server({"id": "1", "status": "ACTIVE", "addresses": each}).cards for each in (one, two)] == [1, 2]
+
+
 def test_a_server_in_error_tells_its_fault() -> None:
     server = read_server({"id": "1", "status": "ERROR", "fault": {"message": "No valid host was found.", "code": 500}})
     assert server.fault == "No valid host was found."

@@ -209,6 +209,11 @@ def data_volume(site: Site) -> None:
     rule(method="replace")(site)
 
 
+def second_card(site: Site) -> None:
+    site.change(site.cloud.servers()[1], cards=2)
+    rule(method="replace")(site)
+
+
 def data_volume_beside_a_root_volume(site: Site) -> None:
     server = site.add("desktop-9", volume_backed=True)
     site.change(server, volume_ids=(*server.volume_ids, "v2"))
@@ -258,6 +263,7 @@ def no_messages(site: Site) -> None:
         (larger_flavor, "quota", "more cores: 24 needed, 23 left"),
         (data_volume, "volumes", "volumes are attached to desktop-2"),
         (data_volume_beside_a_root_volume, "volumes", "volumes are attached to desktop-9"),
+        (second_card, "network cards", "more than one network card: desktop-2;"),
         (becomes_a_volume, "quota", "more volumes: 4 needed, 3 left, more GiB of volumes: 240 needed, 200 left"),
         (no_zone, "replace: availability zone", "no availability zone upstairs that is up, only nova"),
         (elsewhere, "replace: addresses", "goes with the server of desktop-1, desktop-2, desktop-3, desktop-4"),
