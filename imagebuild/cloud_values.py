@@ -1,6 +1,6 @@
 """What a cloud gives and takes, as frozen values: no calls here, and nothing of a library."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -78,18 +78,28 @@ class Headroom:
     group_members: int | None = None
     """So many servers one server group may have."""
 
-    def for_servers(self, count: int, flavor: Flavor) -> dict[str, tuple[int, int | None]]:
-        """What so many servers of a flavor need and what is left of it, for `shortages`."""
+    def for_servers(
+        self, count: int, flavor: Flavor, *, root_volume_gib: int | None = None
+    ) -> dict[str, tuple[int, int | None]]:
+        """What so many servers of a flavor need and what is left of it, for `shortages`; with a size their roots are volumes."""
         return {
             "instances": (count, self.instances),
             "cores": (count * flavor.vcpus, self.cores),
             "MiB of memory": (count * flavor.ram_mib, self.ram_mib),
+            **self.for_volumes([root_volume_gib] * count if root_volume_gib else []),
         }
+
+    def for_volumes(self, gib: Sequence[int]) -> dict[str, tuple[int, int | None]]:
+        """The same of volumes of these sizes."""
+        return {"volumes": (len(gib), self.volumes), "GiB of volumes": (sum(gib), self.gigabytes)}
 
 
 def shortages(needs: Mapping[str, tuple[int, int | None]]) -> tuple[str, ...]:
-    """A line for each thing of which less is left than is needed; None is no limit."""
-    short = {what: (need, left) for what, (need, left) in needs.items() if left is not None and left < need}
+    """A line for each thing of which less is left than is needed; None is no limit.
+
+    Less than nothing is left when a quota was lowered below what is in use: what needs nothing does not mind.
+    """
+    short = {what: (need, left) for what, (need, left) in needs.items() if need and left is not None and left < need}
     return tuple(f"{what}: {need} needed, {left} left" for what, (need, left) in short.items())
 
 

@@ -147,9 +147,6 @@ def _misfits(source: Image, flavor: Flavor) -> Iterable[str]:
 
 
 def _shortages(room: Headroom, flavor: Flavor, volumes: list[int], *, groups: int) -> Iterable[str]:
-    needs = room.for_servers(1, flavor) | {
-        "volumes": (len(volumes), room.volumes),
-        "GiB of volumes": (sum(volumes), room.gigabytes),
-        "security groups": (groups, room.security_groups),
-    }
+    needs = room.for_servers(1, flavor) | room.for_volumes(volumes)
+    needs["security groups"] = (groups, room.security_groups)
     return [f"quota: {line}" for line in shortages(needs)]

@@ -121,20 +121,27 @@ def _attached(situation: Situation) -> Iterator[Finding]:
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:
-    """A server goes before its follower comes: more is needed only by a larger flavor, or for a root that becomes a volume."""
+    """A server goes before its follower comes: more is needed only by a larger flavor, or for a root that becomes a volume.
+
+    Nova calls a server deleted as soon as Cinder has been asked to delete its root volume, which counts until that is done.
+    """
     flavor, room = situation.flavor, situation.headroom
     replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
     olds = [old for one in replaced if (old := situation.flavors.get(one.flavor)) is not None]
-    volumes = sum(not one.volume_backed for one in replaced) if situation.definition.root_volume_gib else 0
-    needs = {
-        "volumes": (volumes, room.volumes),
-        "GiB of volumes": (volumes * (situation.definition.root_volume_gib or 0), room.gigabytes),
+    roots = [gib] if (gib := situation.definition.root_volume_gib) else []
+    leaving = sum(one.volume_backed for one in replaced)
+    needs = room.for_volumes(roots * (len(replaced) - leaving)) | {
         "cores": (sum(max(0, flavor.vcpus - old.vcpus) for old in olds), room.cores),
         "MiB of memory": (sum(max(0, flavor.ram_mib - old.ram_mib) for old in olds), room.ram_mib),
     }
     if lacking := shortages(needs):
         words = f"it is too small for desktops as the pool's file says: more {', more '.join(lacking)}"
         yield Finding("quota", "refuse", words, "raise the project's quota")
+        return
+    at_once = min(leaving, max(1, situation.definition.roll.unavailable_limit(len(situation.survey.desktops))))
+    if lacking := shortages(room.for_volumes(roots * at_once)):
+        words = f"a root volume may still be in deletion when that of the new server is made: {'; '.join(lacking)}"
+        yield Finding("quota", "warn", words, "raise the project's quota of volumes")
 
 
 def _other_roll(situation: Situation) -> Iterator[Finding]:

@@ -31,8 +31,7 @@ def _room(situation: Situation) -> Iterator[Finding]:
         words = f"{some_of(long)} would have more than {LONGEST_NAME} characters"
         yield Finding("extra desktops: names", "refuse", words, "roll.max_surge: 0")
     flavor, room, count = situation.flavor, situation.headroom, len(names)
-    gib = count * (situation.definition.root_volume_gib or 0)
-    needs = room.for_servers(count, flavor) | {"GiB of volumes": (gib, room.gigabytes)}
+    needs = room.for_servers(count, flavor, root_volume_gib=situation.definition.root_volume_gib)
     if lacking := shortages(needs):
         words = f"it is too small for {count} more of {flavor.name}: {'; '.join(lacking)}"
         yield Finding("extra desktops: quota", "refuse", words, "raise the project's quota, or lower roll.max_surge")

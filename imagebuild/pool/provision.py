@@ -142,7 +142,7 @@ def create_desktops(
     after the first such one nothing more is begun.
     """
     names, ours = missing_names(definition, cloud)
-    _check_quota(cloud, parts, len(names))
+    _check_quota(cloud, parts, len(names), root_volume_gib=definition.root_volume_gib)
     nursery = _Nursery(definition, cloud, parts, keep, report, waiting=list(reversed(names)))
     nursery.begun = {server.id: server.name for server in ours if server.status == "BUILD"}  # of a run that was cut off
     if names or nursery.begun:
@@ -212,9 +212,9 @@ def broker_clashes(definition: PoolDefinition, settings: PoolSettings) -> Iterat
         yield f"its next desktop is number {settings.next_value}, this file goes up to {last}: the name would be there twice"
 
 
-def _check_quota(cloud: Cloud, parts: Parts, count: int) -> None:
-    room = cloud.headroom(volumes=False, groups=False)
-    needs = room.for_servers(count, parts.flavor)
+def _check_quota(cloud: Cloud, parts: Parts, count: int, *, root_volume_gib: int | None) -> None:
+    room = cloud.headroom(volumes=root_volume_gib is not None, groups=False)
+    needs = room.for_servers(count, parts.flavor, root_volume_gib=root_volume_gib)
     if (group := parts.server_group) is not None and room.group_members is not None:
         places = max(0, room.group_members - len(group.members))
         needs[f"places in the server group {group.name} (server_group_members)"] = (count, places)

@@ -146,6 +146,15 @@ def test_nothing_is_made_when_the_quota_is_too_small_for_all() -> None:
     assert names(site) == [] and site.cloud.ports(pool="staff") == ()
 
 
+def test_roots_on_volumes_need_a_quota_of_volumes_too() -> None:
+    site = ready()
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 40})
+    site.cloud.limits = replace(site.cloud.limits, volumes=3, gigabytes=100)
+    with pytest.raises(CloudRefused, match="volumes: 4 needed, 3 left; GiB of volumes: 160 needed, 100 left"):
+        create(site)
+    assert names(site) == []
+
+
 def test_a_stranger_s_name_is_not_given_a_second_time() -> None:
     site = ready()
     stranger = ServerRequest(

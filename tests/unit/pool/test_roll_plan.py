@@ -329,6 +329,13 @@ def root_volume_replaced(site: Site) -> None:
     site.add("desktop-9", volume_backed=True)
 
 
+def no_volume_left(site: Site) -> None:
+    """The new root volume is of the same size, but the old one may go later than its server."""
+    site.add("desktop-9", volume_backed=True)
+    site.definition = site.definition.model_copy(update={"root_volume_gib": 40})
+    site.cloud.limits = replace(site.cloud.limits, volumes=1)
+
+
 def window_closed(site: Site) -> None:
     rule(window=Window(hours="22:00-05:00", time_zone="Asia/Seoul"))(site)
 
@@ -384,6 +391,7 @@ def superseded_target(site: Site) -> None:
         (locked, "left out: locked", "desktop-1 (somebody has locked it: exam)"),
         (flavor_gone, "flavor", "the flavor old, which is gone"),
         (root_volume_replaced, "replace: root disk", "root on a volume: desktop-9"),
+        (no_volume_left, "quota", "volumes: 1 needed, 0 left"),
         (window_closed, "window", "nothing is begun before 2026-01-01 22:00"),
         (all_busy, "broker: free desktops", "every one would be waited for"),
         (all_busy, "canary", "waiting for one"),
