@@ -61,6 +61,8 @@ class Situation:
     claims: tuple[Claim, ...] = ()
     group: str = ""
     """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
+    group_name: str = ""
+    """The name of that group, which the pool's file may call by its id."""
     zone: str = ""
     """Likewise of the availability zone."""
     extras: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ def assess(
     replacing = any(choice.method == "replace" for choice in choices.values())
     health, settings, silence = _ask(broker, definition.pool)
     extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
+    group_name, group = _find_group(definition, cloud) if replacing or extras else ("", "")
     return Situation(
         definition=definition,
         survey=survey,
@@ -137,7 +140,8 @@ def assess(
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
-        group=_why_no_group(definition, cloud) if replacing or extras else "",
+        group=group,
+        group_name=group_name,
         zone=zone_trouble(definition, cloud) if replacing or extras else "",
         extras=extras,
         own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
@@ -200,13 +204,13 @@ def _find_strangers(definition: PoolDefinition, survey: Survey, cloud: Cloud) ->
     return tuple(one for one in found if not one.member and one.server.name.casefold() in listed)
 
 
-def _why_no_group(definition: PoolDefinition, cloud: Cloud) -> str:
-    """A desktop whose server is deleted must not fail for want of its security group."""
+def _find_group(definition: PoolDefinition, cloud: Cloud) -> tuple[str, str]:
+    """The security group's name, and why it cannot be used: a desktop whose server is deleted must not fail for want of it."""
     try:
         found = cloud.find_security_group(definition.security_group)
     except CloudRefused as error:
-        return str(error)
-    return "" if found else f"there is no security group {definition.security_group}"
+        return "", str(error)
+    return (found.name, "") if found else ("", f"there is no security group {definition.security_group}")
 
 
 def _ask(broker: Broker, pool: str) -> tuple[Health | None, PoolSettings | None, str]:

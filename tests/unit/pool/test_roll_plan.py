@@ -336,6 +336,17 @@ def no_volume_left(site: Site) -> None:
     site.cloud.limits = replace(site.cloud.limits, volumes=1)
 
 
+def well_furnished(site: Site) -> None:
+    """The port of desktop-3 is the pool's own: what hangs on that stays."""
+    second, third = site.cloud.servers()[1:3]
+    more = {"floating": ("192.0.2.7",), "security_groups": ("lab", "vdi-desktop")}
+    site.change(second, key_name="kim", **more)
+    site.change(third, **more)
+    port = site.cloud.create_port("desktop-3", pool="staff", network_id=site.network.id)
+    site.cloud._plugs.ports[port.id] = replace(port, server_id=third.id)
+    rule(method="replace")(site)
+
+
 def window_closed(site: Site) -> None:
     rule(window=Window(hours="22:00-05:00", time_zone="Asia/Seoul"))(site)
 
@@ -392,6 +403,12 @@ def superseded_target(site: Site) -> None:
         (flavor_gone, "flavor", "the flavor old, which is gone"),
         (root_volume_replaced, "replace: root disk", "root on a volume: desktop-9"),
         (no_volume_left, "quota", "volumes: 1 needed, 0 left"),
+        (
+            well_furnished,
+            "lost with the server",
+            "desktop-1 (security group default), "
+            "desktop-2 (key pair kim, floating IP 192.0.2.7, security group lab), desktop-4 (",
+        ),
         (window_closed, "window", "nothing is begun before 2026-01-01 22:00"),
         (all_busy, "broker: free desktops", "every one would be waited for"),
         (all_busy, "canary", "waiting for one"),
