@@ -26,7 +26,10 @@ class Intranet(Section):
         description="FIRST-LAST that desktops get: keeps addresses free of machines that Neutron does not know",
     )
     dns: tuple[str, ...] = Field(min_length=1, description="the domain controllers: without them no domain is joined")
-    rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
+    rdp_from: tuple[AddressRange, ...] = Field(
+        min_length=1,
+        description="who may reach Remote Desktop (3389): users, and the machine that rolls the pool: it knocks there",
+    )
     agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
     agent_port: int = Field(default=8080, ge=1, le=65535, description="where the broker reaches the agent")
     reach: tuple[AddressRange, ...] = Field(

@@ -28,6 +28,7 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _replacing,
         _attached,
         _lost,
+        _doors,
         _quota,
         *GROUP_CHECKS,
         *SURGE_CHECKS,
@@ -140,6 +141,21 @@ def _what_goes(desktop: Desktop, situation: Situation) -> Iterator[str]:
     yield from (f"floating IP {address}" for address in desktop.floating)
     kept = (situation.definition.security_group, situation.group_name)
     yield from (f"security group {name}" for name in desktop.security_groups if name not in kept)
+
+
+def _doors(situation: Situation) -> Iterator[Finding]:
+    """Whoever rolls knocks at each desktop. No reason to refuse: the way back from an image whose Remote Desktop is broken stays open."""
+    doors = situation.doors
+    if any(doors.values()):
+        yield Finding("Remote Desktop", "ok", f"it answers this machine at {list(doors)[-1]}")
+    elif doors:
+        words = (
+            f"it does not answer this machine at {some_of(list(doors))}, which run: who cannot reach port 3389 takes every desktop "
+            "for ill once it is moved, and the canary fails after roll.boot_timeout"
+        )
+        pool = situation.definition.pool
+        todo = f"let this machine in (intranet.rdp_from, then invoke pool.network {pool}), or roll from one that reaches them"
+        yield Finding("Remote Desktop", "warn", words, todo)
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:

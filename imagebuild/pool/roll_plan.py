@@ -1,7 +1,7 @@
 """What a roll would do, as a value: to which image, which desktops in which way, which are left out and why, and whether it may begin."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -155,11 +155,12 @@ def plan_roll(
     roll_id: str | None = None,
     back: bool = False,
     paused: bool = False,
+    answers: Callable[[str], bool] | None = None,
 ) -> RollPlan:
     """The plan, with its preflight. Reads only; raises NotFound, CloudError.
 
     `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had;
-    `paused`: the last roll has left the broker's provisioning off.
+    `paused`: the last roll has left the broker's provisioning off; `answers`: see assess.
     """
     situation = assess(
         definition,
@@ -172,6 +173,7 @@ def plan_roll(
         roll_id=roll_id,
         back=back,
         paused=paused,
+        answers=answers,
     )
     return compose(situation)
 

@@ -1,6 +1,6 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -21,6 +21,7 @@ from imagebuild.pool.survey import Survey
 
 Level = Literal["ok", "warn", "refuse"]
 _FEW = 5
+_KNOCKS = 3
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Situation:
     """The project's, where desktops are to be replaced, or the pool's file names one."""
     paused: bool = False
     """The pool's last roll has left the broker's provisioning off: the next one turns it on."""
+    doors: Mapping[str, bool] = field(default_factory=dict)
+    """By names of desktops that should be well: does Remote Desktop answer this machine there? The last one is the first that does."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -112,8 +115,10 @@ def assess(
     roll_id: str | None = None,
     back: bool = False,
     paused: bool = False,
+    answers: Callable[[str], bool] | None = None,
 ) -> Situation:
-    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll.
+    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll;
+    `answers`: does Remote Desktop answer at that address? Without it nobody is knocked at.
 
     Raises NotFound when the pool's flavor or network is not there. A broker that does not answer is a finding, not an error.
     """
@@ -148,6 +153,7 @@ def assess(
         strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         paused=paused,
+        doors=_knock(survey, answers) if answers and moving else {},
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
@@ -202,6 +208,18 @@ def _find_strangers(definition: PoolDefinition, survey: Survey, cloud: Cloud) ->
         return ()
     found = find_adoptions(definition, cloud)
     return tuple(one for one in found if not one.member and one.server.name.casefold() in listed)
+
+
+def _knock(survey: Survey, answers: Callable[[str], bool]) -> dict[str, bool]:
+    """At few, one after the other until one answers: this is about this machine's way to them, not about each of them."""
+    well = [one for one in survey.included if one.powered_on and one.addresses and not one.unwell]
+    well.sort(key=lambda one: (one.busy, one.seat is None or one.seat.agent != "up"))
+    doors: dict[str, bool] = {}
+    for desktop in well[:_KNOCKS]:
+        doors[desktop.name] = answers(desktop.addresses[0])
+        if doors[desktop.name]:
+            break
+    return doors
 
 
 def _find_group(definition: PoolDefinition, cloud: Cloud) -> tuple[str, str]:

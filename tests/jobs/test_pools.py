@@ -130,6 +130,14 @@ def test_a_refused_plan_says_why_and_changes_nothing(office: Office) -> None:
     assert office.broker.reasons == []
 
 
+def test_a_plan_says_that_this_machine_reaches_no_desktop(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    knocks: list[str] = []
+    monkeypatch.setattr(pool_desk, "desktop_answers", lambda address: bool(knocks.append(address)))
+    pools.plan(POOL, office.settings, office.say)
+    assert "warn   Remote Desktop: it does not answer this machine at desktop-1, desktop-2" in office.said()
+    assert knocks == [office.server(name).addresses[0] for name in office.names[:3]]
+
+
 def test_a_pool_has_one_roll(office: Office) -> None:
     office.run_roll()
     with pytest.raises(RollRefused, match="a pool has one roll") as caught:

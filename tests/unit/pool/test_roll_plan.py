@@ -432,6 +432,40 @@ def test_what_a_person_should_know_first(spoil: Break, name: str, words: str) ->
     assert not plan.refused
 
 
+class TestDoors:
+    """Whoever rolls knocks at desktops: a plan tries it at few."""
+
+    def test_where_one_answers_no_other_is_asked(self) -> None:
+        site = a_site(4)
+        asked: list[str] = []
+        site.broker.log_in("desktop-1", "kim")
+        plan = site.plan(answers=lambda address: not asked.append(address))
+        (finding,) = found(plan, "Remote Desktop")
+        assert (finding.level, finding.words) == ("ok", "it answers this machine at desktop-2")
+        assert asked == [site.cloud.servers()[1].addresses[0]]
+
+    def test_where_none_does_it_is_told_what_will_happen_and_does_not_refuse(self) -> None:
+        site = a_site(6)
+        asked: list[str] = []
+        site.broker.record("desktop-1").agent = "down"
+        site.change(site.cloud.servers()[1], status="SHUTOFF")
+        plan = site.plan(answers=lambda address: bool(asked.append(address)))
+        (finding,) = found(plan, "Remote Desktop")
+        assert "does not answer this machine at desktop-3, desktop-4, desktop-5, which run" in finding.words
+        assert "the canary fails" in finding.words
+        assert "intranet.rdp_from, then invoke pool.network staff" in finding.todo
+        assert (finding.level, plan.refused, len(asked)) == ("warn", False, 3)
+
+    def test_where_none_runs_or_none_is_moved_nobody_is_asked(self) -> None:
+        site = a_site(2)
+        for server in site.cloud.servers():
+            site.change(server, status="SHUTOFF")
+        assert found(site.plan(answers=lambda address: pytest.fail(address)), "Remote Desktop") == []
+        for server in site.cloud.servers():
+            site.change(server, status="ACTIVE", image_id=site.new.id)
+        assert found(site.plan(answers=lambda address: pytest.fail(address)), "Remote Desktop") == []
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
