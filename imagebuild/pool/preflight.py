@@ -90,8 +90,8 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
     if not replaced:
         return
     pool, network = situation.definition.pool, situation.network
-    if situation.group:
-        yield Finding("replace: security group", "refuse", situation.group, f"invoke pool.network {pool}")
+    if situation.group.trouble:
+        yield Finding("replace: security group", "refuse", situation.group.trouble, f"invoke pool.network {pool}")
     if situation.zone:
         yield Finding("replace: availability zone", "refuse", situation.zone, "name another in the pool's file")
     bare = [one.name for one in replaced if one.id not in situation.own_ports]
@@ -139,7 +139,7 @@ def _what_goes(desktop: Desktop, situation: Situation) -> Iterator[str]:
     if desktop.id in situation.own_ports:
         return
     yield from (f"floating IP {address}" for address in desktop.floating)
-    kept = (situation.definition.security_group, situation.group_name)
+    kept = (situation.definition.security_group, situation.group.name)
     yield from (f"security group {name}" for name in desktop.security_groups if name not in kept)
 
 

@@ -16,7 +16,7 @@ from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import count_of, lasting
-from imagebuild.pool.situation import Finding, Situation, assess, matches
+from imagebuild.pool.situation import Finding, Situation, assess, knock, matches
 from imagebuild.pool.survey import Survey
 from imagebuild.pool.testimony import was_well_with
 
@@ -160,7 +160,8 @@ def plan_roll(
     """The plan, with its preflight. Reads only; raises NotFound, CloudError.
 
     `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had;
-    `paused`: the last roll has left the broker's provisioning off; `answers`: see assess.
+    `paused`: the last roll has left the broker's provisioning off; `answers`: does Remote Desktop answer
+    at that address? Without it nobody is knocked at.
     """
     situation = assess(
         definition,
@@ -173,9 +174,8 @@ def plan_roll(
         roll_id=roll_id,
         back=back,
         paused=paused,
-        answers=answers,
     )
-    return compose(situation)
+    return compose(knock(situation, answers) if answers else situation)
 
 
 def compose(situation: Situation) -> RollPlan:

@@ -1,7 +1,7 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -38,6 +38,14 @@ class Finding:
         return f"{self.level:6s} {self.name}: {self.words}{todo}"
 
 
+@dataclass(frozen=True)
+class PoolGroup:
+    """The name of a security group, which the pool's file may call by its id; or why it cannot be used."""
+
+    name: str = ""
+    trouble: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """A pool before a roll to `to`. `choices` (by server id) tell how each of the desktops to be moved would be.
@@ -60,12 +68,10 @@ class Situation:
     settings: PoolSettings | None = None
     silence: str = ""
     claims: tuple[Claim, ...] = ()
-    group: str = ""
-    """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
-    group_name: str = ""
-    """The name of that group, which the pool's file may call by its id."""
+    group: PoolGroup = PoolGroup()
+    """The pool's security group, where desktops are to be replaced or made."""
     zone: str = ""
-    """Likewise of the availability zone."""
+    """Likewise: why the availability zone cannot be used, '' when it can."""
     extras: tuple[str, ...] = ()
     """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
     strangers: tuple[Adoption, ...] = ()
@@ -115,21 +121,18 @@ def assess(
     roll_id: str | None = None,
     back: bool = False,
     paused: bool = False,
-    answers: Callable[[str], bool] | None = None,
 ) -> Situation:
-    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll;
-    `answers`: does Remote Desktop answer at that address? Without it nobody is knocked at.
+    """Ask cloud and broker what a preflight needs. `only`: names of the desktops to be moved (a rollback's); `roll_id`: our own roll.
 
     Raises NotFound when the pool's flavor or network is not there. A broker that does not answer is a finding, not an error.
     """
     flavor, network = _find_parts(definition, cloud)
     moving = [one for one in survey.included if _moves(one, definition, to=to, only=only)]
-    rules, image = definition.roll, to.image
-    choices = {one.id: choose_method(one, rules, image=image, flavor=flavor, network=network) for one in moving}
+    rules = definition.roll
+    choices = {one.id: choose_method(one, rules, image=to.image, flavor=flavor, network=network) for one in moving}
     replacing = any(choice.method == "replace" for choice in choices.values())
     health, settings, silence = _ask(broker, definition.pool)
     extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
-    group_name, group = _find_group(definition, cloud) if replacing or extras else ("", "")
     return Situation(
         definition=definition,
         survey=survey,
@@ -145,15 +148,13 @@ def assess(
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
-        group=group,
-        group_name=group_name,
+        group=_find_group(definition, cloud) if replacing or extras else PoolGroup(),
         zone=zone_trouble(definition, cloud) if replacing or extras else "",
         extras=extras,
         own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
         strangers=_find_strangers(definition, survey, cloud),
         server_groups=tuple(cloud.server_groups()) if replacing or definition.server_group else (),
         paused=paused,
-        doors=_knock(survey, answers) if answers and moving else {},
         project_id=cloud.project_id,
         roll_id=roll_id,
         back=back,
@@ -210,25 +211,27 @@ def _find_strangers(definition: PoolDefinition, survey: Survey, cloud: Cloud) ->
     return tuple(one for one in found if not one.member and one.server.name.casefold() in listed)
 
 
-def _knock(survey: Survey, answers: Callable[[str], bool]) -> dict[str, bool]:
-    """At few, one after the other until one answers: this is about this machine's way to them, not about each of them."""
-    well = [one for one in survey.included if one.powered_on and one.addresses and not one.unwell]
+def knock(situation: Situation, answers: Callable[[str], bool]) -> Situation:
+    """Does Remote Desktop answer this machine? Few desktops are asked, until one does: it is about the way there, not about each."""
+    well = [one for one in situation.survey.included if one.powered_on and one.addresses and not one.unwell]
     well.sort(key=lambda one: (one.busy, one.seat is None or one.seat.agent != "up"))
     doors: dict[str, bool] = {}
-    for desktop in well[:_KNOCKS]:
+    for desktop in well[:_KNOCKS] if situation.moving else ():
         doors[desktop.name] = answers(desktop.addresses[0])
         if doors[desktop.name]:
             break
-    return doors
+    return replace(situation, doors=doors)
 
 
-def _find_group(definition: PoolDefinition, cloud: Cloud) -> tuple[str, str]:
-    """The security group's name, and why it cannot be used: a desktop whose server is deleted must not fail for want of it."""
+def _find_group(definition: PoolDefinition, cloud: Cloud) -> PoolGroup:
+    """A desktop whose server is deleted must not fail for want of it."""
     try:
         found = cloud.find_security_group(definition.security_group)
     except CloudRefused as error:
-        return "", str(error)
-    return (found.name, "") if found else ("", f"there is no security group {definition.security_group}")
+        return PoolGroup(trouble=str(error))
+    return (
+        PoolGroup(found.name) if found else PoolGroup(trouble=f"there is no security group {definition.security_group}")
+    )
 
 
 def _ask(broker: Broker, pool: str) -> tuple[Health | None, PoolSettings | None, str]:
