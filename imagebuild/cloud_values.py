@@ -145,6 +145,12 @@ class Server:
     flavor_specs: Mapping[str, str] = field(default_factory=dict)
     """The flavor's extra specs as they were when the server was made; {} where the cloud keeps them from ordinary users."""
     volume_ids: tuple[str, ...] = ()
+    key_name: str = ""
+    """The key pair that it was made with."""
+    floating: tuple[str, ...] = ()
+    """Those of its addresses that are floating ones: they belong to a port of its."""
+    security_groups: tuple[str, ...] = ()
+    """Their names, sorted; those of all its ports."""
     group_id: str | None = field(default=None, compare=False)
     """The server group that it is in. Nova tells it of a server that is looked at alone, in no listing."""
 

@@ -83,6 +83,9 @@ def read_server(item: Json) -> Server:
         flavor=flavor.get("original_name") or "",
         flavor_specs=dict(flavor.get("extra_specs") or {}),
         volume_ids=tuple(each["id"] for each in item.get("os-extended-volumes:volumes_attached") or ()),
+        key_name=item.get("key_name") or "",
+        floating=tuple(port["addr"] for port in ports if port.get("OS-EXT-IPS:type") == "floating"),
+        security_groups=tuple(sorted({each["name"] for each in item.get("security_groups") or ()})),
         group_id=next(iter(item.get("server_groups") or ()), None),
     )
 

@@ -1,7 +1,7 @@
 """Tasks that roll a pool: pool.plan, roll, status, pause, continue, abort, rollback.
 
 Exit codes: 0 completed, 3 completed but some desktops were skipped or failed, 4 halted, 5 aborted, 6 it waits for pool.continue, 2 it may
-not begin.
+not begin, or nobody said yes.
 """
 
 from typing import TYPE_CHECKING

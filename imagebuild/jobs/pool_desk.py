@@ -61,9 +61,15 @@ class Desk:
         return survey(self.definition, self.cloud, self.broker)
 
     def plan(
-        self, pool: Survey, to: Version, *, roll_id: str | None = None, only: frozenset[str] | None = None
+        self,
+        pool: Survey,
+        to: Version,
+        *,
+        roll_id: str | None = None,
+        only: frozenset[str] | None = None,
+        knocks: bool = True,
     ) -> RollPlan:
-        """What a roll to that version would do; of a way back, `only` is given."""
+        """What a roll to that version would do; of a way back, `only` is given. `knocks`: ask whether desktops can be reached from here."""
         last = self.last_roll()
         made = plan_roll(
             self.definition,
@@ -76,6 +82,7 @@ class Desk:
             roll_id=roll_id,
             back=only is not None,
             paused=last is not None and bool(last[1].provisioning),
+            answers=desktop_answers if knocks else None,
         )
         usual = learn(log for _, log in self.rolls())
         return replace(made, estimate=replace(made.estimate, usual=usual))

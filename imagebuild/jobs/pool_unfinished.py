@@ -28,7 +28,7 @@ def _recall(desk: Desk, *, finished: str) -> BuildFolder:
         raise RollRefused(f"{desk.pool} has no unfinished roll", hint=f"begin one: invoke pool.roll {desk.pool}")
     roll_id, note = found
     only = marked_by(pool, roll_id) if note.back else None
-    made = desk.plan(pool, find_version(desk.cloud, note.to_image_id), roll_id=roll_id, only=only)
+    made = desk.plan(pool, find_version(desk.cloud, note.to_image_id), roll_id=roll_id, only=only, knocks=False)
     check_plan(made)
     desk.report.warn(f"the journal of {roll_id} is not on this machine: it is taken up from what the servers say")
     now, rules = desk.now(), desk.definition.roll

@@ -13,7 +13,7 @@ from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import RollState
 from imagebuild.pool.quantities import count_of
 from imagebuild.pool.roll_plan import RollPlan
-from imagebuild.pool.roll_status import exit_code
+from imagebuild.pool.roll_status import REFUSED, exit_code
 from imagebuild.pool.rollback import WayBack, find_way_back
 from imagebuild.properties import WISH
 from imagebuild.report import Report, Screen
@@ -57,7 +57,7 @@ def roll(
         extra = f", and remove {count_of(len(made.leftovers), 'extra one')}" if made.leftovers else ""
         if not (yes or ask(f"roll {count_of(len(made.moves), 'desktop')} of {name} to {made.to}{extra}")):
             report.say(f"nothing was changed; to do it: invoke pool.roll {name} --yes")
-            return 0
+            return REFUSED
         return begin_roll(desk, made, state=state, back=False, screen=screen)
 
 
@@ -78,7 +78,7 @@ def rollback(
         words = f"take {count_of(len(made.moves), 'desktop')} of {name} back to {made.to}; what users have put there is lost"
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
-            return 0
+            return REFUSED
         if last is not None and given_up:
             work_on(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             state = desk.state()

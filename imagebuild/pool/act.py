@@ -23,7 +23,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     desktop, lookout = turn.desktop, turn.hands.lookout
     if desktop is None:
         return turn.lose(progress)
-    if turn.silent or (turn.occupied(desktop, progress) and not is_forced(progress, turn)):
+    if turn.silent or _is_in_use(desktop, progress, turn):
         return _wait_again(progress, turn)
     if not turn.acts:
         return progress
@@ -33,7 +33,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     if (words := _why_not(server)) is not None:
         return _not_now(progress, turn, words)
     latest = lookout.recheck(desktop, held=progress.held)
-    if turn.occupied(latest, progress) and not is_forced(progress, turn):
+    if _is_in_use(latest, progress, turn) or _is_let_go(latest, progress):
         return _wait_again(progress, turn)
     if not progress.held and _is_old(latest, turn):
         return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
@@ -46,6 +46,8 @@ def act(progress: Progress, turn: Turn) -> Progress:
         act_since=turn.now,
         stamp=progress.stamp if progress.method == "remove" else "",
         fell=False,
+        noticed_at=None,  # whoever is on it after this was told nothing
+        told_at=None,
         **({} if progress.method == "rebuild" else _legacy(server)),
     )
     turn.save(acting)
@@ -136,6 +138,16 @@ def _why_not(server: Server) -> str | None:
     if server.status not in ROLLABLE or server.task_state is not None:
         return f"it is {server.status}, task {server.task_state}"
     return None
+
+
+def _is_in_use(desktop: Desktop, progress: Progress, turn: Turn) -> bool:
+    """May somebody be on it who has not been given his time to leave?"""
+    return turn.occupied(desktop, progress) and not is_forced(progress, desktop, turn)
+
+
+def _is_let_go(desktop: Desktop, progress: Progress) -> bool:
+    """Does the broker offer it again, though it is ours to hold back? Then somebody may be given it the moment after it was asked."""
+    return progress.held and desktop.seat is not None and desktop.seat.availability != "unavailable"
 
 
 def _is_old(desktop: Desktop, turn: Turn) -> bool:

@@ -98,7 +98,8 @@ class Rules(Section):
     )
     force_after: Duration | None = Field(default=None, description="needed with notify-then-force, never without")
     drain_deadline: Duration = Field(
-        default=timedelta(hours=24), description="a desktop busy for longer is skipped and told, not forced"
+        default=timedelta(hours=24),
+        description="a desktop in hand that is busy for longer is skipped and told, not forced",
     )
     notify_every: Duration = Field(default=timedelta(hours=4), description="0: once, when its drain begins")
     notify_text: Word = Field(

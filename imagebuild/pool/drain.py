@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 from imagebuild.broker import Cap, Seat
 from imagebuild.pool.model import Desktop, Phase
@@ -20,7 +21,7 @@ def begin(progress: Progress, turn: Turn) -> Progress:
     begun = progress.to(
         Phase.DRAINING,
         turn.now,
-        drain_since=progress.drain_since or turn.now,
+        drain_since=turn.now - _drained_before(progress),
         held=can_hold and seat is not None and (seat.availability != "unavailable" or _held_by_a_roll(desktop)),
         was_off=desktop.status == "SHUTOFF",
         addresses=desktop.addresses,
@@ -29,6 +30,8 @@ def begin(progress: Progress, turn: Turn) -> Progress:
         reason="",
         outcome=None,
         asked_at=None,
+        noticed_at=None,
+        told_at=None,
         free_since=None,
         free_seen=None,
     )
@@ -38,6 +41,11 @@ def begin(progress: Progress, turn: Turn) -> Progress:
         turn.hands.hold_back(seat)
         return replace(begun, asked_at=turn.now)
     return begun
+
+
+def _drained_before(progress: Progress) -> timedelta:
+    """How long it was in hand before it was given back untouched; while it was not, its deadline stood still."""
+    return progress.since - progress.drain_since if progress.drain_since else timedelta(0)
 
 
 def _held_by_a_roll(desktop: Desktop) -> bool:
@@ -57,26 +65,29 @@ def drain(progress: Progress, turn: Turn) -> Progress:
         return replace(progress, free_since=None)
     if (asked := _hold(progress, desktop, turn)) is not None:
         return asked
-    if turn.occupied(desktop, progress) and not is_forced(progress, turn):
-        return _wait_for_user(replace(progress, free_since=None, free_seen=None), desktop, turn)
+    if turn.occupied(desktop, progress):
+        if not is_forced(progress, desktop, turn):
+            return _wait_for_user(replace(progress, free_since=None, free_seen=None), desktop, turn)
+    elif progress.noticed_at is not None:  # whoever was told has gone
+        progress = replace(progress, noticed_at=None, told_at=None)
     seen = desktop.seat.observed_at if desktop.seat else None
     if progress.free_since is None:
         return replace(progress, free_since=turn.now, free_seen=seen)
     looked_again = seen is None or progress.free_seen is None or seen > progress.free_seen
-    if turn.now - progress.free_since >= turn.rules.settle and (looked_again or not turn.rules.settle):
-        return progress.to(Phase.DRAINED, turn.now, reason="")
-    words = (
-        "it is free, and settles" if looked_again else "it was free when the broker last looked, and that is long ago"
-    )
-    return unless_too_long(progress, turn, words)
+    if not looked_again and turn.rules.settle:
+        return unless_too_long(progress, turn, "it was free when the broker last looked, and that is long ago")
+    if turn.now - progress.free_since < turn.rules.settle:
+        return replace(progress, reason="it is free, and settles")
+    return progress.to(Phase.DRAINED, turn.now, reason="")
 
 
-def is_forced(progress: Progress, turn: Turn) -> bool:
-    """Has its user been told, and the time that he was given passed? Only where the pool's rules say so."""
+def is_forced(progress: Progress, desktop: Desktop, turn: Turn) -> bool:
+    """Has the user who is on it been told, and the time that he was given passed? Only where the pool's rules say so."""
     rules, told = turn.rules, progress.noticed_at
     if rules.force_after is None or told is None or rules.logoff_policy == "wait":
         return False
-    return turn.now - told >= rules.force_after
+    user = (desktop.seat and desktop.seat.assigned_user) or ""
+    return user == progress.told_user and turn.now - told >= rules.force_after
 
 
 def _hold(progress: Progress, desktop: Desktop, turn: Turn) -> Progress | None:
@@ -120,14 +131,16 @@ def unless_too_long(progress: Progress, turn: Turn, words: str) -> Progress:
 
 def _notify(progress: Progress, seat: Seat, turn: Turn) -> Progress:
     """Tell the user when the drain begins, and again and again."""
-    rules, last = turn.rules, progress.told_at
     if seat.session != "active" or not turn.hands.can(Cap.MESSAGE):
         return progress
+    rules, user, first, last = turn.rules, seat.assigned_user or "", progress.noticed_at, progress.told_at
+    if user != progress.told_user:  # and who was told has gone
+        first = last = None
     if last is not None and (not rules.notify_every or turn.now - last < rules.notify_every):
         return progress
     limit = rules.force_after if rules.force_after is not None else rules.drain_deadline
-    until = (progress.noticed_at or turn.now) + limit
+    until = (first or turn.now) + limit
     minutes = max(0, math.ceil((until - turn.now).total_seconds() / 60))
     if not turn.hands.tell_user(seat, minutes=minutes, until=until):
         return progress
-    return replace(progress, noticed_at=progress.noticed_at or turn.now, told_at=turn.now)
+    return replace(progress, noticed_at=first or turn.now, told_at=turn.now, told_user=user)

@@ -11,7 +11,7 @@ from imagebuild.pool.definition import Rules
 from imagebuild.pool.drain import begin
 from imagebuild.pool.hands import Hands
 from imagebuild.pool.headcount import Headcount
-from imagebuild.pool.health import Witness
+from imagebuild.pool.health import MATCHES, Witness
 from imagebuild.pool.lookout import View
 from imagebuild.pool.marks import ROLL_ID
 from imagebuild.pool.model import Phase
@@ -56,6 +56,8 @@ class Fleet:
     def __post_init__(self) -> None:
         self.headcount = Headcount(self.log, max(1, self.rules.failure_budget(self.log.assignment.size)))
         self._newcomers = Newcomers(self.log, self.hands, self.report)
+        if any(one.phase is Phase.DONE and one.stamp.startswith(MATCHES) for one in self.log.held.values()):
+            self.hands.outspoken.add(self.log.assignment.to_image_id)
 
     @property
     def rules(self) -> Rules:

@@ -36,6 +36,8 @@ class Hands:
     version_of: Callable[[str], Version | None]
     provisioned: Callable[[], bool] = lambda: False
     pool_image: Callable[[], str] = lambda: ""
+    outspoken: set[str] = field(default_factory=set)
+    """Images of which a desktop has told its stamp: the others will."""
     _parts: dict[str, Parts] = field(default_factory=dict)
     _ports: dict[str, Port] = field(default_factory=dict)
     _asked_for: set[str] = field(default_factory=set)

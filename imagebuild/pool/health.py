@@ -70,6 +70,11 @@ def read_inside(desktop: Desktop, progress: Progress, *, hands: Hands, witness: 
     if told.stamp is not None and any(told.stamp.get(name) != value for name, value in expected.items()):
         said = " ".join(f"{name}={told.stamp.get(name)}" for name in expected)
         return "wrong", f"its stamp says {said}, the image is {' '.join(f'{k}={v}' for k, v in expected.items())}"
+    image_id = hands.target(progress)
+    if told.stamp is not None:
+        hands.outspoken.add(image_id)
+    elif image_id in hands.outspoken:
+        return "waits", "it has not told its stamp, as others of this image have"
     words, domain = MATCHES if told.stamp else SILENT, hands.definition.domain
     if told.member is None:
         return "well", f"{words}; {NO_MEMBER}" if domain else words

@@ -50,7 +50,10 @@ class Intranet(Section):
     dns: tuple[Address, ...] = Field(
         min_length=1, description="the domain controllers: without them no domain is joined"
     )
-    rdp_from: tuple[AddressRange, ...] = Field(min_length=1, description="who may reach Remote Desktop (3389)")
+    rdp_from: tuple[AddressRange, ...] = Field(
+        min_length=1,
+        description="who may reach Remote Desktop (3389): users, and the machine that rolls the pool: it knocks there",
+    )
     agent_from: tuple[AddressRange, ...] = Field(default=(), description="the broker: who may reach the agent's port")
     agent_port: Whole = Field(default=8080, ge=1, le=65535, description="where the broker reaches the agent")
     reach: tuple[AddressRange, ...] = Field(

@@ -119,6 +119,9 @@ class Desktop:
     further_volume_ids: tuple[str, ...] = ()
     """What is attached to it beside its root."""
     cards: int = 1
+    key_name: str = ""
+    floating: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
     vtpm: bool = False
     seat: Seat | None = None
     troubles: tuple[Trouble, ...] = ()

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from imagebuild.cloud_values import shortages
 from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
-from imagebuild.pool.model import Method, Phase
+from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_groups import CHECKS as GROUP_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
@@ -27,6 +27,8 @@ def inspect(situation: Situation) -> tuple[Finding, ...]:
         _methods,
         _replacing,
         _attached,
+        _lost,
+        _doors,
         _quota,
         *GROUP_CHECKS,
         *SURGE_CHECKS,
@@ -88,8 +90,8 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
     if not replaced:
         return
     pool, network = situation.definition.pool, situation.network
-    if situation.group:
-        yield Finding("replace: security group", "refuse", situation.group, f"invoke pool.network {pool}")
+    if situation.group.trouble:
+        yield Finding("replace: security group", "refuse", situation.group.trouble, f"invoke pool.network {pool}")
     if situation.zone:
         yield Finding("replace: availability zone", "refuse", situation.zone, "name another in the pool's file")
     bare = [one.name for one in replaced if one.id not in situation.own_ports]
@@ -118,6 +120,42 @@ def _attached(situation: Situation) -> Iterator[Finding]:
     if wired:
         words = f"more than one network card: {some_of(wired)}; a new server would have the pool's only"
         yield Finding("network cards", "refuse", words, "take the others off: openstack server remove port")
+
+
+def _lost(situation: Situation) -> Iterator[Finding]:
+    """What a server was given beyond the pool's file; the user data of its own, too, which Nova tells nobody."""
+    going = [one for one in situation.moving if situation.choices[one.id].method in ("replace", "broker")]
+    told = [f"{one.name} ({', '.join(what)})" for one in going if (what := tuple(_what_goes(one, situation)))]
+    if told:
+        words = f"the new server would be without what the pool's file does not say: {some_of(told)}"
+        todo = "give it to the new ones, after the canary; a rebuilt one keeps it (roll.method: rebuild, where Nova rebuilds them)"
+        yield Finding("lost with the server", "warn", words, todo)
+
+
+def _what_goes(desktop: Desktop, situation: Situation) -> Iterator[str]:
+    """Floating addresses and security groups are a port's: they stay where we made that, as it outlives its server."""
+    if desktop.key_name:
+        yield f"key pair {desktop.key_name}"
+    if desktop.id in situation.own_ports:
+        return
+    yield from (f"floating IP {address}" for address in desktop.floating)
+    kept = (situation.definition.security_group, situation.group.name)
+    yield from (f"security group {name}" for name in desktop.security_groups if name not in kept)
+
+
+def _doors(situation: Situation) -> Iterator[Finding]:
+    """Whoever rolls knocks at each desktop. No reason to refuse: the way back from an image whose Remote Desktop is broken stays open."""
+    doors = situation.doors
+    if any(doors.values()):
+        yield Finding("Remote Desktop", "ok", f"it answers this machine at {list(doors)[-1]}")
+    elif doors:
+        words = (
+            f"it does not answer this machine at {some_of(list(doors))}, which run: who cannot reach port 3389 takes every desktop "
+            "for ill once it is moved, and the canary fails after roll.boot_timeout"
+        )
+        pool = situation.definition.pool
+        todo = f"let this machine in (intranet.rdp_from, then invoke pool.network {pool}), or roll from one that reaches them"
+        yield Finding("Remote Desktop", "warn", words, todo)
 
 
 def _quota(situation: Situation) -> Iterator[Finding]:

@@ -32,6 +32,9 @@ def _groups(situation: Situation) -> Iterator[Finding]:
         if limit is not None and len(group.members) + joining > limit and (staying or joining):
             full = f"{words}; {limit} may be in one: not all that are made would have a place"
             yield Finding("server group", "refuse", full, "raise the project's quota server_group_members")
+        elif joining and group.policy == "anti-affinity":
+            scarce = f"{words}; with that policy it has one place a host: whoever joins it may find none, and has failed then"
+            yield Finding("server group", "warn", scarce, "let server_group name one with soft-anti-affinity")
         else:
             yield Finding("server group", "ok", words)
     if named is None:

@@ -39,9 +39,9 @@ def _room(situation: Situation) -> Iterator[Finding]:
         yield Finding("extra desktops", "ok", f"{some_of(names)}: the project's quota has room for {count} more")
     if situation.zone:
         yield Finding("extra desktops: availability zone", "refuse", situation.zone)
-    if situation.group:
+    if situation.group.trouble:
         todo = f"invoke pool.network {situation.definition.pool}"
-        yield Finding("extra desktops: security group", "refuse", situation.group, todo)
+        yield Finding("extra desktops: security group", "refuse", situation.group.trouble, todo)
 
 
 def _broker(situation: Situation) -> Iterator[Finding]:

@@ -40,6 +40,8 @@ class Progress:
     """When its user was first told."""
     told_at: datetime | None = None
     """When its user was last told."""
+    told_user: str = ""
+    """Who that was, as far as the broker says it: another one is to be told anew."""
     free_since: datetime | None = None
     free_seen: datetime | None = None
     """The broker's own time of the look that first found it free."""

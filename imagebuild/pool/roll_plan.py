@@ -1,7 +1,7 @@
 """What a roll would do, as a value: to which image, which desktops in which way, which are left out and why, and whether it may begin."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from imagebuild.pool.membership import REJOIN
 from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight import inspect
 from imagebuild.pool.quantities import count_of, lasting
-from imagebuild.pool.situation import Finding, Situation, assess, matches
+from imagebuild.pool.situation import Finding, Situation, assess, knock, matches
 from imagebuild.pool.survey import Survey
 from imagebuild.pool.testimony import was_well_with
 
@@ -155,11 +155,13 @@ def plan_roll(
     roll_id: str | None = None,
     back: bool = False,
     paused: bool = False,
+    answers: Callable[[str], bool] | None = None,
 ) -> RollPlan:
     """The plan, with its preflight. Reads only; raises NotFound, CloudError.
 
     `only`: names of the desktops to be moved; `roll_id`: a roll of ours that goes on; `back`: a return to an image that the pool had;
-    `paused`: the last roll has left the broker's provisioning off.
+    `paused`: the last roll has left the broker's provisioning off; `answers`: does Remote Desktop answer
+    at that address? Without it nobody is knocked at.
     """
     situation = assess(
         definition,
@@ -173,7 +175,7 @@ def plan_roll(
         back=back,
         paused=paused,
     )
-    return compose(situation)
+    return compose(knock(situation, answers) if answers else situation)
 
 
 def compose(situation: Situation) -> RollPlan:

@@ -12,8 +12,9 @@ from imagebuild.pool.quantities import lasting
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.situation import some_of
 
-COMPLETED, WITH_REST, HALTED, ABORTED, WAITS = 0, 3, 4, 5, 6
-"""Exit codes: done; done, but some were skipped or failed; halted; aborted; it waits for `invoke pool.continue`. 2: it may not begin."""
+COMPLETED, REFUSED, WITH_REST, HALTED, ABORTED, WAITS = 0, 2, 3, 4, 5, 6
+"""Exit codes: done; it may not begin, or nobody said yes; done, but some were skipped or failed; halted; aborted; it waits for
+`invoke pool.continue`."""
 
 _TOLD = (
     Phase.DONE,

@@ -1,7 +1,7 @@
 """Everything that a preflight looks at, asked once: the pool, the image that it is to get, and what the cloud and the broker say."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -21,6 +21,7 @@ from imagebuild.pool.survey import Survey
 
 Level = Literal["ok", "warn", "refuse"]
 _FEW = 5
+_KNOCKS = 3
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class Finding:
     def __str__(self) -> str:
         todo = f"; {self.todo}" if self.todo else ""
         return f"{self.level:6s} {self.name}: {self.words}{todo}"
+
+
+@dataclass(frozen=True)
+class PoolGroup:
+    """The name of a security group, which the pool's file may call by its id; or why it cannot be used."""
+
+    name: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +68,10 @@ class Situation:
     settings: PoolSettings | None = None
     silence: str = ""
     claims: tuple[Claim, ...] = ()
-    group: str = ""
-    """Where desktops are to be replaced or made: why the pool's security group cannot be used, '' when it can."""
+    group: PoolGroup = PoolGroup()
+    """The pool's security group, where desktops are to be replaced or made."""
     zone: str = ""
-    """Likewise of the availability zone."""
+    """Likewise: why the availability zone cannot be used, '' when it can."""
     extras: tuple[str, ...] = ()
     """Names of the extra desktops that the roll is to make: `max_surge` without those that are there."""
     strangers: tuple[Adoption, ...] = ()
@@ -73,6 +82,8 @@ class Situation:
     """The project's, where desktops are to be replaced, or the pool's file names one."""
     paused: bool = False
     """The pool's last roll has left the broker's provisioning off: the next one turns it on."""
+    doors: Mapping[str, bool] = field(default_factory=dict)
+    """By names of desktops that should be well: does Remote Desktop answer this machine there? The last one is the first that does."""
     project_id: str = ""
     roll_id: str | None = None
     back: bool = False
@@ -117,8 +128,8 @@ def assess(
     """
     flavor, network = _find_parts(definition, cloud)
     moving = [one for one in survey.included if _moves(one, definition, to=to, only=only)]
-    rules, image = definition.roll, to.image
-    choices = {one.id: choose_method(one, rules, image=image, flavor=flavor, network=network) for one in moving}
+    rules = definition.roll
+    choices = {one.id: choose_method(one, rules, image=to.image, flavor=flavor, network=network) for one in moving}
     replacing = any(choice.method == "replace" for choice in choices.values())
     health, settings, silence = _ask(broker, definition.pool)
     extras = () if back else extra_names(definition, survey, cloud, moves=len(moving), settings=settings)
@@ -137,7 +148,7 @@ def assess(
         settings=settings,
         silence=silence,
         claims=tuple(claims(cloud, definition.pool)),
-        group=_why_no_group(definition, cloud) if replacing or extras else "",
+        group=_find_group(definition, cloud) if replacing or extras else PoolGroup(),
         zone=zone_trouble(definition, cloud) if replacing or extras else "",
         extras=extras,
         own_ports=_own_ports(definition, cloud) if replacing else frozenset(),
@@ -200,13 +211,27 @@ def _find_strangers(definition: PoolDefinition, survey: Survey, cloud: Cloud) ->
     return tuple(one for one in found if not one.member and one.server.name.casefold() in listed)
 
 
-def _why_no_group(definition: PoolDefinition, cloud: Cloud) -> str:
-    """A desktop whose server is deleted must not fail for want of its security group."""
+def knock(situation: Situation, answers: Callable[[str], bool]) -> Situation:
+    """Does Remote Desktop answer this machine? Few desktops are asked, until one does: it is about the way there, not about each."""
+    well = [one for one in situation.survey.included if one.powered_on and one.addresses and not one.unwell]
+    well.sort(key=lambda one: (one.busy, one.seat is None or one.seat.agent != "up"))
+    doors: dict[str, bool] = {}
+    for desktop in well[:_KNOCKS] if situation.moving else ():
+        doors[desktop.name] = answers(desktop.addresses[0])
+        if doors[desktop.name]:
+            break
+    return replace(situation, doors=doors)
+
+
+def _find_group(definition: PoolDefinition, cloud: Cloud) -> PoolGroup:
+    """A desktop whose server is deleted must not fail for want of it."""
     try:
         found = cloud.find_security_group(definition.security_group)
     except CloudRefused as error:
-        return str(error)
-    return "" if found else f"there is no security group {definition.security_group}"
+        return PoolGroup(trouble=str(error))
+    return (
+        PoolGroup(found.name) if found else PoolGroup(trouble=f"there is no security group {definition.security_group}")
+    )
 
 
 def _ask(broker: Broker, pool: str) -> tuple[Health | None, PoolSettings | None, str]:

@@ -34,11 +34,9 @@ class Surroundings:
         self.log.note(pool_image=settings.image_name)
         if self._refills and self.log.image_before is None:
             self.log.note(image_before=settings.image_name or "")
-        pauses = self.hands.definition.roll.pauses_provisioning and self.hands.can(Cap.PROVISIONING)
-        if pauses and settings.provisioning:
-            self.log.note(provisioning=True)
-            broker.set_provisioning(pool, on=False)
-        self.makes_desktops = bool(settings.provisioning) and not pauses
+        if self._pauses and settings.provisioning:
+            self._pause()
+        self.makes_desktops = bool(settings.provisioning) and not self._pauses
         if self.hands.can(Cap.SCAN):
             broker.refresh(wait=False)
         self._prepared = True
@@ -123,6 +121,10 @@ class Surroundings:
         self.hands.broker.set_provisioning(self.log.assignment.pool, on=False)
 
     @property
+    def _pauses(self) -> bool:
+        return self.hands.definition.roll.pauses_provisioning and self.hands.can(Cap.PROVISIONING)
+
+    @property
     def _refills(self) -> bool:
         return self.hands.definition.roll.refills
 
@@ -141,7 +143,8 @@ class Surroundings:
         if not health.ok:
             return f"the broker is not well: {'; '.join(health.problems)}"
         settings = broker.settings(assignment.pool)
-        if self.log.provisioning and settings.provisioning and not self._refills:
+        self.makes_desktops = bool(settings.provisioning) and not self._pauses
+        if settings.provisioning and self._pauses:
             return "somebody has turned the broker's provisioning on"
         if self._refills and settings.provisioning is False and not self.log.provisioning:
             return "the broker makes no new desktops: its provisioning was turned off"

@@ -126,6 +126,9 @@ def _desktop(server: Server, seat: Seat | None, *, images: Mapping[str, Image]) 
         root_volume_id=server.root_volume_id,
         further_volume_ids=server.further_volume_ids,
         cards=server.cards,
+        key_name=server.key_name,
+        floating=server.floating,
+        security_groups=server.security_groups,
         vtpm=has_vtpm(images.get(image_id or ""), server.flavor_specs),
         seat=seat,
     )

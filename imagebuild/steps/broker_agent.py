@@ -29,7 +29,7 @@ class Setting(Section):
 
     path: Word
     name: Word
-    value: str | int
+    value: str | Whole
     kind: Literal["String", "DWord"] = "String"
 
 

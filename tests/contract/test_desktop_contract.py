@@ -235,6 +235,11 @@ def test_only_zones_that_are_told_are_taken(bench: CloudBench, desktop: Server) 
     assert [one.id for one in bench.cloud.servers(tags=(tag_of(bench),))] == [desktop.id]
 
 
+def test_a_listing_tells_what_a_server_has_beyond_its_image(bench: CloudBench, desktop: Server) -> None:
+    (listed,) = bench.cloud.servers(tags=(tag_of(bench),))
+    assert (listed.security_groups, listed.floating, listed.key_name) == ((f"{bench.owner}-desktops",), (), "")
+
+
 class TestServerGroup:
     def test_one_looked_at_alone_tells_it_and_no_listing_does(
         self, bench: CloudBench, desktop: Server, spread: str

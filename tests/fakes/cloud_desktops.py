@@ -226,12 +226,21 @@ class DesktopCalls(World):
             flavor=flavor.name,
             flavor_specs=self._specs[flavor.id],
             volume_ids=tuple(volumes),
+            security_groups=self._group_names(request),
         )
         self._machines[server.id] = Machine(server, request, flavor, volumes)
         self._named[server.name].append(server.id)
         self._use(flavor, 1)
         self._act(server.id, "create", user_id=self.user_id)
         return server
+
+    def _group_names(self, request: ServerRequest) -> tuple[str, ...]:
+        """What Nova tells of them: those of its port; of a port that Nova makes those that were asked for, else the default one."""
+        if request.port_id is not None:
+            groups = self._plugs.ports[request.port_id].security_groups
+            return tuple(sorted(self._groups[one].name for one in groups if one in self._groups))
+        named = (self._groups[one].name if one in self._groups else one for one in request.security_groups)
+        return tuple(sorted(named)) or ("default",)
 
     def _check_rebuild(self, server: Server, image_id: str, *, allow_root_volume_wipe: bool) -> None:
         """As nova.compute.api.API.rebuild and its decorators, in their order."""

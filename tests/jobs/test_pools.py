@@ -104,7 +104,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
     assert pools.status(POOL, office.settings, office.say) == 0
     assert "staff: 4 desktops, 4 free; 4 on small-v2" in office.said()
 
-    assert pools.rollback(POOL, office.settings, office.say, yes=False, ask=lambda words: False) == 0
+    assert pools.rollback(POOL, office.settings, office.say, yes=False, ask=lambda words: False) == 2
     assert "desktop-3: free now; users could have it since" in (said := office.said())
     assert "if each takes 3 min (as in the last roll of this pool on this machine)" in said
     assert images_of(office, office.names) == {office.new.id}
@@ -115,7 +115,7 @@ def test_a_roll_stops_at_the_canary_goes_on_and_goes_back(office: Office) -> Non
 
 
 def test_without_a_yes_nothing_is_done(office: Office) -> None:
-    assert office.run_roll(yes=False) == 0
+    assert office.run_roll(yes=False) == 2
     assert "nothing was changed; to do it: invoke pool.roll staff --yes" in office.said()
     assert (office.cloud.rebuilds, office.broker.reasons) == ([], [])
 
@@ -128,6 +128,14 @@ def test_a_refused_plan_says_why_and_changes_nothing(office: Office) -> None:
         assert caught.value.exit_code == 2
         assert any("work_queue: not running" in line for line in caught.value.details)
     assert office.broker.reasons == []
+
+
+def test_a_plan_says_that_this_machine_reaches_no_desktop(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    knocks: list[str] = []
+    monkeypatch.setattr(pool_desk, "desktop_answers", lambda address: bool(knocks.append(address)))
+    pools.plan(POOL, office.settings, office.say)
+    assert "warn   Remote Desktop: it does not answer this machine at desktop-1, desktop-2" in office.said()
+    assert knocks == [office.server(name).addresses[0] for name in office.names[:3]]
 
 
 def test_a_pool_has_one_roll(office: Office) -> None:

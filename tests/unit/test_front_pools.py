@@ -17,7 +17,7 @@ def context(tmp_path: Path) -> Context:
     return Context(Config(overrides={"project": str(tmp_path)}))
 
 
-@pytest.mark.parametrize("code", [0, 3, 4, 5, 6])
+@pytest.mark.parametrize("code", [0, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("name", ["roll", "go_on", "status", "abort", "rollback"])
 def test_the_rolls_end_is_the_exit_code(
     context: Context, monkeypatch: pytest.MonkeyPatch, name: str, code: int

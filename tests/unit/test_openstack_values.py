@@ -60,6 +60,16 @@ def test_cards_are_counted_by_their_hardware_addresses() -> None:
     assert [read_server({"id": "1", "status": "ACTIVE", "addresses": each}).cards for each in (one, two)] == [1, 2]
 
 
+def test_what_a_server_was_given_beyond_its_image_is_told() -> None:
+    groups = [{"name": "vdi-desktop"}, {"name": "lab"}, {"name": "lab"}]  # of two ports
+    addresses = {"vdi": [{"addr": "192.0.2.9", "OS-EXT-IPS:type": "floating"}, {"addr": "10.0.0.5"}]}
+    item = {"id": "1", "status": "ACTIVE", "key_name": "kim", "security_groups": groups, "addresses": addresses}
+    server = read_server(item)
+    assert (server.key_name, server.floating, server.security_groups) == ("kim", ("192.0.2.9",), ("lab", "vdi-desktop"))
+    bare = read_server({"id": "1", "status": "ERROR", "key_name": None})  # Nova names no groups where there are none
+    assert (bare.key_name, bare.floating, bare.security_groups) == ("", (), ())
+
+
 def test_a_server_in_error_tells_its_fault() -> None:
     server = read_server({"id": "1", "status": "ERROR", "fault": {"message": "No valid host was found.", "code": 500}})
     assert server.fault == "No valid host was found."

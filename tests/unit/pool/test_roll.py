@@ -343,8 +343,10 @@ def test_an_image_is_known_by_the_better_hash_where_glance_makes_one() -> None:
     assert roll.done() > 1, "it was another hash that stopped it"
 
 
-def test_somebody_who_turns_provisioning_on_halts_the_roll() -> None:
+@pytest.mark.parametrize("before", [True, False])
+def test_somebody_who_turns_provisioning_on_halts_the_roll(before: bool) -> None:
     site = Site(6)
+    site.broker.pools[POOL].provisioning = before
     roll = site.start()
     site.clock.at(400, lambda: setattr(site.broker.pools[POOL], "provisioning", True))
     assert roll.run() is RollState.HALTED

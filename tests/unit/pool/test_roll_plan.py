@@ -336,6 +336,17 @@ def no_volume_left(site: Site) -> None:
     site.cloud.limits = replace(site.cloud.limits, volumes=1)
 
 
+def well_furnished(site: Site) -> None:
+    """The port of desktop-3 is the pool's own: what hangs on that stays."""
+    second, third = site.cloud.servers()[1:3]
+    more = {"floating": ("192.0.2.7",), "security_groups": ("lab", "vdi-desktop")}
+    site.change(second, key_name="kim", **more)
+    site.change(third, **more)
+    port = site.cloud.create_port("desktop-3", pool="staff", network_id=site.network.id)
+    site.cloud._plugs.ports[port.id] = replace(port, server_id=third.id)
+    rule(method="replace")(site)
+
+
 def window_closed(site: Site) -> None:
     rule(window=Window(hours="22:00-05:00", time_zone="Asia/Seoul"))(site)
 
@@ -392,6 +403,12 @@ def superseded_target(site: Site) -> None:
         (flavor_gone, "flavor", "the flavor old, which is gone"),
         (root_volume_replaced, "replace: root disk", "root on a volume: desktop-9"),
         (no_volume_left, "quota", "volumes: 1 needed, 0 left"),
+        (
+            well_furnished,
+            "lost with the server",
+            "desktop-1 (security group default), "
+            "desktop-2 (key pair kim, floating IP 192.0.2.7, security group lab), desktop-4 (",
+        ),
         (window_closed, "window", "nothing is begun before 2026-01-01 22:00"),
         (all_busy, "broker: free desktops", "every one would be waited for"),
         (all_busy, "canary", "waiting for one"),
@@ -413,6 +430,40 @@ def test_what_a_person_should_know_first(spoil: Break, name: str, words: str) ->
     warnings = [finding for finding in plan.findings if finding.level == "warn" and finding.name == name]
     assert [words in str(finding) for finding in warnings] == [True]
     assert not plan.refused
+
+
+class TestDoors:
+    """Whoever rolls knocks at desktops: a plan tries it at few."""
+
+    def test_where_one_answers_no_other_is_asked(self) -> None:
+        site = a_site(4)
+        asked: list[str] = []
+        site.broker.log_in("desktop-1", "kim")
+        plan = site.plan(answers=lambda address: not asked.append(address))
+        (finding,) = found(plan, "Remote Desktop")
+        assert (finding.level, finding.words) == ("ok", "it answers this machine at desktop-2")
+        assert asked == [site.cloud.servers()[1].addresses[0]]
+
+    def test_where_none_does_it_is_told_what_will_happen_and_does_not_refuse(self) -> None:
+        site = a_site(6)
+        asked: list[str] = []
+        site.broker.record("desktop-1").agent = "down"
+        site.change(site.cloud.servers()[1], status="SHUTOFF")
+        plan = site.plan(answers=lambda address: bool(asked.append(address)))
+        (finding,) = found(plan, "Remote Desktop")
+        assert "does not answer this machine at desktop-3, desktop-4, desktop-5, which run" in finding.words
+        assert "the canary fails" in finding.words
+        assert "intranet.rdp_from, then invoke pool.network staff" in finding.todo
+        assert (finding.level, plan.refused, len(asked)) == ("warn", False, 3)
+
+    def test_where_none_runs_or_none_is_moved_nobody_is_asked(self) -> None:
+        site = a_site(2)
+        for server in site.cloud.servers():
+            site.change(server, status="SHUTOFF")
+        assert found(site.plan(answers=lambda address: pytest.fail(address)), "Remote Desktop") == []
+        for server in site.cloud.servers():
+            site.change(server, status="ACTIVE", image_id=site.new.id)
+        assert found(site.plan(answers=lambda address: pytest.fail(address)), "Remote Desktop") == []
 
 
 @pytest.mark.parametrize(

@@ -118,25 +118,41 @@ class TestRoll:
 
 class TestPlan:
     def test_it_tells_group_policy_and_members(self) -> None:
-        site = rolled(3, members=2)
+        site = rolled(3, members=2, policy="soft-anti-affinity")
         ok, warn = told(site.plan())
-        assert (ok.level, ok.words) == ("ok", "spread (anti-affinity) has 2 servers, to be replaced in it: 2")
+        assert (ok.level, ok.words) == ("ok", "spread (soft-anti-affinity) has 2 servers, to be replaced in it: 2")
         assert (warn.level, warn.todo) == ("warn", "server_group: spread")
         site.definition = site.definition.model_copy(update={"server_group": "spread"})
         (only,) = told(site.plan())
-        assert only.words == "spread (anti-affinity) has 2 servers, to join it: 1, to be replaced in it: 2"
+        assert only.words == "spread (soft-anti-affinity) has 2 servers, to join it: 1, to be replaced in it: 2"
 
     def test_of_groups_of_others_it_says_nothing(self) -> None:
         assert told(rolled(3).plan()) == []
 
     @pytest.mark.parametrize(("limit", "level"), [(3, "ok"), (2, "refuse")])
     def test_a_group_that_would_be_too_full_refuses(self, limit: int, level: str) -> None:
-        site = rolled(3, members=2)
+        site = rolled(3, members=2, policy="soft-anti-affinity")
         site.definition = site.definition.model_copy(update={"server_group": "spread"})
         site.cloud.limits = replace(site.cloud.limits, group_members=limit)
         (finding,) = told(site.plan())
         assert finding.level == level
         assert ("server_group_members" in str(finding)) == (level == "refuse")
+
+    @pytest.mark.parametrize(
+        ("policy", "members", "level"),
+        [
+            ("anti-affinity", 2, "warn"),
+            ("anti-affinity", 3, "ok"),
+            ("soft-anti-affinity", 2, "ok"),
+            ("affinity", 2, "ok"),
+        ],
+    )
+    def test_who_joins_one_that_has_a_place_a_host_may_find_none(self, policy: str, members: int, level: str) -> None:
+        site = rolled(3, members=members, policy=policy)
+        site.definition = site.definition.model_copy(update={"server_group": "spread"})
+        (finding,) = told(site.plan())
+        assert finding.level == level
+        assert ("soft-anti-affinity" in finding.todo) == (level == "warn")
 
     @pytest.mark.parametrize(("method", "level"), [("replace", "refuse"), ("rebuild", "warn")])
     def test_one_that_is_not_there(self, method: str, level: str) -> None:
