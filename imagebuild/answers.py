@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imagebuild.answer_rules import find_answer_errors, find_configuration_errors
+from imagebuild.complaints import complaint, in_words, written
 from imagebuild.errors import RecipeError
 from imagebuild.secrets import Secret
 
@@ -20,7 +21,7 @@ OperatingSystem = Literal["win7", "win10", "win11", "ws2012r2", "ws2016", "ws201
 MetadataSource = Literal["configdrive", "http"]
 
 _VERSIONS = {"win7": (6, 1), "ws2012r2": (6, 3)}  # all others are 10.0
-_LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?-[A-Z]{2}$"
+_LOCALE = r"[a-z]{2,3}(-[A-Z][a-z]{3})?-[A-Z]{2}"
 _INPUT = r"[0-9A-Fa-f]{4}:([0-9A-Fa-f]{8}|\{[0-9A-Fa-f-]{36}\}\{[0-9A-Fa-f-]{36}\})"
 # The Microsoft Korean IME. {A1E2B86B-...}, which many samples carry, is Old Hangul.
 _KOREAN_IME = "0412:{A028AE76-01B1-46C2-99C4-ACD9858AE02F}{B5FE1F02-D5F2-4445-9C03-C568F23C99A1}"
@@ -41,11 +42,20 @@ class AnswerSettings(BaseModel):
 
     os: OperatingSystem
     architecture: Literal["amd64", "x86"] = "amd64"
-    locale: str = Field(pattern=_LOCALE)
-    ui_language: str = Field(default="", pattern=f"{_LOCALE}|^$", description="empty: the locale")
+    locale: Annotated[str, written(_LOCALE, "must be a locale: ko-KR")]
+    ui_language: Annotated[str, written(f"({_LOCALE})?", "must be a locale: ko-KR")] = Field(
+        default="", description="empty: the locale"
+    )
     input_locale: str = Field(default="", description="empty: the locale's usual input method")
-    time_zone: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9 .()+_-]{1,63}$")
-    product_key: str | None = Field(default=None, pattern=r"^([A-Z0-9]{5}-){4}[A-Z0-9]{5}$")
+    time_zone: Annotated[
+        str, written(r"[A-Za-z][A-Za-z0-9 .()+_-]{1,63}", "must be Windows' name of a time zone: Korea Standard Time")
+    ]
+    product_key: (
+        Annotated[
+            str, written(r"([A-Z0-9]{5}-){4}[A-Z0-9]{5}", "must be five times five capitals and digits, with `-`")
+        ]
+        | None
+    ) = None
     organization: str = Field(default="", max_length=64)
     owner: str = Field(default="", max_length=64)
     admin_user: str = Field(default="Administrator", min_length=1, max_length=20)
@@ -53,14 +63,16 @@ class AnswerSettings(BaseModel):
     skip_rearm: bool = False
     specialize_by_cloudbase: bool = True
     metadata: tuple[MetadataSource, ...] = Field(default=("configdrive", "http"), min_length=1, strict=False)
-    metadata_url: str = Field(default="http://169.254.169.254/", pattern=r"^https?://[A-Za-z0-9.:\[\]/_-]+/$")
+    metadata_url: Annotated[
+        str, written(r"https?://[A-Za-z0-9.:\[\]/_-]+/", "must be like http://169.254.169.254/, the `/` at its end too")
+    ] = "http://169.254.169.254/"
     serial_port: Literal["COM1", "COM2"] | None = "COM1"
 
     @field_validator("input_locale")
     @classmethod
     def _input_locale(cls, value: str) -> str:
         for part in value.split(";") if value else ():
-            if not re.fullmatch(_INPUT, part) and not re.match(_LOCALE, part):
+            if not re.fullmatch(_INPUT, part) and not re.fullmatch(_LOCALE, part):
                 raise ValueError(f"'{part}' is neither a locale (ko-KR) nor an input method (0412:00000412)")
         return value
 
@@ -84,10 +96,11 @@ class AnswerSettings(BaseModel):
     @model_validator(mode="after")
     def _combination(self) -> "AnswerSettings":
         if self.architecture == "x86" and self.os not in {"win7", "win10"}:
-            raise ValueError(f"there is no x86 edition of {self.os}: leave architecture out")
+            raise complaint(f"there is no x86 edition of {self.os}: leave architecture out", "architecture")
         if self.os == "win11" and self.admin_user.lower() == "administrator":
             # The built-in account is disabled on clients and Windows 11 no longer skips the page that asks for another.
-            raise ValueError("Windows 11's first start asks for an account: name one of your own as admin_user")
+            words = "Windows 11's first start asks for an account: name one of your own as admin_user"
+            raise complaint(words, "admin_user")
         return self
 
     @property
@@ -139,7 +152,8 @@ def read_settings(values: Mapping[str, Any]) -> AnswerSettings:
     try:
         return AnswerSettings.model_validate(dict(values))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors(include_input=False)]
+        wrong = error.errors(include_input=False)
+        lines = [f"{'.'.join(map(str, one['loc'])) or 'settings'}: {in_words(one)}" for one in wrong]
         raise RecipeError(f"{len(lines)} of the answer file's settings are wrong", details=lines) from None
 
 

@@ -2,11 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
+from imagebuild.complaints import Number, written
 from imagebuild.recipe_header import Section, TimeZone, Word
 
-SecretReference = Annotated[str, StringConstraints(pattern=r"^(env|file):.+$")]
+SecretReference = Annotated[
+    str, written(r"(env|file):.+", "must say where it stands, env:NAME or file:PATH, and not be the secret itself")
+]
+Minutes = Annotated[Number, Field(gt=0, le=7 * 24 * 60)]
+Seconds = Annotated[Number, Field(gt=0, le=24 * 60 * 60)]
 Question = Literal[
     "seats",
     "health",
@@ -26,9 +31,7 @@ class LeostreamSettings(Section):
     """A Leostream Connection Broker by its REST interface."""
 
     kind: Literal["leostream"]
-    url: Annotated[str, StringConstraints(pattern=r"^https://[^/@\s]+/?$")] = Field(
-        description="https://HOST[:PORT], with neither path nor password"
-    )
+    url: Annotated[str, written(r"https://[^/@\s]+/?", "must be https://HOST[:PORT], with neither path nor password")]
     user: SecretReference = Field(description="env:NAME or file:PATH of the login name; its role needs API access")
     password: SecretReference = Field(description="env:NAME or file:PATH")
     domain: Word | None = Field(default=None, description="of the login, where the broker has several")
@@ -42,14 +45,14 @@ class LeostreamSettings(Section):
         description="how a desktop is taken from users, as the interface has no such call: by a rule `name ne DESKTOP` in the "
         "pool, or by leaving it out of an ad hoc pool. What that does to a standing assignment is nowhere written: try it first",
     )
-    max_age_minutes: float = Field(default=15, gt=0, description="older counts are not believed: everybody is busy")
+    max_age_minutes: Minutes = Field(default=15, description="older counts are not believed: everybody is busy")
     time_zone: TimeZone = Field(default="UTC", description="of the broker's times, where they do not say it themselves")
     trust_unassigned: bool = Field(
         default=False,
         description="true: a desktop without assignment is free even while the broker counts more users than assignments",
     )
-    deadline_seconds: float = Field(default=60, gt=0, description="for one question, repeats and all")
-    scan_minutes: float = Field(default=15, gt=0, description="for one scan of the center")
+    deadline_seconds: Seconds = Field(default=60, description="for one question, repeats and all")
+    scan_minutes: Minutes = Field(default=15, description="for one scan of the center")
 
 
 class FileSettings(Section):
@@ -60,7 +63,7 @@ class FileSettings(Section):
     unavailable: Word | None = Field(
         default=None, description="CSV or JSON that we write: the desktops that are please to be marked unavailable"
     )
-    max_age_minutes: float = Field(default=15, gt=0, description="an older list is not believed: everybody is busy")
+    max_age_minutes: Minutes = Field(default=15, description="an older list is not believed: everybody is busy")
 
 
 class CommandSettings(Section):
@@ -70,8 +73,8 @@ class CommandSettings(Section):
     commands: dict[Question, Annotated[list[str], Field(min_length=1)]] = Field(
         description="program and arguments by question; what is not named the broker cannot do"
     )
-    deadline_seconds: float = Field(default=60, gt=0, description="for one program")
-    max_age_minutes: float = Field(default=15, gt=0, description="older answers are not believed: everybody is busy")
+    deadline_seconds: Seconds = Field(default=60, description="for one program")
+    max_age_minutes: Minutes = Field(default=15, description="older answers are not believed: everybody is busy")
 
     @field_validator("commands")
     @classmethod

@@ -1,18 +1,34 @@
 """A YAML file becomes plain values that know their lines, and a model's complaints become problems at those lines, all told at once."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from imagebuild.complaints import COMPLAINT, causes, in_words, kinds
 from imagebuild.errors import RecipeError
 
 Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+
+_ADVICE = {  # by what PyYAML says; the first that fits
+    "'\\t' that cannot start": "take the tab out: YAML is indented with blanks",
+    "cannot start any token": "put a value that begins with it in quotes",
+    "undefined alias": "put a value that begins with `*` in quotes",
+    "another document": "one {kind} a file: take out the line `---` and what belongs to another one",
+    "mapping values": "put a text with `: ` in it in quotes; else look at the indentation there",
+    "expected ':'": "a key ends with a colon and a blank: `key: value`",
+    "expected ','": "close the bracket of line {begin}, or put a comma between what is in it",
+    "end of stream": "close the quote of line {begin}",
+    "escape": "use single quotes: in double ones a backslash begins an escape",
+    "": "look at the indentation there",
+}
 
 
 @dataclass(frozen=True)
@@ -51,13 +67,15 @@ def read_document(path: Path, *, kind: str) -> Document:
     """The file read, whatever it says. `kind` is what a person calls such a file and its first key: recipe, pool. Raises RecipeError."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}", hint=f"a {kind} is a UTF-8 text file") from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}", hint=f"a {kind} is a text file") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path}:{line}: cannot be read: not UTF-8", hint="save it as UTF-8") from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RecipeError(f"{path}:{line}: not YAML: {error.problem}", hint="look at the indentation there") from error
+        raise _not_yaml(path, error, kind) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         words = f"{path}:{line}: not YAML: the character U+{error.character:04X} is not allowed"
@@ -93,15 +111,12 @@ def validated(model: type[Model], content: Any, place: Place, problems: list[Pro
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False):
-            missing = item["type"] == "missing"
-            where = _written(item["loc"], content, missing=missing)
-            text = item["msg"].removeprefix("Value error, ")
-            if item["type"] == "extra_forbidden":
-                text = f"is not known here{nearest(str(where[-1]), _keys(model, item['loc'][:-1]))}"
-            elif missing:
-                text = "is missing"
-            problems.append(Problem((*place, *where), text))
+        # What could not be read is not refused once more, nor what it is a part of.
+        known = {one.place[:length] for one in problems for length in range(len(one.place) + 1)}
+        for item in causes(error.errors(include_url=False, include_input=False)):
+            found = _problem(item, model, content)
+            if (where := (*place, *found.place)) not in known:
+                problems.append(Problem(where, found.text))
         return None
 
 
@@ -114,6 +129,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known are: {', '.join(known)}" if known else ""
 
 
+def _not_yaml(path: Path, error: yaml.MarkedYAMLError, kind: str) -> RecipeError:
+    mark = error.problem_mark or error.context_mark
+    begin = error.context_mark or mark
+    problem = re.sub(
+        r"(alias|anchor|handle) .*", r"\1", error.problem or ""
+    )  # its name may be the beginning of a password
+    advice = next(advice for words, advice in _ADVICE.items() if words in problem)
+    hint = advice.format(kind=kind, begin=begin.line + 1 if begin else 1)
+    return RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem.removeprefix('but ')}", hint=hint)
+
+
 def _read(
     node: yaml.Node, place: Place, lines: dict[Place, int], problems: list[Problem], above: tuple[yaml.Node, ...] = ()
 ) -> Any:
@@ -122,14 +148,23 @@ def _read(
     if node in above:
         problems.append(Problem(place, "this alias stands for what it is itself a part of"))
         return None
+    if node.tag not in _tags_for(node):
+        problems.append(
+            Problem(place, "cannot be read: put it in quotes if it is a text; tags, `!`, mean nothing here")
+        )
+        return None
     above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            simple = isinstance(key_node, yaml.ScalarNode)
+            key = str(key_node.value) if simple else "?"
             if key in result:
                 problems.append(Problem((*place, key), "this key stands twice"))
-            result[key] = _read(value_node, (*place, key), lines, problems, above)
+            if simple:
+                result[key] = _read(value_node, (*place, key), lines, problems, above)
+            else:
+                problems.append(Problem((*place, key), "a key is a word, not a list or a mapping"))
             lines[(*place, key)] = key_node.start_mark.line + 1
         return result
     if isinstance(node, yaml.SequenceNode):
@@ -137,29 +172,58 @@ def _read(
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        problems.append(Problem(place, f"cannot be read: {error}"))
+    except (yaml.YAMLError, ValueError):
+        kind = node.tag.rpartition(":")[2]
+        problems.append(Problem(place, f"cannot be read as {kind}: put it in quotes if it is a text"))
         return None
     finally:
         loader.dispose()
 
 
-def _written(place: Place, content: Any, *, missing: bool) -> Place:
-    """The place as the file has it: pydantic also names which member of a union it tried, and that is nowhere written."""
+def _tags_for(node: yaml.Node) -> Iterable[str | None]:
+    """What may be written before such a node: nothing makes an object of a mapping or a list."""
+    if isinstance(node, yaml.ScalarNode):
+        return yaml.SafeLoader.yaml_constructors.keys()
+    resolver = yaml.SafeLoader
+    return (resolver.DEFAULT_MAPPING_TAG if isinstance(node, yaml.MappingNode) else resolver.DEFAULT_SEQUENCE_TAG,)
+
+
+def _problem(item: ErrorDetails, model: type[BaseModel], content: Any) -> Problem:
+    """One of pydantic's complaints, at the key that it is about."""
+    place, kind, about = item["loc"], item["type"], item.get("ctx", {})
+    where, given = _written(place, content)
+    match kind:
+        case "missing":
+            return Problem((*where, place[-1]), in_words(item))
+        case "extra_forbidden":
+            return Problem(where, f"is not known here{nearest(str(where[-1]), _keys(_sections(model, place[:-1])))}")
+        case "union_tag_not_found" | "union_tag_invalid" if isinstance(given, Mapping):
+            words = "is missing" if kind == "union_tag_not_found" else "is not known here"
+            tags = [tag for section in _sections(model, place) for tag in _tags(section)]
+            return Problem((*where, about["discriminator"].strip("'")), words + nearest(about.get("tag", ""), tags))
+        case _ if kind == COMPLAINT and isinstance(given, Mapping):
+            keys = about["keys"]
+            return Problem((*where, next((key for key in keys if key in given), keys[0])), in_words(item))
+        case _:
+            return Problem(where, in_words(item, given=given))
+
+
+def _written(place: Place, content: Any) -> tuple[Place, Any]:
+    """The place as the file has it, and what is there: pydantic also names which member of a union it tried, and what is missing."""
     where: list[str | int] = []
     for part in place:
         if isinstance(content, Mapping) and part in content:
             content = content[str(part)]
-        elif isinstance(content, Sequence) and isinstance(part, int) and part < len(content):
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
             content = content[part]
-        elif not (missing and part == place[-1]):
+        else:
             continue
         where.append(part)
-    return tuple(where)
+    return tuple(where), content
 
 
-def _keys(model: type[BaseModel], place: Place) -> Iterable[str]:
-    """The keys that are known at a place (as pydantic names it) of a model, as a file writes them."""
+def _sections(model: type[BaseModel], place: Place) -> Sequence[type[BaseModel]]:
+    """The models that a place (as pydantic names it) of a model may have."""
     choices: list[type[BaseModel]] = [model]
     for part in place:
         if isinstance(part, int):  # an item of a list: the list's own key has led to the model of its items
@@ -169,23 +233,20 @@ def _keys(model: type[BaseModel], place: Place) -> Iterable[str]:
             choices = tagged
             continue
         annotations = [one.model_fields[part].annotation for one in choices if part in one.model_fields]
-        choices = [nested for annotation in annotations for nested in _models(annotation)]
-    return [field.alias or name for one in choices for name, field in one.model_fields.items()]
+        nested = [kind for annotation in annotations for kind in kinds(annotation)]
+        choices = [kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return choices
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that an annotation speaks of: itself, or what is in its list, tuple or union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-        return
-    for part in get_args(annotation):
-        yield from _models(part)
+def _keys(sections: Iterable[type[BaseModel]]) -> Iterable[str]:
+    """The keys of all these, as a file writes them."""
+    return [field.alias or name for one in sections for name, field in one.model_fields.items()]
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:
-    """The words by which a union tells this member from the others."""
+    """The word by which a union tells this member from the others: what one of its fields can only be."""
     literals = [one.annotation for one in model.model_fields.values() if get_origin(one.annotation) is Literal]
-    return {word for annotation in literals for word in get_args(annotation)}
+    return {words[0] for annotation in literals if len(words := get_args(annotation)) == 1}
 
 
 def _words(place: Place) -> str:

@@ -45,15 +45,14 @@ def find_recipe(name: str, *, folder: Path) -> Path:
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe file. Raises RecipeError whose `details` name every problem as FILE:LINE: PATH: what, what to do."""
     document = read_document(path, kind="recipe")
-    recipe, problems = _check(path, document.content)
-    problems += document.problems
+    problems = list(document.problems)
+    recipe = _check(path, document.content, problems)
     if problems or recipe is None:
         raise document.refusal(problems)
     return recipe
 
 
-def _check(path: Path, content: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
-    problems: list[Problem] = []
+def _check(path: Path, content: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
     header = validated(Header, {k: v for k, v in content.items() if k != "steps"}, (), problems)
     named = list(_named_steps(content.get("steps"), problems))
     problems += _order([(number, kind) for number, kind, _ in named])
@@ -64,8 +63,8 @@ def _check(path: Path, content: Mapping[str, Any]) -> tuple[Recipe | None, list[
             problems += [Problem(("steps", number), text) for text in step.check(header)]
         problems += _misnamed(path, header)
     if problems or not isinstance(header, Header):
-        return None, problems
-    return Recipe(path, header, tuple(step for _, step in sound)), problems
+        return None
+    return Recipe(path, header, tuple(step for _, step in sound))
 
 
 def _misnamed(path: Path, header: Header) -> Iterator[Problem]:

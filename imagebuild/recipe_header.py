@@ -4,14 +4,31 @@ from ipaddress import ip_network
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from imagebuild.answers import AnswerSettings
+from imagebuild.complaints import Number, Whole, complaint, written
 
 Bus = Literal["ide", "sata", "virtio", "scsi"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 NOBODY = "nobody"
-RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+Sha256 = Annotated[str, written(r"[0-9a-fA-F]{64}", "must be 64 hexadecimal digits, as sha256sum tells them")]
+SerialPort = Annotated[str, written(r"COM[0-9]{1,2}", "must be COM1, COM2, ...")]
+RecipeName = Annotated[
+    str,
+    written(
+        r"[a-z0-9][a-z0-9.-]{0,62}",
+        "must be at most 63 small letters, digits, `.` and `-`, and begin with a letter or a digit",
+    ),
+]
 
 
 def _a_time_zone(value: str) -> str:
@@ -28,7 +45,10 @@ TimeZone = Annotated[str, AfterValidator(_a_time_zone)]
 class Section(BaseModel):
     """A part of a recipe: frozen, and a key that is not known is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, defer_build=True)
+    # Deferred: a command makes the checks of those steps only that its recipe has.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Source(Section):
@@ -36,14 +56,14 @@ class Source(Section):
 
     image: Word | None = None
     recipe: RecipeName | None = None
-    version: Literal["current"] | Annotated[int, Field(ge=1)] = Field(default="current", description="with recipe")
+    version: Literal["current"] | Annotated[Whole, Field(ge=1)] = Field(default="current", description="with recipe")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Source":
         if (self.image is None) == (self.recipe is None):
             raise ValueError("is either `image: NAME` or `recipe: NAME` with a `version`")
         if self.image is not None and self.version != "current":
-            raise ValueError("a version belongs to `recipe: NAME`, not to an image")
+            raise complaint("belongs to `recipe: NAME`, not to an image", "version")
         return self
 
 
@@ -86,18 +106,18 @@ class Target(Section):
 
     disk_bus: Bus = "virtio"
     vif_model: Word = "virtio"
-    min_disk_gib: int | None = Field(default=None, ge=0, description="default: the builder flavor's disk")
-    min_ram_mib: int | None = Field(default=None, ge=0, description="default: the source image's, at least 1024")
+    min_disk_gib: Whole | None = Field(default=None, ge=0, description="default: the builder flavor's disk")
+    min_ram_mib: Whole | None = Field(default=None, ge=0, description="default: the source image's, at least 1024")
     properties: dict[str, str] = Field(default_factory=dict, description="more Glance properties")
 
 
 class Verify(Section):
     """How a candidate is proven: clones of it are booted and looked into. Not part of what the image is."""
 
-    clones: int = Field(default=2, ge=1, le=8, description="at once: two show what a copy shares with its twin")
+    clones: Whole = Field(default=2, ge=1, le=8, description="at once: two show what a copy shares with its twin")
     flavor: Word | None = Field(default=None, description="default: the builder's")
     network: Word | None = Field(default=None, description="default: the builder's")
-    deadline_minutes: float = Field(default=30, gt=0, le=24 * 60)
+    deadline_minutes: Number = Field(default=30, gt=0, le=24 * 60)
     registrations: str | None = Field(
         default=None, description="http(s) address that gives the broker's registrations as a JSON list"
     )
@@ -106,14 +126,14 @@ class Verify(Section):
 class Policy(Section):
     """When `invoke rebuild --due` builds again, and how many versions `invoke prune` leaves. Not part of what the image is."""
 
-    max_age_days: float | None = Field(
+    max_age_days: Number | None = Field(
         default=None, gt=0, description="older than that is due; default: only changes are"
     )
     rebuild: bool = Field(
         default=True,
         description="false: `invoke rebuild` builds it only when it is named, `invoke check` asks for no image",
     )
-    keep: int = Field(default=3, ge=1, description="versions that prune leaves, the current one among them")
+    keep: Whole = Field(default=3, ge=1, description="versions that prune leaves, the current one among them")
 
 
 class Header(Section):

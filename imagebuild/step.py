@@ -11,13 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from imagebuild.attempt import AnotherAttempt
 from imagebuild.cloud import Cloud
+from imagebuild.complaints import Number
 from imagebuild.guest import Guest, OnStep
 from imagebuild.journal import Journal
-from imagebuild.recipe_header import Header
+from imagebuild.recipe_header import Header, Section
 from imagebuild.report import Report
 from imagebuild.secrets import Secret
 from imagebuild.waiting import Clock, Deadline, SystemClock
@@ -25,7 +26,7 @@ from imagebuild.waiting import Clock, Deadline, SystemClock
 Connect = Callable[[str, Secret, str | None], Guest]  # address, password, certificate's SHA-256
 
 # A type, not a field's default: a step that sets its own default keeps the bounds.
-Minutes = Annotated[float, Field(gt=0, le=24 * 60, description="give up after that many minutes")]
+Minutes = Annotated[Number, Field(gt=0, le=24 * 60, description="give up after that many minutes")]
 
 _registry: dict[str, type["Step"]] = {}
 
@@ -100,7 +101,7 @@ class Context:
         return self.report.note
 
 
-class Step(BaseModel):
+class Step(Section):
     """The root of all steps. Fields are its parameters in the recipe; `deadline_minutes` bounds everything that it waits for.
 
     `needs` and `gives` are facts; after a step that gives one of `spoiled_by` this one cannot be done any more.
@@ -108,9 +109,6 @@ class Step(BaseModel):
     and not to its image (server, session): a build that starts from a checkpoint does not skip it, nor take over its facts. A
     `repeatable` one may stand more than once in a recipe.
     """
-
-    # Deferred: a command makes the checks of those steps only that its recipe has.
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, defer_build=True)
 
     name: ClassVar[str]
     title: ClassVar[str]

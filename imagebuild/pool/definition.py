@@ -2,15 +2,18 @@
 
 import re
 from datetime import timedelta
+from string import Formatter
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from imagebuild.broker_settings import BrokerSettings, NoneSettings
+from imagebuild.complaints import Whole, complaint
 from imagebuild.pool.intranet import Intranet
 from imagebuild.pool.marks import DOMAIN, OU, pool_tag
 from imagebuild.pool.membership import domain_of
-from imagebuild.pool.quantities import Duration, PoolShare, Share
+from imagebuild.pool.naming import DomainName, Names, PoolName
+from imagebuild.pool.quantities import Duration, PoolShare, Share, duration_words
 from imagebuild.pool.window import Window
 from imagebuild.recipe_header import RecipeName, Section, Word
 
@@ -21,13 +24,18 @@ SMALL_POOL = 20
 """Pools below this size end at their second failure; larger ones at 5 %."""
 
 Rank = Literal["broken", "free-off", "free", "longest-idle"]
-PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
-DomainName = Annotated[
-    str,
-    StringConstraints(
-        max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"
-    ),
-]
+
+
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len({one.casefold() for one in value}) != len(value):
+        raise ValueError("names something twice")
+    return value
+
+
+def _a_second_at_least(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return value
 
 
 class Rules(Section):
@@ -48,8 +56,10 @@ class Rules(Section):
         default=False,
         description="true: roll although the broker cannot hold a desktop back; who logs in at the wrong moment is cut off",
     )
-    canary: int = Field(default=1, ge=1, description="how many go first, alone; chosen among the free and healthy")
-    canary_names: tuple[Word, ...] = Field(default=(), description="these go first instead of chosen ones")
+    canary: Whole = Field(default=1, ge=1, description="how many go first, alone; chosen among the free and healthy")
+    canary_names: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = Field(
+        default=(), description="these go first instead of chosen ones"
+    )
     auto_continue: bool = Field(
         default=False, description="true: go on by itself after bake_time; false: wait for `invoke pool.continue`"
     )
@@ -60,7 +70,7 @@ class Rules(Section):
     max_unavailable: PoolShare = Field(
         default=Share(10, percent=True), description="in hand at once; a share is rounded down, but never to none"
     )
-    min_available: int | None = Field(
+    min_available: Whole | None = Field(
         default=None,
         ge=0,
         description="free, healthy desktops that stay; default: the broker's threshold (method broker: less max_unavailable), at least 1",
@@ -73,13 +83,15 @@ class Rules(Section):
         default=timedelta(seconds=30),
         description="between the end of one desktop and the beginning of the next in its place",
     )
-    parallel_boots: int = Field(default=3, ge=1, description="desktops that boot at once: agents storm their broker")
-    look_every: Annotated[Duration, Field(ge=timedelta(seconds=1))] = Field(
+    parallel_boots: Whole = Field(default=3, ge=1, description="desktops that boot at once: agents storm their broker")
+    look_every: Annotated[Duration, AfterValidator(_a_second_at_least)] = Field(
         default=timedelta(seconds=15),
         description="between two looks while a machine works; four times as long while only users are waited for",
     )
-    order: tuple[Rank, ...] = Field(
-        default=get_args(Rank), description="which go first: broken, free-off, free, longest-idle"
+    order: Annotated[tuple[Rank, ...], AfterValidator(_each_once)] = Field(
+        default=get_args(Rank),
+        description="which go first; broken: also whose agent is silent; "
+        "longest-idle: disconnected before active, as no broker tells how long",
     )
     logoff_policy: Literal["wait", "notify-then-force"] = Field(
         default="wait", description="notify-then-force: sessions end force_after the first notice, whoever is on it"
@@ -111,7 +123,7 @@ class Rules(Section):
     )
     boot_timeout: Duration = Field(default=timedelta(minutes=30), description="for boot and checks")
     min_ready: Duration = Field(default=timedelta(seconds=60), description="how long its checks must hold")
-    retries: int = Field(default=1, ge=0, description="further attempts at one desktop")
+    retries: Whole = Field(default=1, ge=0, description="further attempts at one desktop")
     put_back: bool = Field(
         default=True, description="a failed desktop gets its old image back; false: it is kept away from users as it is"
     )
@@ -129,26 +141,33 @@ class Rules(Section):
     def _agree(self) -> "Rules":
         forces = self.logoff_policy == "notify-then-force"
         if forces != (self.force_after is not None):
-            raise ValueError("force_after belongs to `logoff_policy: notify-then-force`: say both or neither")
+            words = "`force_after` belongs to `logoff_policy: notify-then-force`: say both or neither"
+            raise complaint(words, "force_after", "logoff_policy")
         if self.force_after is not None and self.force_after > self.drain_deadline:
-            raise ValueError("force_after is longer than drain_deadline: nothing would ever be forced")
-        if self.refills and self.max_surge.number:
-            raise ValueError(
-                "max_surge has no place beside `method: broker`: how many more there are is the broker's choice"
+            words = (
+                f"is longer than drain_deadline ({duration_words(self.drain_deadline)}): nothing would ever be forced"
             )
-        if len(set(self.order)) != len(self.order):
-            raise ValueError("order names something twice")
+            raise complaint(words, "force_after")
+        if self.refills and self.max_surge.number:
+            words = "has no place beside `method: broker`: how many more there are is the broker's choice"
+            raise complaint(words, "max_surge")
+        if self.canary_names and self.canary not in (1, len(self.canary_names)):
+            words = f"is {self.canary}, and `canary_names` names {len(self.canary_names)}: leave one of them out"
+            raise complaint(words, "canary")
         if self.max_unavailable.number == 0 and self.max_surge.number == 0:
-            raise ValueError("max_unavailable of 0, and no max_surge: nothing could ever be rolled")
+            raise complaint("is 0, and there is no max_surge: nothing could ever be rolled", "max_unavailable")
         return self
 
     @field_validator("notify_text")
     @classmethod
     def _text(cls, value: str) -> str:
+        words = "knows only {minutes} and {deadline}, just so; a brace itself is written twice"
         try:
-            value.format(minutes=1, deadline="")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError("knows only {minutes} and {deadline}; a brace itself is written twice") from error
+            fields = list(Formatter().parse(value))
+        except ValueError as error:
+            raise ValueError(words) from error
+        if any(name not in (None, "minutes", "deadline") or form or conversion for _, name, form, conversion in fields):
+            raise ValueError(words)
         return value
 
     def unavailable_limit(self, size: int) -> int:
@@ -202,14 +221,12 @@ class PoolDefinition(Section):
     pool: PoolName = Field(description="as the file is called; the servers tagged `vdi-pool=NAME` are its desktops")
     description: str = Field(default="", description="for people")
     recipe: RecipeName = Field(description="the line of versions that its desktops are made from")
-    names: Annotated[str, AfterValidator(lambda value: value.replace("{SEQUENCE}", "{sequence}"))] = Field(
-        default="desktop-{sequence}", description="at most 15 characters with the largest number"
-    )
-    digits: int = Field(default=1, ge=1, le=9, description="with 3, the first is desktop-001")
-    first: int = Field(default=1, ge=0, description="the smallest number")
-    size: int = Field(default=1, ge=1, le=100_000, description="how many desktops `invoke pool.create` makes it have")
+    names: Names = Field(default="desktop-{sequence}", description="at most 15 characters with the largest number")
+    digits: Whole = Field(default=1, ge=1, le=9, description="with 3, the first is desktop-001")
+    first: Whole = Field(default=1, ge=0, description="the smallest number")
+    size: Whole = Field(default=1, ge=1, le=100_000, description="how many desktops `invoke pool.create` makes it have")
     flavor: Word = Field(description="of new desktops")
-    root_volume_gib: int | None = Field(
+    root_volume_gib: Whole | None = Field(
         default=None, ge=1, description="the root is a volume of that size; default: a disk of the hypervisor's"
     )
     network: Word = Field(description="a name or id; `invoke pool.network` makes it")
@@ -230,24 +247,21 @@ class PoolDefinition(Section):
 
     @model_validator(mode="after")
     def _names(self) -> "PoolDefinition":
-        if self.names.count("{sequence}") != 1 or not re.fullmatch(
-            r"[A-Za-z0-9-]*\{sequence\}[A-Za-z0-9-]*", self.names
-        ):
-            raise ValueError("names is letters, digits and `-` around one {sequence}: desktop-{sequence}")
         last = self.name_of(self.first + self.size - 1)
+        words = ""
         if len(last) > LONGEST_NAME:
-            raise ValueError(f"{last} has {len(last)} characters: Windows names have at most {LONGEST_NAME}")
-        if last.startswith("-") or last.endswith("-") or last.isdigit():
-            raise ValueError(
-                f"{last} is no name for a Windows machine: it is not only digits, and no `-` is at its ends"
-            )
+            words = f"{last} has {len(last)} characters: Windows names have at most {LONGEST_NAME}"
+        elif last.startswith("-") or last.endswith("-") or last.isdigit():
+            words = f"{last} is no name for a Windows machine: it is not only digits, and no `-` is at its ends"
+        if words:
+            raise complaint(words, "names", "digits", "size", "first")
         return self
 
     @model_validator(mode="after")
     def _domain(self) -> "PoolDefinition":
         within = domain_of(self.ou or "")
         if self.domain and within and within.casefold() != self.domain.casefold():
-            raise ValueError(f"ou is in the domain {within}, and domain is {self.domain}")
+            raise complaint(f"is {self.domain}, and `ou` is in {within}", "domain")
         return self
 
     @property

@@ -32,10 +32,10 @@ def parse_share(value: Any) -> Share:
         return value
     match = re.fullmatch(r"(\d{1,6})\s*(%?)", str(value).strip()) if isinstance(value, int | str) else None
     if match is None or isinstance(value, bool):
-        raise ValueError("is a number of desktops (3) or a share of the pool (10%)")
+        raise ValueError("must be a number of desktops (3) or a share of the pool (10%)")
     share = Share(int(match[1]), percent=bool(match[2]))
     if share.percent and share.number > 100:
-        raise ValueError("is at most 100%")
+        raise ValueError("must be at most 100%")
     return share
 
 
@@ -48,7 +48,7 @@ def parse_duration(value: Any) -> timedelta:
         return timedelta(0)
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*([smhd])", text)
     if match is None:
-        raise ValueError("is a number with its unit: 90s, 30m, 24h or 2d")
+        raise ValueError("must be a number with its unit: 90s, 30m, 24h or 2d")
     return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
 
 

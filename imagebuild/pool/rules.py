@@ -37,7 +37,7 @@ def rank_of(desktop: Desktop, rules: Rules) -> Rank:
     """Which of the kinds that `order` puts in a row it is."""
     if occupied(desktop, rules):
         return "longest-idle"
-    if desktop.broken:
+    if desktop.unwell:
         return "broken"
     return "free" if desktop.powered_on else "free-off"
 
@@ -114,7 +114,7 @@ def to_give_back(
         desktop = desktops.get(one.name)
         if desktop is None or occupied(desktop, rules):
             continue
-        if lacking > 0 and desktop.powered_on and not desktop.broken:
+        if lacking > 0 and desktop.powered_on and not desktop.unwell:
             yield one.name, "users need it: the pool is at its floor"
             lacking, over = lacking - 1, over - 1
         elif over > 0 and one.phase is Phase.DRAINING:

@@ -2,23 +2,24 @@
 
 import re
 from datetime import datetime, time, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
+from imagebuild.complaints import written
 from imagebuild.recipe_header import Section, TimeZone
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Window(Section):
     """`hours` are FROM-TO by the wall clock of `time_zone`, over midnight when TO is the earlier; `days` are those that it begins on."""
 
-    hours: str = Field(
-        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
-        description="22:00-05:00: over midnight, where the end is the earlier",
+    hours: Annotated[str, written(f"{_CLOCK}-{_CLOCK}", "must be hours and minutes, FROM-TO: 22:00-05:00")] = Field(
+        description="22:00-05:00: over midnight, where the end is the earlier"
     )
     time_zone: TimeZone = Field(description="an IANA name: Asia/Seoul, Europe/Berlin, UTC")
     days: tuple[Day, ...] = Field(default=DAYS, min_length=1, description="on which it begins: mon-fri, or a list")
@@ -42,7 +43,10 @@ class Window(Section):
             if first in DAYS and last in DAYS:
                 begin, length = DAYS.index(first), (DAYS.index(last) - DAYS.index(first)) % 7 + 1
                 return [DAYS[(begin + number) % 7] for number in range(length)]
-        return re.split(r"[,\s]+", value.strip().lower())
+        named = re.split(r"[,\s]+", value.strip().lower())
+        if not set(named) <= set(DAYS):
+            raise ValueError(f"must be days, from one to another (mon-fri) or a list of {', '.join(DAYS)}")
+        return named
 
     @property
     def begin(self) -> time:

@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from imagebuild.complaints import Whole
 from imagebuild.errors import StepFailed
-from imagebuild.recipe_header import Section, Word
+from imagebuild.recipe_header import Section, Sha256, Word
 from imagebuild.step import Context, Step
 
 
@@ -16,11 +17,11 @@ class Installer(Section):
     label: Word = Field(description="how the CD's volume label begins")
     path: Word = Field(description="below the CD's root")
     kind: Literal["msi", "exe", "msu"]
-    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
+    sha256: Sha256
     arguments: list[str] | str = []
     properties: dict[str, str] = Field(default_factory=dict, description="MSI properties")
     success_codes: list[int] = [0]
-    timeout_seconds: int = Field(default=1800, gt=0)
+    timeout_seconds: Whole = Field(default=1800, gt=0)
 
 
 class Setting(Section):
@@ -28,7 +29,7 @@ class Setting(Section):
 
     path: Word
     name: Word
-    value: str | int
+    value: str | Whole
     kind: Literal["String", "DWord"] = "String"
 
 
@@ -43,9 +44,9 @@ class BrokerAgent(Step):
     installer: Installer
     service: Word
     address: Word = Field(description="the broker's host name or address")
-    port: int = Field(ge=1, le=65535)
+    port: Whole = Field(ge=1, le=65535)
     settings: list[Setting] = []
-    listen_port: int = Field(default=0, ge=0, le=65535, description="the agent's own port, waited for when given")
+    listen_port: Whole = Field(default=0, ge=0, le=65535, description="the agent's own port, waited for when given")
     records: list[dict[str, str]] = Field(
         default_factory=list, description="{path, name} or {file}: what registers this machine"
     )

@@ -7,10 +7,11 @@ from pydantic import Field
 from imagebuild.builder_power import come_up, go_down
 from imagebuild.checkpoints import carried, list_checkpoints
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Image
+from imagebuild.complaints import Number, Whole
 from imagebuild.errors import CloudError, CloudRefused, DeadlinePassed, StepFailed
 from imagebuild.image_record import TooLong, pack
 from imagebuild.properties import BUILD, BUILT_AT, CHECKPOINT, EXPIRES_AT, FACTS, PREFIX, RECIPE, SELF, STANDIN
-from imagebuild.recipe_header import Word
+from imagebuild.recipe_header import SerialPort
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
 
@@ -33,14 +34,16 @@ class Checkpoint(Step):
     incidental = frozenset({"keep", "max_age_days", "shutdown_seconds", "serial_port"})
 
     deadline_minutes: Minutes = 120
-    keep: int = Field(
+    keep: Whole = Field(
         default=2, ge=1, le=20, description="how many of the recipe's checkpoints stay, this one among them"
     )
-    max_age_days: float = Field(
+    max_age_days: Number = Field(
         default=60, gt=0, le=300, description="no build starts from it later: its WinRM certificate ends after a year"
     )
-    shutdown_seconds: int = Field(default=10, ge=5, description="between the last word on the console and the shutdown")
-    serial_port: Word = Field(default="COM1", pattern=r"^COM\d{1,2}$")
+    shutdown_seconds: Whole = Field(
+        default=10, ge=5, description="between the last word on the console and the shutdown"
+    )
+    serial_port: SerialPort = "COM1"
 
     def describe(self) -> str:
         """What happens to the builder."""

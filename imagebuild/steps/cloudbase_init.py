@@ -8,7 +8,7 @@ from imagebuild import windows
 from imagebuild.answers import render_cloudbase_configuration
 from imagebuild.console_words import MEMBER_SCRIPT, first_boot_files, first_boot_lines
 from imagebuild.errors import StepFailed
-from imagebuild.recipe_header import Word
+from imagebuild.recipe_header import Sha256, Word
 from imagebuild.step import Context, Step
 
 _TEMPLATES = ("cloudbase-init.conf.j2", "cloudbase-init-unattend.conf.j2")
@@ -25,7 +25,7 @@ class CloudbaseInit(Step):
     media_image: Word = Field(alias="media", description="Glance ISO image with the MSI")
     label: Word = Field(description="how the CD's volume label begins")
     path: Word = Field(description="below the CD's root")
-    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
+    sha256: Sha256
     enable_administrator: bool = Field(default=False, description="clients disable the built-in account at first start")
     first_boot_commands: list[str] = Field(
         default_factory=list, description="lines for SetupComplete.cmd of each clone"

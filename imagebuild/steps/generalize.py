@@ -8,9 +8,10 @@ from imagebuild import windows
 from imagebuild.answers import render_answer_file
 from imagebuild.builder_power import begin_last_act, refuse_foreign_stops
 from imagebuild.cloud import Server
+from imagebuild.complaints import Whole
 from imagebuild.errors import CloudError, DeadlinePassed, GuestError, ImagebuildError, StepFailed
 from imagebuild.guest import told_on_console
-from imagebuild.recipe_header import Word
+from imagebuild.recipe_header import SerialPort
 from imagebuild.secrets import derive_password
 from imagebuild.step import Context, Minutes, Step
 from imagebuild.waiting import Deadline, wait_for
@@ -31,11 +32,11 @@ class Generalize(Step):
     gives = frozenset({"sealed", "off"})
 
     deadline_minutes: Minutes = 90
-    sysprep_minutes: int = Field(default=60, gt=0, description="Windows 7 on slow disks has been seen to take 30")
-    shutdown_seconds: int = Field(
+    sysprep_minutes: Whole = Field(default=60, gt=0, description="Windows 7 on slow disks has been seen to take 30")
+    shutdown_seconds: Whole = Field(
         default=10, ge=5, description="between the seal and the shutdown: time to read the seal"
     )
-    serial_port: Word = Field(default="COM1", pattern=r"^COM\d{1,2}$")
+    serial_port: SerialPort = "COM1"
 
     def describe(self) -> str:
         """In order."""

@@ -4,8 +4,9 @@ from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from imagebuild.complaints import Whole, written
 from imagebuild.errors import StepFailed
 from imagebuild.patch_days import last_patch_tuesday, period
 from imagebuild.recipe_header import Header, Word
@@ -36,9 +37,9 @@ class Updates(Step):
 
     deadline_minutes: Minutes = 480
     source: Literal["default", "microsoft", "wsus"] = "default"
-    refresh: Annotated[str, StringConstraints(pattern=r"^(patch-tuesday|never|days-[1-9][0-9]{0,2})$")] = (
-        "patch-tuesday"
-    )
+    refresh: Annotated[
+        str, written(r"patch-tuesday|never|days-[1-9][0-9]{0,2}", "must be patch-tuesday, never, or days-N: days-7")
+    ] = "patch-tuesday"
     server: Word | None = Field(default=None, description="the WSUS, for source: wsus")
     proxy: str = ""
     categories: list[Word] = Field(default_factory=list, description="classification names or GUIDs; default: all")
@@ -48,7 +49,7 @@ class Updates(Step):
     drivers: bool = False
     previews: bool = False
     optional: bool = False
-    max_rounds: int = Field(default=12, ge=2, le=50, description="the last two find nothing")
+    max_rounds: Whole = Field(default=12, ge=2, le=50, description="the last two find nothing")
     failed: Literal["report", "stop"] = Field(
         default="report", description="an update that fails twice: told, or the end"
     )

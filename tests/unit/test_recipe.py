@@ -99,14 +99,14 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
     for expected in (
         "1: source: is missing",
         "2: windows.time_zone: is missing",
-        "3: windows.os: Input should be 'win7'",
+        "3: windows.os: must be 'win7'",
         "5: sauce: is not known here; did you mean 'source'?",
         "8: builder.flavour: is not known here; did you mean 'flavor'?",
-        "9: builder.network: String should have at least 1 character",
-        "12: steps[0].boot-builder.deadline_minutes: Input should be greater than 0",
+        "9: builder.network: must not be empty",
+        "12: steps[0].boot-builder.deadline_minutes: must be more than 0",
         "13: steps[1].reach-gest: there is no such step; did you mean 'reach-guest'?",
         "14: steps[2]: generalize needs 'checks', which no step before it gives; put check-generalize before it",
-        "15: steps[3].desktop.items: List should have at least 1 item",
+        "15: steps[3].desktop.items: must not be empty",
     ):
         assert expected in text
     assert [int(line.split(":")[0]) for line in told] == sorted(int(line.split(":")[0]) for line in told)
@@ -139,7 +139,7 @@ def test_a_copied_recipe_does_not_go_on_with_the_line_that_it_was_copied_from(tm
     [
         ("{}", "source: is either `image: NAME` or `recipe: NAME` with a `version`"),
         ("{image: base, recipe: small}", "source: is either `image: NAME` or `recipe: NAME` with a `version`"),
-        ("{image: base, version: 2}", "source: a version belongs to `recipe: NAME`, not to an image"),
+        ("{image: base, version: 2}", "source.version: belongs to `recipe: NAME`, not to an image"),
     ],
 )
 def test_a_source_is_an_image_or_a_version(tmp_path: Path, source: str, problem: str) -> None:
@@ -203,7 +203,7 @@ def test_mistakes_within_lists_of_sections_have_their_line_and_a_hint(tmp_path: 
 """ % ("a" * 64)
     path = write(tmp_path, change(GOOD, "  - inventory:\n", agent))
     assert problems(path) == [
-        "17: steps[2].broker-agent.port: Input should be less than or equal to 65535",
+        "17: steps[2].broker-agent.port: must be at most 65535",
         "20: steps[2].broker-agent.settings[1].name: is missing",
         "21: steps[2].broker-agent.settings[1].nam: is not known here; did you mean 'name'?",
     ]
@@ -225,8 +225,7 @@ def test_every_step_that_would_give_what_is_missing_is_named(tmp_path: Path) -> 
 
 def test_a_wrong_parameter_has_no_false_consequences_for_later_steps(tmp_path: Path) -> None:
     path = write(tmp_path, change(GOOD, "{deadline_minutes: 5}", "{deadline_minutes: long}"))
-    (only,) = problems(path)
-    assert only.startswith("12: steps[1].reach-guest.deadline_minutes: Input should be a valid number")
+    assert problems(path) == ["12: steps[1].reach-guest.deadline_minutes: must be a number"]
 
 
 def test_a_step_may_not_stand_twice(tmp_path: Path) -> None:
@@ -249,8 +248,8 @@ def test_a_step_may_look_at_the_head_and_refuse(tmp_path: Path) -> None:
         ("steps: boot-builder", "10: steps: is a list of steps"),
         ("steps: [7]", "10: steps[0]: a step is its name"),
         ("steps: [{boot-builder: {}, inventory: {}}]", "10: steps[0]: a step is its name"),
-        ("steps: [{boot-builder: 3}]", "10: steps[0].boot-builder: Input should be a valid dictionary"),
-        ("steps: [{boot-builder: []}]", "10: steps[0].boot-builder: Input should be a valid dictionary"),
+        ("steps: [{boot-builder: 3}]", "10: steps[0].boot-builder: must be keys with their values"),
+        ("steps: [{boot-builder: []}]", "10: steps[0].boot-builder: must be keys with their values"),
     ],
 )
 def test_steps_that_are_none(tmp_path: Path, steps: str, told: str) -> None:
@@ -317,9 +316,10 @@ def test_where_nobody_is_let_in_no_step_may_talk_to_the_builder(tmp_path: Path) 
 def test_values_that_yaml_cannot_make_are_problems_among_others(tmp_path: Path) -> None:
     text = change(GOOD, "{image: base}", "{image: !!python/name:os.system base}")
     path = write(tmp_path, change(text, "flavor: f", "flavor: !!int seven"))
-    told = problems(path)
-    assert any(line.startswith("6: source.image: cannot be read") for line in told)
-    assert any(line.startswith("8: builder.flavor: cannot be read") for line in told)
+    assert problems(path) == [
+        "6: source.image: cannot be read: put it in quotes if it is a text; tags, `!`, mean nothing here",
+        "8: builder.flavor: cannot be read as int: put it in quotes if it is a text",
+    ]
 
 
 def test_an_alias_of_what_is_around_it_ends(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_ou_and_domain_must_agree() -> None:
         OU: "OU=Desktops,DC=Corp,DC=example",
         DOMAIN: CORP,
     }
-    with pytest.raises(ValueError, match=r"ou is in the domain other\.example, and domain is corp\.example"):
+    with pytest.raises(ValueError, match=r"is corp\.example, and `ou` is in other\.example"):
         define(ou="OU=Desktops,DC=other,DC=example", domain=CORP)
     with pytest.raises(ValueError, match="domain"):
         define(domain="corp..example")

@@ -78,7 +78,7 @@ def test_every_problem_is_told_at_once_with_its_line_and_what_is_meant(tmp_path:
     assert problems(path) == [
         "7: broker.sessions: is missing",
         "9: broker.session: is not known here; did you mean 'sessions'?",
-        "11: roll.max_unavailable: is a number of desktops (3) or a share of the pool (10%)",
+        "11: roll.max_unavailable: must be a number of desktops (3) or a share of the pool (10%)",
         "14: roll.window.time_zone: 'Asia/Soul' is no IANA time zone: write it like Asia/Seoul or UTC",
         "15: roll.paralel_boots: is not known here; did you mean 'parallel_boots'?",
         "16: flavour: is not known here; did you mean 'flavor'?",
@@ -86,9 +86,12 @@ def test_every_problem_is_told_at_once_with_its_line_and_what_is_meant(tmp_path:
 
 
 def test_a_broker_of_a_kind_that_does_not_exist_is_told_which_there_are(tmp_path: Path) -> None:
-    (line,) = problems(write(tmp_path, GOOD.replace("kind: file", "kind: fiel")))
-    assert line.startswith("7: broker: ")
-    assert "'leostream', 'file', 'command', 'none'" in line
+    nearly = "8: broker.kind: is not known here; did you mean 'file'?"
+    assert problems(write(tmp_path, GOOD.replace("kind: file", "kind: fiel"))) == [nearly]
+    other = "8: broker.kind: is not known here; known are: command, file, leostream, none"
+    assert problems(write(tmp_path, GOOD.replace("kind: file", "kind: horizon"))) == [other]
+    missing = "7: broker.kind: is missing; known are: command, file, leostream, none"
+    assert problems(write(tmp_path, GOOD.replace("  kind: file\n", ""))) == [missing]
 
 
 def test_a_copied_file_must_not_go_on_with_the_other_pool_s_desktops(tmp_path: Path) -> None:
@@ -113,12 +116,12 @@ def test_a_pool_that_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) 
         ({"names": "workstation-{sequence}", "size": 1000}, "workstation-1000 has 16 characters"),
         ({"names": "{sequence}"}, "no name for a Windows machine"),
         ({"names": "{sequence}-"}, "no name for a Windows machine"),
-        ({"pool": "a,b"}, "should match pattern"),
-        ({"roll": {"logoff_policy": "notify-then-force"}}, "force_after belongs to"),
-        ({"roll": {"force_after": "1h"}}, "force_after belongs to"),
+        ({"pool": "a,b"}, "must be at most 40 small letters"),
+        ({"roll": {"logoff_policy": "notify-then-force"}}, "`force_after` belongs to"),
+        ({"roll": {"force_after": "1h"}}, "`force_after` belongs to"),
         (
             {"roll": {"logoff_policy": "notify-then-force", "force_after": "2d"}},
-            "force_after is longer than drain_deadline",
+            "is longer than drain_deadline (1d)",
         ),
         ({"roll": {"max_unavailable": 0}}, "nothing could ever be rolled"),
         ({"roll": {"notify_text": "Bye in {hours}"}}, "knows only {minutes} and {deadline}"),
@@ -135,9 +138,9 @@ def test_what_a_pool_must_not_say(changes: dict[str, Any], words: str) -> None:
     ("changes", "words"),
     [
         ({"subnet": "172.16.100.1/24"}, "has host bits set"),
-        ({"gateway": "10.0.0.1"}, "10.0.0.1 is not an address of 172.16.100.0/24"),
-        ({"allocation": "10.0.0.1-10.0.0.9"}, "10.0.0.1 is not an address of 172.16.100.0/24"),
-        ({"allocation": "172.16.100.10"}, "should match pattern"),
+        ({"gateway": "10.0.0.1"}, "10.0.0.1 is not an address of a machine in 172.16.100.0/24"),
+        ({"allocation": "10.0.0.1-10.0.0.9"}, "10.0.0.1 is not an address of a machine in 172.16.100.0/24"),
+        ({"allocation": "172.16.100.10"}, "must be FIRST-LAST"),
         ({"allocation": "172.16.100.10-172.16.100"}, "does not appear to be an IPv4 or IPv6 address"),
         ({"dns": ["8.8.8.8"]}, "desktops could not ask 8.8.8.8"),
         ({"rdp_from": []}, "at least 1 item"),
@@ -174,7 +177,7 @@ def test_a_share_never_takes_more_than_it_says(text: Any, total: int, number: in
 
 @pytest.mark.parametrize("text", ["101%", "-1", "1.5%", "", True, None, 1.5, "10 %%"])
 def test_what_is_no_share(text: Any) -> None:
-    with pytest.raises(ValueError, match="is "):
+    with pytest.raises(ValueError, match="must be "):
         parse_share(text)
 
 

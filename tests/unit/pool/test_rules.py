@@ -87,6 +87,15 @@ def test_broken_ones_first_then_free_ones_then_whoever_leaves_soonest() -> None:
     assert chosen(known, order=["free", "broken"]) == ["on", "broken", "off", "away", "working"]
 
 
+def test_one_whose_agent_is_silent_is_of_no_use_and_goes_with_the_broken_but_not_as_canary() -> None:
+    silent = desktop("silent", seat=seat("silent", agent="down"))
+    talking = desktop("talking", seat=seat("talking", agent="down", session="active", assigned_user="kim"))
+    known = pending(desktop("off", status="SHUTOFF", power_state=4), desktop("on"), talking, silent)
+    assert chosen(known) == ["silent", "off", "on", "talking"]
+    assert chosen(known, pace=replace(WIDE, room=1, canary=True)) == ["on"]
+    assert chosen(known, pace=replace(WIDE, floor=9)) == ["silent", "off", "talking"]  # no user loses a free one by it
+
+
 def test_the_canary_is_free_and_healthy_or_the_one_that_is_named() -> None:
     known = pending(desktop("ill", status="ERROR", fault="x"), desktop("busy", free=False), desktop("good"))
     canary = replace(WIDE, room=1, canary=True)
@@ -160,6 +169,8 @@ def test_what_users_need_is_given_back_the_last_begun_first_and_no_more_than_the
     assert given_back((desktops, held), replace(WIDE, floor=1)) == ["b"]
     assert given_back((desktops, held), replace(WIDE, floor=5)) == ["b", "a"]  # what is acted on cannot be
     assert given_back((desktops, held), WIDE) == []
+    silent = Lineup([desktops["a"], desktop("b", seat=seat("b", agent="down")), desktops["c"]])
+    assert given_back((silent, held), replace(WIDE, floor=1)) == ["a"]  # b would help no user
 
 
 def test_one_whose_user_left_when_all_places_were_taken_goes_back_for_now() -> None:
