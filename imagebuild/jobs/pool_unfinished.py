@@ -68,7 +68,7 @@ def _plan(desk: Desk, pool: Survey, found: tuple[str, Note]) -> RollPlan:
     only = marked_by(pool, roll_id) if note.back else None
     to = desk.version_of(note.to_image_id)
     if to is None:
-        words = f"{roll_id} has not ended, by what its servers say, but the image {note.to_image_id} that it brings is gone, or none of ours"
+        words = f"{roll_id} has not ended, by what its servers say, and its image {note.to_image_id} is gone, or none of ours"
         raise RollRefused(words, hint=f"take back what it has moved: invoke pool.rollback {desk.pool}")
     return desk.plan(pool, to, roll_id=roll_id, only=only, knocks=False)
 

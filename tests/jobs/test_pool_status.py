@@ -12,6 +12,7 @@ from imagebuild.claim import break_claim
 from imagebuild.errors import RollRefused
 from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
+from imagebuild.pool.marks import ROLL_NOTE
 from tests.fakes.kill import Killed
 from tests.jobs.test_pools import Office, at_work
 from tests.unit.pool.rolling import POOL, images_of
@@ -158,6 +159,16 @@ def test_an_older_one_is_not_taken_for_unfinished_once_a_later_one_has_ended_her
         pools.go_on(POOL, elsewhere, office.say)
 
 
+def test_one_that_has_ended_here_needs_no_server_that_says_so(office: Office) -> None:
+    office.write_file()
+    office.run_roll()
+    assert abort(office) == 5
+    server = office.server("desktop-1")
+    assert server.metadata[ROLL_NOTE].endswith(" over")
+    office.cloud.set_server_metadata(server.id, {ROLL_NOTE: server.metadata[ROLL_NOTE].removesuffix(" over")})
+    assert look(office, office.settings)[0] == 5
+
+
 def test_after_a_kill_it_says_that_no_process_works_on_it(office: Office) -> None:
     office.clock.at(100, kill)
     with pytest.raises(Killed):
@@ -185,7 +196,7 @@ def test_where_its_image_is_gone_only_the_way_back_is_left(office: Office, elsew
     office.run_roll()
     office.cloud._images.pop(office.new.id)
     for job in (pools.status, pools.go_on):
-        with pytest.raises(RollRefused, match="the image .* that it brings is gone") as caught:
+        with pytest.raises(RollRefused, match="has not ended, .* is gone") as caught:
             job(POOL, elsewhere, office.say)  # type: ignore[operator]
         assert "invoke pool.rollback staff" in caught.value.hint
     assert pools.rollback(POOL, elsewhere, office.say, yes=True, ask=lambda words: False) == 0
