@@ -83,6 +83,11 @@ class Lookout:
             self._rechecked = held
         return replace(desktop, seat=self._seats.get(desktop.name.casefold()))
 
+    def age(self, desktop: Desktop) -> timedelta | None:
+        """How old the broker's word on it is by now, None where it tells no time."""
+        seen = desktop.seat.observed_at if desktop.seat else None
+        return None if seen is None else self._now() - seen
+
     def fresh(self, server_id: str) -> Server | None:
         """The server as Nova has it right now, None when it is gone or no longer of this pool. Raises CloudError."""
         server = self._cloud.server(server_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -276,3 +276,23 @@ def test_killed_right_after_a_desktop_was_held_back_that_takes_no_marks_it_still
     again = site.resume()
     assert again.run() is RollState.COMPLETED
     assert site.held_back() == []
+
+
+@pytest.mark.parametrize(("ahead", "state"), [(5, Phase.DONE), (6, Phase.SKIPPED)])
+def test_a_broker_whose_clock_is_ahead_is_not_believed_without_a_hold(ahead: int, state: Phase) -> None:
+    site = Site(2, min_available=0, allow_unheld=True, drain_deadline="30m", bake_time="0")
+    site.broker.caps = NO_HOLD
+    inner = site.broker.seats
+
+    def seats(pool: str, *, names: Sequence[str] = ()) -> Sequence[Seat]:
+        told = inner(pool, names=names)
+        return [
+            replace(one, observed_at=one.observed_at and one.observed_at + timedelta(seconds=ahead)) for one in told
+        ]
+
+    site.broker.seats = seats  # type: ignore[method-assign]
+    roll = site.start()
+    until(site, roll, state)
+    if state is Phase.SKIPPED:
+        assert roll.log.held["desktop-1"].reason.startswith("the broker's clock is 6 s ahead of ours: ")
+        assert site.cloud.rebuilds == []
