@@ -140,8 +140,9 @@ class Desk:
             yield claim
 
     def standing_claims(self) -> list[Claim]:
-        """Who works on the pool's roll now."""
-        return [one for one in claims(self.cloud, self.pool, purpose="roll") if not one.is_over()]
+        """Who works on the pool's roll now, here or elsewhere."""
+        standing = claims(self.cloud, self.pool, purpose="roll")
+        return [one for one in standing if not (one.is_over() or self._is_dead_here(one.owner))]
 
     def _is_dead_here(self, owner: str) -> bool:
         """A roll of this machine, or a `pool.create` and its like, that nothing works on any more."""
@@ -188,6 +189,11 @@ def owner_of(folder: BuildFolder) -> str:
 def another_owner(roll_id: str) -> str:
     """A name for a machine that takes up a roll which it has not begun; for its journal's `taken_up`."""
     return f"{roll_id}{_ELSEWHERE}{secrets.token_hex(2)}"
+
+
+def roll_of(claim: Claim) -> str:
+    """The roll that a process with that claim works on, whatever machine it is on."""
+    return claim.owner.partition(_ELSEWHERE)[0]
 
 
 def started_by() -> str:

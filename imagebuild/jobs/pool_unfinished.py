@@ -1,13 +1,18 @@
 """The roll of a pool that has not ended: known on this machine, or taken up from what the pool's servers say of it."""
 
+from collections.abc import Collection
+
 from imagebuild.build_folder import BuildFolder
 from imagebuild.errors import Busy, RollRefused
-from imagebuild.images import find_version
 from imagebuild.jobs.pool_desk import Desk, another_owner, check_plan, rolls_of, started_by
 from imagebuild.journal import Journal
-from imagebuild.pool.assignment import assign
+from imagebuild.pool.assignment import Assignment, assign
+from imagebuild.pool.progress import Note
+from imagebuild.pool.roll_journal import RollLog
+from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.pool.roll_status import next_commands
-from imagebuild.pool.starting import find_roll, marked_by, recall
+from imagebuild.pool.starting import believe_marks, find_roll, infer_state, marked_by, recall
+from imagebuild.pool.survey import Survey
 
 
 def unfinished(desk: Desk) -> BuildFolder:
@@ -20,6 +25,25 @@ def unfinished(desk: Desk) -> BuildFolder:
     return _recall(desk, finished=last[1].assignment.id if last else "")
 
 
+def last_known(desk: Desk, pool: Survey, *, at_work: Collection[str]) -> RollLog | None:
+    """The pool's last roll: this machine's, or a later one that its servers tell of; None when there is neither. Nothing is written.
+
+    `at_work`: the rolls that processes work on. Where another machine has gone on with ours, its servers are further than our journal.
+    """
+    last, desktops = desk.last_roll(), pool.desktops + pool.extras
+    if last is not None and not last[1].state.finished:
+        if not last[0].is_alive():
+            believe_marks(last[1], desktops, desk.now())
+        return last[1]
+    found = find_roll(pool, finished=last[1].assignment.id if last else "")
+    if found is None:
+        return last[1] if last else None
+    made = _plan(desk, pool, found)
+    log = recall(pool, made, _assign(desk, made, found, started_by=""), note=found[1])
+    log.state, log.reason = infer_state(log, desktops, rules=desk.definition.roll, at_work=found[0] in at_work)
+    return log
+
+
 def _recall(desk: Desk, *, finished: str) -> BuildFolder:
     """A roll whose journal is elsewhere, or lost: taken up from what its servers say."""
     pool = desk.survey()
@@ -27,17 +51,32 @@ def _recall(desk: Desk, *, finished: str) -> BuildFolder:
     if found is None:
         raise RollRefused(f"{desk.pool} has no unfinished roll", hint=f"begin one: invoke pool.roll {desk.pool}")
     roll_id, note = found
-    only = marked_by(pool, roll_id) if note.back else None
-    made = desk.plan(pool, find_version(desk.cloud, note.to_image_id), roll_id=roll_id, only=only, knocks=False)
+    made = _plan(desk, pool, found)
     check_plan(made)
     desk.report.warn(f"the journal of {roll_id} is not on this machine: it is taken up from what the servers say")
-    now, rules = desk.now(), desk.definition.roll
-    assignment = assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by(), back=note.back)
+    assignment = _assign(desk, made, found, started_by=started_by())
     folder = BuildFolder(rolls_of(desk.settings) / roll_id)
     with Journal(folder.journal) as journal:
         journal.write("taken_up", owner=another_owner(roll_id))
         recall(pool, made, assignment, note=note, write=journal.write)
     return folder
+
+
+def _plan(desk: Desk, pool: Survey, found: tuple[str, Note]) -> RollPlan:
+    """What is left to be done of it. Raises RollRefused where nothing can be."""
+    roll_id, note = found
+    only = marked_by(pool, roll_id) if note.back else None
+    to = desk.version_of(note.to_image_id)
+    if to is None:
+        words = f"{roll_id} has not ended, by what its servers say, and its image {note.to_image_id} is gone, or none of ours"
+        raise RollRefused(words, hint=f"take back what it has moved: invoke pool.rollback {desk.pool}")
+    return desk.plan(pool, to, roll_id=roll_id, only=only, knocks=False)
+
+
+def _assign(desk: Desk, made: RollPlan, found: tuple[str, Note], *, started_by: str) -> Assignment:
+    roll_id, note = found
+    rules, now = desk.definition.roll, desk.now()
+    return assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by, back=note.back)
 
 
 def refuse_unfinished(desk: Desk) -> None:

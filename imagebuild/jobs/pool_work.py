@@ -98,4 +98,4 @@ def _run(work: Roll, screen: Screen | None) -> None:
 
 def tell(log: RollLog, report: Report, now: datetime, *, at_work: bool = False) -> None:
     """Say how it stands; `at_work`: a process rolls it now."""
-    report.say("\n".join(as_lines(log, now, at_work=at_work)), **as_facts(log))
+    report.say("\n".join(as_lines(log, now, at_work=at_work)), **as_facts(log), at_work=at_work)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from imagebuild.errors import Busy, RecipeError
 from imagebuild.images import Version, find_version
-from imagebuild.jobs.pool_desk import Desk, check_plan, open_desk, owner_of
-from imagebuild.jobs.pool_unfinished import refuse_unfinished, unfinished
+from imagebuild.jobs.pool_desk import Desk, check_plan, open_desk, roll_of
+from imagebuild.jobs.pool_unfinished import last_known, refuse_unfinished, unfinished
 from imagebuild.jobs.pool_work import begin_roll, tell, work_on
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import RollState
@@ -127,22 +127,21 @@ def status(name: str, settings: Settings, report: Report) -> int:
         extra = f" and {len(pool.extras)} extra" if pool.extras else ""
         told = f"{name}: {count_of(len(pool.desktops), 'desktop')}{extra}, {pool.free} free; {images or 'none'}"
         report.say(told, images=pool.by_image(), extras=[one.name for one in pool.extras])
-        for claim in desk.standing_claims():
+        standing = desk.standing_claims()
+        for claim in standing:
             report.say(f"  {claim}", owner=claim.owner)
-        last = desk.last_roll()
-        if last is None:
-            report.say("this machine has the journal of no roll of it")
+        at_work = {roll_of(claim) for claim in standing}
+        log = last_known(desk, pool, at_work=at_work)
+        if log is None:
+            report.say("this machine has the journal of no roll of it, and its servers tell of none that has not ended")
             return 0
-        tell(last[1], report, desk.now(), at_work=last[0].is_alive())
-        return exit_code(last[1])
+        tell(log, report, desk.now(), at_work=log.assignment.id in at_work)
+        return exit_code(log)
 
 
 def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
     """Tell the process that works on the pool what is wanted; False when none does."""
     standing = desk.standing_claims()
-    last = desk.last_roll()
-    if last is not None and not last[0].is_alive():
-        standing = [one for one in standing if one.owner != owner_of(last[0])]
     for claim in standing:
         desk.cloud.update_image(claim.id, properties={WISH: wish})
         desk.report.say(f"{claim.owner} ({claim.holder}) is asked to {wish}: it finishes what it has in hand")

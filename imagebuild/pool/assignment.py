@@ -15,7 +15,8 @@ from imagebuild.properties import BUILD
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """`floor` and `limit` are whole desktops of `size`; `stops` are numbers of desktops done. `back`: it is a way
-    back, to an image that was proven long ago: it has no stops. `extras`: the names of the extra desktops that it makes."""
+    back, to an image that was proven long ago: it has no stops. `extras`: the names of the extra desktops that it makes. `started_by`:
+    '' where nobody tells, nor when."""
 
     id: str
     pool: str

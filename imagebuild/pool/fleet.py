@@ -23,7 +23,6 @@ from imagebuild.pool.roll_status import news
 from imagebuild.pool.roster import Lineup
 from imagebuild.pool.rules import free_desktops, unassigned_desktops, why_halt
 from imagebuild.pool.situation import some_of
-from imagebuild.pool.starting import extra_from_marks, from_marks, name_in_roll
 from imagebuild.pool.testimony import newest
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
@@ -131,23 +130,18 @@ class Fleet:
         extra = sum(one.server_id in there for one in self.log.extras.values())
         return len(there) - extra + ours
 
-    def believe_marks(self, view: View) -> None:
-        """Where the servers are further than our journal, somebody has gone on from another machine: they are right."""
-        roll_id = self.log.assignment.id
-        marked = {name_in_roll(one): one for one in view.by_id.values() if one.metadata.get(ROLL_ID) == roll_id}
-        for progress in list(self.log.held.values()):
-            if progress.name in marked:
-                self.log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=view.now))
-        for desktop in (one for one in view.by_id.values() if one.extra):
-            known = self.log.extras.get(desktop.name)
-            self.log.save(extra_from_marks(desktop, known, roll_id=roll_id, now=view.now))
-
     def overtaken_by(self, view: View) -> str | None:
         """A later roll of the pool, by what its servers say: what this one brings is no longer what they are to have."""
         ours = self.log.assignment.id
         told = {one.metadata.get(ROLL_ID, ours) for one in view.by_id.values()}
         last = newest({ours, *told})
         return last if last != ours else None
+
+    def tell_end(self) -> None:
+        """Let one of its desktops say that the roll is over: who has no journal of it could not know. Raises CloudError."""
+        roll_id = self.log.assignment.id
+        ours = (name for name, one in self.desktops.items() if one.metadata.get(ROLL_ID) == roll_id)
+        any(self.hands.mark(self.log.held[name], over=True) for name in ours if name in self.log.held)
 
     def meet_newcomers(self, view: View) -> list[ImagebuildError]:
         """Take in what the broker has made since the last turn; gives what kept us from it."""

@@ -82,14 +82,15 @@ class Hands:
             pool_image=self.pool_image(),
         )
 
-    def mark(self, progress: Progress) -> None:
-        """Let the server say how far the roll is with it. One in ERROR takes no marks (nova: metadata): passed over."""
-        marks = marks_of(progress, roll_id=self.assignment.id, note=self.note(progress))
+    def mark(self, progress: Progress, *, over: bool = False) -> bool:
+        """Let the server say how far the roll is with it, or that it is over. One in ERROR takes no marks (nova: metadata): False."""
+        marks = marks_of(progress, roll_id=self.assignment.id, note=replace(self.note(progress), over=over))
         try:
             self.cloud.set_server_metadata(progress.server_id, marks)
         except (CloudRefused, NotFound):
-            return
+            return False
         self.lookout.noted(progress.server_id, marks)
+        return True
 
     def hold_back(self, seat: Seat) -> None:
         """Offer it to nobody new."""

@@ -168,6 +168,8 @@ class Note:
     """The desktop of the roll in whose place the broker has made this one."""
     pool_image: str = ""
     """What the broker made new desktops from before the roll; '' where the roll leaves that until its canary has passed."""
+    over: bool = False
+    """The roll has ended for good: one of its desktops says so."""
 
     def __str__(self) -> str:
         flags = [name for name in _FLAGS if getattr(self, name)]
@@ -187,7 +189,7 @@ class Note:
         return cls(to_image_id=said["to"], from_image_id=said.get("from"), attempt=int(said["attempt"]), **more)
 
 
-_FLAGS = ("held", "was_off", "back", "going_back", "provisioning")
+_FLAGS = ("held", "was_off", "back", "going_back", "provisioning", "over")
 _WORDS = ("follows", "pool_image")
 _LONGEST = 60
 """A longer name is not told: all of a note has to fit."""

@@ -22,6 +22,7 @@ from imagebuild.pool.patience import Patience
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.rules import Pace, choose, to_give_back
+from imagebuild.pool.starting import believe_marks
 from imagebuild.pool.stops import at_stop, bakes_for, before_canary, canary_failed, done, next_stop, proved_nothing
 from imagebuild.pool.surge import Surge
 from imagebuild.pool.surroundings import Surroundings
@@ -98,7 +99,7 @@ class Roll:
             self._bear([error])
             return self._is_lost(self.now()) and self._conclude(self.now())
         if self.taken_up:
-            self.fleet.believe_marks(view)
+            believe_marks(self.log, view.by_id.values(), view.now)
             self.taken_up = False
             if other := self.fleet.overtaken_by(view):
                 self.end(RollState.HALTED, f"{other} has rolled the pool since: give this one up")
@@ -199,6 +200,8 @@ class Roll:
             unproven = proved_nothing(self.log, self.ending[0])
             if not unproven or self._around.take_image_back(is_bad=canary_failed(self.log)):
                 self._around.restore()
+            if self.ending[0].finished:
+                self.fleet.tell_end()
         except (CloudError, BrokerError) as error:
             self._stuck = True
             self._bear([error])

@@ -16,7 +16,8 @@ from imagebuild.pool.roster import Roster
 Write = Callable[..., None]
 
 
-def _nowhere(event: str, **facts: Any) -> None:
+def nowhere(event: str, **facts: Any) -> None:
+    """A journal for who only looks."""
     del event, facts
 
 
@@ -44,7 +45,7 @@ class RollLog:
     """What the broker makes new desktops from, as we last saw or set it."""
     image_before: str | None = None
     """What it made them from before a roll that lets it make the new ones; '': it did not say."""
-    write: Write = _nowhere
+    write: Write = nowhere
 
     @property
     def flying(self) -> Mapping[str, Progress]:
@@ -114,7 +115,7 @@ class RollLog:
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
 
 
-def read_log(entries: Iterable[Entry], *, write: Write = _nowhere) -> RollLog | None:
+def read_log(entries: Iterable[Entry], *, write: Write = nowhere) -> RollLog | None:
     """The roll that a journal tells of, None when it never began. Raises ImagebuildError for lines that fit no roll."""
     log: RollLog | None = None
     for entry in entries:

@@ -30,6 +30,8 @@ _TOLD = (
     Phase.QUARANTINED,
 )
 _ACTS = {"rebuild": "rebuilt", "replace": "replaced", "broker": "deleted, for the broker to make another"}
+_AT_WORK = (RollState.PLANNED, RollState.CANARY, RollState.ROLLING)
+_BY_MARKS = "as its servers tell it: its journal is not on this machine"
 _REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
 
 
@@ -92,16 +94,19 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     """The whole: what it is, how far, who is in hand or was left behind and why, what comes next. `at_work`: a process rolls it now."""
     assignment = log.assignment
     verb = "goes back to" if assignment.back else "goes to"
-    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} UTC by {assignment.started_by}"
+    seen = bool(assignment.started_by)
+    begun = f"begun {assignment.began_at:%Y-%m-%d %H:%M} UTC by {assignment.started_by}" if seen else _BY_MARKS
     yield f"{assignment.pool} {verb} {assignment.to}: {assignment.id}, {begun}"
     yield f"  {summary(log)}{f' ({log.reason})' if log.reason else ''}"
+    if log.state in _AT_WORK and not at_work:
+        yield "  no process works on it"
     yield f"  in hand at once: at most {assignment.limit + len(log.extras.pending)}; kept free: at least {assignment.floor}"
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
     for one in log.everyone:
         if one.phase.in_flight or one.phase in _REST:
             back = _back(one)
-            since = lasting(timedelta(seconds=int((now - one.since).total_seconds())))
+            since = lasting(timedelta(seconds=int((now - one.since).total_seconds()))) if seen else ""
             follower = f"; {one.follower} is in its place" if one.follower else ""
             yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}{follower}"
     if log.extras.pending:

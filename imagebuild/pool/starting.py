@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from imagebuild.pool.assignment import Assignment
+from imagebuild.pool.definition import Rules
 from imagebuild.pool.marks import ROLL_ID
-from imagebuild.pool.model import Desktop, Method, Phase
+from imagebuild.pool.model import Desktop, Method, Phase, RollState
 from imagebuild.pool.progress import Note, Progress
-from imagebuild.pool.roll_journal import RollLog, Write
+from imagebuild.pool.roll_journal import RollLog, Write, nowhere
 from imagebuild.pool.roll_plan import Move, RollPlan
-from imagebuild.pool.roster import Roster
+from imagebuild.pool.roster import Lineup, Roster
+from imagebuild.pool.rules import why_halt
 from imagebuild.pool.stops import before_canary, done
 from imagebuild.pool.survey import Survey
 from imagebuild.pool.testimony import newest, note_of, phase_of
@@ -37,19 +39,22 @@ def start(plan: RollPlan, assignment: Assignment, *, provisioning: bool = False,
 def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
     """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`.
 
-    One that has desktops in hand; else the last one, where desktops are left that do not have its image, or extra ones.
+    One that has desktops in hand; else the last one, if it does not say that it is over, where desktops are left that do not have its
+    image, or extra ones.
     """
     by_roll: dict[str, list[Desktop]] = {}
     for desktop in (*survey.desktops, *survey.extras):
-        if (roll_id := desktop.metadata.get(ROLL_ID, "")) not in ("", finished):
+        if roll_id := desktop.metadata.get(ROLL_ID):
             by_roll.setdefault(roll_id, []).append(desktop)
     told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _note_among(desktops))}
     for roll_id, note in told.items():
-        if any((phase := phase_of(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]):
+        if roll_id != finished and any(
+            (phase := phase_of(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]
+        ):
             return roll_id, note
-    if not told:
+    last = newest(told) if told else finished
+    if last == finished or any(note.over for note in map(note_of, by_roll[last]) if note):
         return None
-    last = newest(told)
     left = any(one.image_id != told[last].to_image_id for one in survey.included)
     left = left or any(one.extra for one in by_roll[last])
     return (last, told[last]) if left else None
@@ -60,7 +65,7 @@ def marked_by(survey: Survey, roll_id: str) -> frozenset[str]:
     return frozenset(one.name for one in survey.desktops if one.metadata.get(ROLL_ID) == roll_id)
 
 
-def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write) -> RollLog:
+def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note, write: Write = nowhere) -> RollLog:
     """The roll as its servers tell it, where its journal is not at hand: what is planned anew, and what it had done already."""
     now = assignment.began_at
     followers = {one.name for one in survey.desktops if name_in_roll(one) != one.name}
@@ -79,6 +84,33 @@ def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note
     provisioning, image = note.provisioning or None, note.pool_image or None
     log.begin(passed=log.passed, canaries=canaries, provisioning=provisioning, image_before=image)
     return log
+
+
+def believe_marks(log: RollLog, desktops: Iterable[Desktop], now: datetime) -> None:
+    """Where the servers are further than the journal, somebody has gone on from another machine: they are right."""
+    roll_id, there = log.assignment.id, tuple(desktops)
+    marked = {name_in_roll(one): one for one in there if one.metadata.get(ROLL_ID) == roll_id}
+    for progress in list(log.held.values()):
+        if progress.name in marked:
+            log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=now))
+    for desktop in (one for one in there if one.extra):
+        log.save(extra_from_marks(desktop, log.extras.get(desktop.name), roll_id=roll_id, now=now))
+
+
+def infer_state(log: RollLog, desktops: Iterable[Desktop], *, rules: Rules, at_work: bool) -> tuple[RollState, str]:
+    """How far a roll is that only its servers tell of, and why: what they show halts who would go on with it, or is a stop's, or neither.
+
+    `at_work`: a process goes on with it and may know what has been forgiven.
+    """
+    lineup = Lineup()
+    lineup.meet({one.id: one for one in desktops}, log.held, log.extras.values())
+    size, canaries = log.assignment.size, log.canaries
+    reason = why_halt(log.held, lineup, rules=rules, size=size, canaries=canaries, extras=log.extras)
+    if reason and not at_work:
+        return RollState.HALTED, reason
+    if done(log) in log.assignment.stops and not log.flying:
+        return RollState.BAKING, ""
+    return (RollState.CANARY if before_canary(log) else RollState.ROLLING), ""
 
 
 def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetime) -> Progress:
