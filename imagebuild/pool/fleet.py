@@ -21,7 +21,7 @@ from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
 from imagebuild.pool.roster import Lineup
-from imagebuild.pool.rules import unassigned_desktops, why_halt
+from imagebuild.pool.rules import free_desktops, unassigned_desktops, why_halt
 from imagebuild.pool.situation import some_of
 from imagebuild.pool.testimony import newest
 from imagebuild.pool.turn import Turn
@@ -67,6 +67,11 @@ class Fleet:
     def flying(self) -> list[Progress]:
         """The desktops in hand."""
         return list(self.log.flying.values())
+
+    @property
+    def spare(self) -> int:
+        """How many free desktops there are above the floor; below 0: so many are lacking."""
+        return free_desktops(self.desktops, self.log.flying) - self.log.assignment.floor
 
     @property
     def pending(self) -> list[Progress]:

@@ -283,7 +283,7 @@ class Roll:
         stop, assignment, canary = next_stop(self.log), self.log.assignment, before_canary(self.log)
         return Pace(
             limit=max(assignment.limit, canary) + self.surge.well,
-            floor=assignment.floor,
+            spare=self.fleet.spare,
             boots=self.rules.parallel_boots,
             room=assignment.size if stop is None else stop - self.done() - len(self.log.held.flying),
             canary=canary,

@@ -80,4 +80,4 @@ class Surge:
     def _pace(self) -> Pace:
         """All at once, as far as the floor holds."""
         every = len(self.log.extras)
-        return Pace(limit=every, floor=self.log.assignment.floor, boots=every, room=every)
+        return Pace(limit=every, spare=self.fleet.spare, boots=every, room=every)
