@@ -9,11 +9,11 @@ from imagebuild.broker import Cap
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
-from imagebuild.pool.model import Desktop, Method, Phase
+from imagebuild.pool.model import Desktop, Method, Phase, is_persistent
 from imagebuild.pool.progress import Progress
 from imagebuild.pool.quantities import lasting
 from imagebuild.pool.refill import vacate
-from imagebuild.pool.survey import ROLLABLE
+from imagebuild.pool.survey import ONES_OWN, ROLLABLE
 from imagebuild.pool.turn import Turn
 
 AHEAD = timedelta(seconds=5)
@@ -33,9 +33,9 @@ def act(progress: Progress, turn: Turn) -> Progress:
     if not turn.acts:
         return progress
     server = lookout.fresh(progress.server_id)
-    if server is None:
+    if server is None or not progress.is_known_as(server.name):
         return turn.lose(progress)
-    if (words := _why_not(server)) is not None:
+    if (words := _why_not(server, turn)) is not None:
         return _not_now(progress, turn, words)
     latest = lookout.recheck(desktop, held=progress.held)
     if _is_in_use(latest, progress, turn) or _is_let_go(latest, progress):
@@ -136,8 +136,10 @@ def _legacy(server: Server) -> dict[str, Any]:
     return {"old_server_id": server.id, **told}
 
 
-def _why_not(server: Server) -> str | None:
+def _why_not(server: Server, turn: Turn) -> str | None:
     """What stands against acting on the server as it is this moment."""
+    if is_persistent(server.metadata) and not turn.rules.include_persistent:
+        return ONES_OWN
     if server.locked:
         return f"somebody has locked it: {server.locked_reason or 'no reason is given'}"
     if server.status not in ROLLABLE or server.task_state is not None:

@@ -257,9 +257,10 @@ class Fleet:
         return seen and free >= self.log.assignment.threshold
 
     def _turn_of(self, progress: Progress, view: View) -> Turn:
+        desktop = view.find(progress.server_id)
         return Turn(
             now=view.now,
-            desktop=view.find(progress.server_id),
+            desktop=desktop if desktop and progress.is_known_as(desktop.name) else None,
             seat=view.seats.get(progress.known_as.casefold()),
             acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),
