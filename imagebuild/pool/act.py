@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from imagebuild.broker import Cap
 from imagebuild.cloud import Server
 from imagebuild.errors import CloudError, CloudUnreachable
 from imagebuild.pool.drain import is_forced, unless_too_long
-from imagebuild.pool.model import Desktop, Method, Phase
+from imagebuild.pool.model import Desktop, Method, Phase, is_persistent
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import lasting
 from imagebuild.pool.refill import vacate
-from imagebuild.pool.survey import ROLLABLE
+from imagebuild.pool.survey import ONES_OWN, ROLLABLE
 from imagebuild.pool.turn import Turn
+
+AHEAD = timedelta(seconds=5)
+"""So far may a broker's clock be ahead of ours: clocks that are set by the network agree to a second, and some tell whole seconds only."""
 
 
 def act(progress: Progress, turn: Turn) -> Progress:
@@ -28,15 +33,15 @@ def act(progress: Progress, turn: Turn) -> Progress:
     if not turn.acts:
         return progress
     server = lookout.fresh(progress.server_id)
-    if server is None:
+    if server is None or not progress.is_known_as(server.name):
         return turn.lose(progress)
-    if (words := _why_not(server)) is not None:
+    if (words := _why_not(server, turn)) is not None:
         return _not_now(progress, turn, words)
     latest = lookout.recheck(desktop, held=progress.held)
     if _is_in_use(latest, progress, turn) or _is_let_go(latest, progress):
         return _wait_again(progress, turn)
-    if not progress.held and _is_old(latest, turn):
-        return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
+    if not progress.held and (doubt := why_doubted(latest, turn)) is not None:
+        return unless_too_long(progress, turn, doubt)
     acting = progress.to(
         Phase.ACTING,
         turn.now,
@@ -131,8 +136,10 @@ def _legacy(server: Server) -> dict[str, Any]:
     return {"old_server_id": server.id, **told}
 
 
-def _why_not(server: Server) -> str | None:
+def _why_not(server: Server, turn: Turn) -> str | None:
     """What stands against acting on the server as it is this moment."""
+    if is_persistent(server.metadata) and not turn.rules.include_persistent:
+        return ONES_OWN
     if server.locked:
         return f"somebody has locked it: {server.locked_reason or 'no reason is given'}"
     if server.status not in ROLLABLE or server.task_state is not None:
@@ -150,10 +157,15 @@ def _is_let_go(desktop: Desktop, progress: Progress) -> bool:
     return progress.held and desktop.seat is not None and desktop.seat.availability != "unavailable"
 
 
-def _is_old(desktop: Desktop, turn: Turn) -> bool:
-    """Could somebody have come since the broker counted? Of a desktop that is not held back, its word must be younger than `settle`."""
-    seen = desktop.seat.observed_at if desktop.seat else None
-    return seen is not None and turn.now - seen > turn.rules.settle
+def why_doubted(desktop: Desktop, turn: Turn) -> str | None:
+    """Why somebody could have come since the broker counted. Of a desktop that is not held back, its word must be younger than `settle`.
+
+    A broker whose clock is ahead calls all of its words young.
+    """
+    age = turn.hands.lookout.age(desktop)
+    if age is not None and age < -AHEAD:
+        return f"the broker's clock is {lasting(-age)} ahead of ours: how old its word on it is, nobody can tell"
+    return "the broker's word on it is too old to act on" if age is not None and age > turn.rules.settle else None
 
 
 def _not_now(progress: Progress, turn: Turn, words: str) -> Progress:

@@ -21,7 +21,7 @@ ABSENCE = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """`desktop` is None when its server is gone, or no longer of this pool; `seat` is what the broker has under its name all the same.
+    """`desktop` is None when its server is gone, renamed, or no longer of this pool; `seat`: what the broker has by its name all the same.
 
     `acts`: there is room for one more that boots, and the turn has time for it; `save` writes to the journal.
     """
@@ -129,6 +129,8 @@ class Turn:
         server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
         if server is None:
             return "its server is gone: somebody deleted it"
+        if not progress.is_known_as(server.name):
+            return f"somebody has renamed its server: it is {server.name} now"
         if server.status != "UNKNOWN" and tag not in server.tags:
             return f"it is no longer tagged {tag}"
         return "Nova lists it no more, though it is there" if progress.waited(self.now, ABSENCE) else None
