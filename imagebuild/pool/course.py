@@ -163,7 +163,7 @@ def _offer(progress: Progress, turn: Turn) -> Progress:
         if is_late:
             return progress.to(Phase.QUARANTINED, turn.now, reason=f"the broker does not offer it again: {error}")
         return replace(progress, reason=str(error))
-    begun = turn.now if asked is None else progress.since  # so long as it was refused, or did not answer, it had no time to show it
+    begun = turn.now if asked is None else progress.since  # while it was refused it had no time to show
     return replace(progress, since=begun, asked_at=turn.now)
 
 

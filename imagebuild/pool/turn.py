@@ -117,7 +117,8 @@ class Turn:
             outcome = Phase.FAILED if fails else None
             gone = replace(progress, method="remove", accepted=True, outcome=outcome)
             return gone.to(Phase.RETURNING, self.now, failure=progress.failure or (reason if outcome else ""))
-        if progress.method == "broker" and progress.acted and progress.attempt <= self.rules.retries:  # it makes another if it wants one
+        others = progress.method == "broker" and progress.acted  # the broker makes another if it wants one
+        if others and progress.attempt <= self.rules.retries:
             more = progress.attempt + 1
             return progress.to(
                 Phase.BOOTING, self.now, server_id="", attempt=more, boot_since=self.now, ready_since=None

@@ -76,6 +76,15 @@ def test_one_that_an_operator_takes_out_of_service_meanwhile_does_not_keep_the_r
     assert [line.split()[:2] for line in as_lines(roll.log, site.now()) if WITHHELD in line] == [[NAME, "done"]]
     assert (exit_code(roll.log), note_on(site).held) == (WITH_REST, True)
 
+    entered = next(
+        n for n, (_, facts) in enumerate(site.lines) if facts.get("phase") == "returning" and facts["name"] == NAME
+    )
+    elsewhere = len(site.lines[entered:])
+    del site.lines[-elsewhere:]
+    other = site.resume()
+    other.turn()
+    assert other.log.held[NAME].withheld, "by what its server says, too"
+
     out.clear()  # and the roll after this one has nothing to tell of it
     again = site.start(site.plan("small-v1", only=frozenset({NAME})), back=True, roll_id="roll-2")
     assert again.run() is RollState.ROLLED_BACK
