@@ -126,6 +126,23 @@ def test_a_name_that_somebody_has_is_not_given_again() -> None:
     assert site.plan().extras == ("desktop-7", "desktop-8")
 
 
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_name_that_somebody_has_taken_while_the_roll_waited_is_not_given_twice(tagged: bool) -> None:
+    said = Told()
+    site = Site(6, max_unavailable=1, max_surge=2, auto_continue=False, report=said)
+    assert site.start().run() is RollState.BAKING
+    site.broker.add(POOL, EXTRA_NAME)
+    if tagged:
+        site.add_server(EXTRA_NAME)
+    again = site.resume()
+    again.take_up()
+    assert again.run() is RollState.COMPLETED
+    assert list(again.log.extras) == ["desktop-102"]
+    assert site.cloud.faults.calls.count("create_desktop") == 1
+    assert said.warnings == [f"one extra desktop less: somebody has made another {EXTRA_NAME} since the plan"]
+    assert (extras(site), site.held_back(), exit_code(again.log)) == ([], [], 0)
+
+
 def test_who_is_on_it_is_waited_for() -> None:
     site = Site(4, max_unavailable=1, max_surge=1)
     roll = site.start()
