@@ -42,6 +42,8 @@ class Fleet:
     witness: Witness
     report: Report
     now: Callable[[], datetime]
+    quieten: Callable[[], None] = lambda: None
+    """Called before one is begun: the broker is to make none by itself from then on."""
     desktops: Lineup = field(default_factory=Lineup)
     view: View | None = None
     most: int = 0
@@ -94,6 +96,10 @@ class Fleet:
     def why_halt(self, *, grows: bool) -> str | None:
         """Why nothing more may be begun, None while all is well enough. `grows`: others may make desktops meanwhile."""
         log = self.log
+        if (
+            grows and self.hands.pauses_provisioning
+        ):  # not paused yet: who comes and goes until then is its own business
+            self.most = 0
         moved = self._why_shrunk() or (None if grows else self.headcount.why_grown())
         return moved or why_halt(
             log.held,
@@ -178,6 +184,7 @@ class Fleet:
                 break
             progress = self.log.held.get(name) or self.log.extras[name]
             try:
+                self.quieten()
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
             except ImagebuildError as error:
                 return _trouble(error)
@@ -185,6 +192,10 @@ class Fleet:
 
     def make(self, name: str, view: View) -> list[ImagebuildError]:
         """An extra desktop of that name; gives what kept it from being made at once."""
+        try:
+            self.quieten()
+        except (CloudError, BrokerError) as error:
+            return [error]
         progress = Progress(
             name=name,
             server_id="",

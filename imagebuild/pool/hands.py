@@ -47,6 +47,11 @@ class Hands:
         """Is the broker able to do that?"""
         return cap in self.broker.capabilities()
 
+    @property
+    def pauses_provisioning(self) -> bool:
+        """Does the broker make no desktops by itself while a roll has some in hand?"""
+        return self.definition.roll.pauses_provisioning and self.can(Cap.PROVISIONING)
+
     def target(self, progress: Progress) -> str:
         """The image that this desktop is to have: the new one, or its old one on the way back."""
         back = progress.going_back and progress.from_image_id

@@ -56,9 +56,9 @@ class Roll:
     """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
-        self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
-        self.surge = Surge(self.log, self.fleet)
         self._around = Surroundings(self.log, self.hands, self.report)
+        self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now, self._around.quieten)
+        self.surge = Surge(self.log, self.fleet)
         self._patience = Patience(self.report)
 
     @property
