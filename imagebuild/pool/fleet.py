@@ -194,8 +194,8 @@ class Fleet:
         """An extra desktop of that name; gives what kept it from being made at once."""
         try:
             self.quieten()
-        except (CloudError, BrokerError) as error:
-            return [error]
+        except ImagebuildError as error:
+            return _trouble(error)
         progress = Progress(
             name=name,
             server_id="",
