@@ -7,7 +7,7 @@ from typing import Any
 
 from imagebuild.broker import Cap
 from imagebuild.cloud import Server
-from imagebuild.errors import CloudError, CloudUnreachable
+from imagebuild.errors import CloudError, CloudUnreachable, DeadlinePassed, StepFailed
 from imagebuild.pool.drain import is_forced, unless_too_long
 from imagebuild.pool.model import Desktop, Method, Phase, is_persistent
 from imagebuild.pool.progress import Progress
@@ -27,7 +27,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     """
     desktop, lookout = turn.desktop, turn.hands.lookout
     if desktop is None:
-        return turn.lose(progress)
+        return _follow(progress, turn) if progress.vacant else turn.lose(progress)
     if turn.silent or _is_in_use(desktop, progress, turn):
         return _wait_again(progress, turn)
     if not turn.acts:
@@ -37,6 +37,8 @@ def act(progress: Progress, turn: Turn) -> Progress:
         return turn.lose(progress)
     if (words := _why_not(server, turn)) is not None:
         return _not_now(progress, turn, words)
+    if (words := _why_no_follower(progress, turn)) is not None:
+        return turn.fail(replace(progress, attempt=progress.attempt + 1), words)
     latest = lookout.recheck(desktop, held=progress.held)
     if _is_in_use(latest, progress, turn) or _is_let_go(latest, progress):
         return _wait_again(progress, turn)
@@ -65,7 +67,18 @@ def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
     if progress.method == "rebuild":
         return _watch_rebuild(progress, turn)
-    return _watch_delete(progress, turn) or _AFTERWARDS[progress.method](progress, turn)
+    if (going := _watch_delete(progress, turn)) is not None:
+        return going
+    try:
+        return _AFTERWARDS[progress.method](progress, turn)
+    except CloudUnreachable:
+        raise
+    except (
+        CloudError,
+        StepFailed,
+        DeadlinePassed,
+    ) as error:  # its address may be held for a moment longer than its server
+        return _unless_too_long(progress, turn, f"nothing could take its place: {error}")
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -106,12 +119,7 @@ def _leave(progress: Progress, turn: Turn) -> Progress:
 
 def _make_anew(progress: Progress, turn: Turn) -> Progress:
     """One of the same name is made, on the same port if it had one of its own."""
-    try:
-        made = turn.hands.make_anew(progress)
-    except CloudUnreachable:
-        raise
-    except CloudError as error:  # its address may be held for a moment longer than its server
-        return _unless_too_long(progress, turn, f"no new server could be made: {error}")
+    made = turn.hands.make_anew(progress)
     return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
@@ -145,6 +153,26 @@ def _why_not(server: Server, turn: Turn) -> str | None:
     if server.status not in ROLLABLE or server.task_state is not None:
         return f"it is {server.status}, task {server.task_state}"
     return None
+
+
+def _why_no_follower(progress: Progress, turn: Turn) -> str | None:
+    """Why none could be made in its place, so that it is not deleted for nothing."""
+    if progress.method != "replace":
+        return None
+    try:
+        turn.hands.parts_of(progress)
+    except CloudUnreachable:
+        raise
+    except (CloudError, StepFailed) as error:
+        return f"nothing could take its place: {error}"
+    return None
+
+
+def _follow(progress: Progress, turn: Turn) -> Progress:
+    """Its server went in an earlier attempt: what is to take its place is asked for once more."""
+    if not turn.acts:
+        return progress
+    return progress.to(Phase.ACTING, turn.now, attempt=progress.attempt + 1, accepted=True, act_since=turn.now)
 
 
 def _is_in_use(desktop: Desktop, progress: Progress, turn: Turn) -> bool:

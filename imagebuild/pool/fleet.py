@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.broker import Cap
-from imagebuild.errors import BrokerError, CloudError, ImagebuildError
+from imagebuild.errors import Busy, CloudError, ImagebuildError, Interrupted
 from imagebuild.pool.course import advance
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.drain import begin
@@ -186,16 +186,16 @@ class Fleet:
             try:
                 self.quieten()
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
-            except (CloudError, BrokerError) as error:
-                return [error]
+            except ImagebuildError as error:
+                return _trouble(error)
         return []
 
     def make(self, name: str, view: View) -> list[ImagebuildError]:
         """An extra desktop of that name; gives what kept it from being made at once."""
         try:
             self.quieten()
-        except (CloudError, BrokerError) as error:
-            return [error]
+        except ImagebuildError as error:
+            return _trouble(error)
         progress = Progress(
             name=name,
             server_id="",
@@ -257,8 +257,8 @@ class Fleet:
                 before = after
             if after.phase is Phase.DRAINED and progress.phase is Phase.DRAINING:
                 return self._advance(after, view)
-        except (CloudError, BrokerError) as error:
-            return [error]
+        except ImagebuildError as error:
+            return _trouble(error)
         return []
 
     def _is_refilled(self, progress: Progress, view: View) -> bool:
@@ -290,3 +290,10 @@ class Fleet:
         is_long = self.now() - view.now > working_time(self.rules, look=view.took)
         self.is_cut = self.is_cut or is_long
         return is_long
+
+
+def _trouble(error: ImagebuildError) -> list[ImagebuildError]:
+    """What kept one desktop from its next step keeps the others from nothing. Raises what is about this process."""
+    if isinstance(error, (Busy, Interrupted)):
+        raise error
+    return [error]

@@ -106,6 +106,11 @@ class Progress:
         return self.method == "broker" and self.phase is Phase.BOOTING and not self.server_id
 
     @property
+    def vacant(self) -> bool:
+        """Was its server deleted for another, which is not there yet?"""
+        return self.method in ("replace", "make") and self.acted and self.server_id == self.old_server_id
+
+    @property
     def working(self) -> bool:
         """Is it between the cloud's first work on it and its first healthy look: what `parallel_boots` counts?"""
         return self.phase in (Phase.ACTING, Phase.BOOTING)

@@ -56,7 +56,7 @@ class Turn:
         """It went wrong: try again, else put the old image back, else keep users from it. What was not touched is given back."""
         if not progress.acted:
             return self.give_back(progress, Phase.FAILED, reason)
-        if progress.extra:
+        if progress.extra and not progress.vacant:
             return self._fail_extra(progress, reason)
         if progress.method == "broker":
             return self._fail_follower(progress, reason)
@@ -66,6 +66,9 @@ class Turn:
         old = progress.from_image_id
         if self.rules.put_back and not progress.going_back and old and self.hands.version_of(old) is not None:
             return replace(again, going_back=True, attempt=0, failure=reason)
+        if progress.vacant:  # there is nothing to keep users from
+            hint = "" if progress.extra else f"; invoke pool.create {self.hands.definition.pool} makes it"
+            return self.give_back(progress, Phase.FAILED, reason + hint)
         return self._quarantine(progress, reason)
 
     def _fail_follower(self, progress: Progress, reason: str) -> Progress:
@@ -129,7 +132,7 @@ class Turn:
         """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""
         server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
         if server is None:
-            return "its server is gone: somebody deleted it"
+            return progress.reason if progress.vacant else "its server is gone: somebody deleted it"
         if not progress.is_known_as(server.name):
             return f"somebody has renamed its server: it is {server.name} now"
         if server.status != "UNKNOWN" and tag not in server.tags:

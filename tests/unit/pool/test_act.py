@@ -8,7 +8,15 @@ import pytest
 
 from imagebuild.broker import Cap, Seat
 from imagebuild.cloud import Server
-from imagebuild.errors import BrokerUnreachable, CloudRefused, CloudUnreachable
+from imagebuild.errors import (
+    BrokerUnreachable,
+    Busy,
+    CloudRefused,
+    CloudUnreachable,
+    DeadlinePassed,
+    ImagebuildError,
+    Interrupted,
+)
 from imagebuild.pool.marks import PERSISTENT
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll import Roll
@@ -334,3 +342,37 @@ def test_one_that_somebody_has_renamed_is_no_longer_what_its_user_is_on_by_the_b
     assert roll.log.held["desktop-1"].reason == "somebody has renamed its server: it is desktop-40 now"
     assert site.held_back() == []
     assert "desktop-40" not in [name for name, available, _ in site.broker.reasons if not available]
+
+
+def test_one_that_nova_does_not_switch_on_fails_alone() -> None:
+    site = Site(4, max_failures=1, boot_timeout="10m", act_timeout="10m")
+    site.cloud._set(site.server("desktop-3").id, status="SHUTOFF", power_state=4)
+    inner = site.cloud.rebuild_server
+
+    def rebuild(server_id: str, image_id: str, **more: object) -> None:
+        inner(server_id, image_id, **more)  # type: ignore[arg-type]
+        if server_id == site.server("desktop-3").id:
+            site.clock.at(5, lambda: site.cloud.lock(server_id, "forensics"))
+
+    site.cloud.rebuild_server = rebuild  # type: ignore[method-assign]
+    roll = site.start()
+    until(site, roll, Phase.BOOTING, "desktop-3")
+    site.clock.sleep(15)
+    roll.turn()
+    assert roll.log.held["desktop-3"].reason.startswith("it does not start: 409 Instance ")
+    assert roll.run() is RollState.COMPLETED
+    assert site.phases(roll) == dict.fromkeys(site.names, Phase.DONE) | {"desktop-3": Phase.QUARANTINED}
+    assert roll.log.held["desktop-3"].reason == "somebody has locked it: forensics"
+
+
+@pytest.mark.parametrize(("error", "ends"), [(Busy, True), (Interrupted, True), (DeadlinePassed, False)])
+def test_only_what_is_about_the_whole_roll_ends_its_process(error: type[ImagebuildError], ends: bool) -> None:
+    site = Site(3, min_available=0)
+    roll = site.start()
+    site.cloud.faults.fail("rebuild_server", error("so it is"))
+    if ends:
+        with pytest.raises(error):
+            roll.run()
+    else:
+        assert roll.run() is RollState.COMPLETED
+        assert set(site.phases(roll).values()) == {Phase.DONE}

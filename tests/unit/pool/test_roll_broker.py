@@ -1,10 +1,13 @@
 """Rolls whose new desktops the broker makes (`method: broker`)."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from imagebuild.cloud import Kind
+from imagebuild.errors import DeadlinePassed
 from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Note
@@ -12,6 +15,7 @@ from imagebuild.pool.roll_status import as_facts, exit_code
 from imagebuild.pool.rollback import find_way_back
 from imagebuild.pool.starting import find_roll, recall
 from imagebuild.pool.survey import survey
+from imagebuild.waiting import Deadline
 from tests.steps.conftest import Told
 from tests.unit.pool.refilling import RefillSite
 from tests.unit.pool.rolling import POOL, Killed, Site
@@ -238,6 +242,24 @@ def test_ports_of_our_own_go_with_the_old_servers() -> None:
     site.cloud.create_port("desktop-1", pool=POOL, network_id=site.network.id)
     assert site.start().run() is RollState.COMPLETED
     assert site.cloud.ports(pool=POOL) == ()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_port_that_does_not_go_is_that_desktop_s_trouble_alone(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = RefillSite(6, max_failures=1, act_timeout="10m")
+    site.cloud.create_port("desktop-4", pool=POOL, network_id=site.network.id)
+    delete, ends = site.cloud.delete, site.clock.now() + (1800 if late else math.inf)
+
+    def refused(kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
+        if kind == "port" and site.clock.now() < ends:
+            raise DeadlinePassed("gave up waiting for the port to be gone")
+        delete(kind, thing_id, deadline=deadline)
+
+    monkeypatch.setattr(site.cloud, "delete", refused)
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    assert roll.log.held["desktop-4"].phase is (Phase.DONE if late else Phase.QUARANTINED)
+    assert sum(one.phase is Phase.DONE for one in roll.log.held.values()) == 5 + late
 
 
 def test_the_way_back_is_the_same_towards_the_old_image() -> None:

@@ -1,10 +1,11 @@
 """Extra desktops while a roll works: they serve, they let more be in hand, and whatever happens none stays behind or costs a user."""
 
+import math
 from typing import Any
 
 import pytest
 
-from imagebuild.cloud import Server
+from imagebuild.cloud import Server, ServerRequest
 from imagebuild.errors import CloudRefused
 from imagebuild.pool.health import SILENT
 from imagebuild.pool.marks import EXTRA
@@ -275,6 +276,27 @@ def test_one_that_does_not_start_is_made_once_more() -> None:
     assert roll.run() is RollState.COMPLETED
     assert (exit_code(roll.log), roll.log.extras[EXTRA_NAME].phase) == (0, Phase.DONE)
     assert site.cloud.faults.calls.count("create_desktop") == 2
+    assert_nothing_is_left(site)
+
+
+@pytest.mark.parametrize("forever", [False, True])
+def test_one_that_the_cloud_refuses_for_long_is_asked_for_once_more(forever: bool) -> None:
+    site = Site(4, max_unavailable=1, max_surge=1, act_timeout="10m", max_failures=1)
+    make, ends = site.cloud.create_desktop, site.clock.now() + (math.inf if forever else 1800)
+
+    def create(request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
+        if request.name == EXTRA_NAME and site.clock.now() < ends:
+            raise CloudRefused("403 Quota exceeded for instances")
+        return make(request, pool=pool, is_new=is_new)
+
+    site.cloud.create_desktop = create  # type: ignore[method-assign]
+    site.broker.log_in("desktop-4", "kim")
+    site.clock.at(7200, lambda: site.broker.log_out("desktop-4"))
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    extra = roll.log.extras[EXTRA_NAME]
+    assert extra.phase is (Phase.FAILED if forever else Phase.DONE)
+    assert extra.reason == ("nothing could take its place: 403 Quota exceeded for instances" if forever else "")
     assert_nothing_is_left(site)
 
 
