@@ -165,7 +165,7 @@ def _offer(progress: Progress, turn: Turn) -> Progress:
             return _end(progress, turn, held=True)
         if is_late:
             return progress.to(Phase.QUARANTINED, turn.now, reason=f"the broker does not offer it again: {error}")
-        return replace(progress, reason=str(error))
+        return replace(progress, reason=progress.reason or str(error))
     begun = turn.now if asked is None else progress.since  # while it was refused it had no time to show
     return replace(progress, since=begun, asked_at=turn.now)
 

@@ -132,7 +132,7 @@ class Turn:
         """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""
         server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
         if server is None:
-            return progress.reason if progress.vacant else "its server is gone: somebody deleted it"
+            return "its server is gone: somebody deleted it"
         if not progress.is_known_as(server.name):
             return f"somebody has renamed its server: it is {server.name} now"
         if server.status != "UNKNOWN" and tag not in server.tags:
