@@ -376,3 +376,17 @@ def test_only_what_is_about_the_whole_roll_ends_its_process(error: type[Imagebui
     else:
         assert roll.run() is RollState.COMPLETED
         assert set(site.phases(roll).values()) == {Phase.DONE}
+
+
+def test_a_journal_that_cannot_grow_ends_the_process_before_the_next_effect() -> None:
+    site = Site(3)
+    roll = site.start()
+
+    def full(event: str, **facts: object) -> None:
+        raise ImagebuildError("the journal cannot be written: No space left on device")
+
+    roll.turn()
+    roll.log.write = full
+    with pytest.raises(ImagebuildError, match="No space left"):
+        roll.run()
+    assert site.cloud.rebuilds == []
