@@ -69,23 +69,25 @@ class Turn:
         if progress.vacant:  # there is nothing to keep users from
             hint = "" if progress.extra else f"; invoke pool.create {self.hands.definition.pool} makes it"
             return self.give_back(progress, Phase.FAILED, reason + hint)
-        return self._quarantine(progress, reason)
+        return self._mark(progress.to(Phase.QUARANTINED, self.now, reason=reason))
 
     def _fail_follower(self, progress: Progress, reason: str) -> Progress:
         """The broker hands it out already: nobody new gets it from now on. Where nobody is on it, it goes for another."""
-        held = self.hands.can(Cap.AVAILABILITY) and self.seat is not None
-        if held and self.seat is not None:
-            self.hands.hold_back(self.seat)
-        kept = replace(progress, held=held, asked_at=self.now, ready_since=None, accepted=False)
-        if self.desktop is None or occupied(self.desktop, self.rules) or progress.attempt > self.rules.retries:
-            return self._quarantine(kept, reason)
-        return kept.to(Phase.DRAINING, self.now, reason=reason, drain_since=self.now, free_since=None, free_seen=None)
+        seat = self.seat if self.hands.can(Cap.AVAILABILITY) else None
+        kept = replace(progress, held=seat is not None, asked_at=self.now, ready_since=None, accepted=False)
+        is_last = self.desktop is None or occupied(self.desktop, self.rules) or progress.attempt > self.rules.retries
+        emptied = kept.to(
+            Phase.DRAINING, self.now, reason=reason, drain_since=self.now, free_since=None, free_seen=None
+        )
+        after = self._mark(kept.to(Phase.QUARANTINED, self.now, reason=reason) if is_last else emptied)
+        if seat is not None:
+            self.hands.hold_back(seat)
+        return after
 
-    def _quarantine(self, progress: Progress, reason: str) -> Progress:
-        lost = progress.to(Phase.QUARANTINED, self.now, reason=reason)
-        self.save(lost)
-        self.hands.mark(lost)
-        return lost
+    def _mark(self, progress: Progress) -> Progress:
+        """Its server tells of it first: what is over in our journal would never be told."""
+        self.hands.mark(progress)
+        return progress
 
     def _fail_extra(self, progress: Progress, reason: str) -> Progress:
         """Emptied, in case that somebody was given it, and made once more; else removed: it has no old image to go back to."""

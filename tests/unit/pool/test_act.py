@@ -1,6 +1,6 @@
 """The moment before a disk is destroyed, and the moment after: every single guard by itself, whatever else would have helped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from imagebuild.errors import (
     ImagebuildError,
     Interrupted,
 )
-from imagebuild.pool.marks import PERSISTENT
+from imagebuild.pool.marks import PERSISTENT, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll import Roll
 from tests.unit.pool.rolling import POOL, Killed, Site
@@ -376,3 +376,35 @@ def test_only_what_is_about_the_whole_roll_ends_its_process(error: type[Imagebui
     else:
         assert roll.run() is RollState.COMPLETED
         assert set(site.phases(roll).values()) == {Phase.DONE}
+
+
+def test_a_journal_that_cannot_grow_ends_the_process_before_the_next_effect() -> None:
+    site = Site(3)
+    roll = site.start()
+
+    def full(event: str, **facts: object) -> None:
+        if event == "desktop":
+            raise ImagebuildError("the journal cannot be written: No space left on device")
+
+    roll.log.write = full
+    begun = site.clock.now()
+    with pytest.raises(ImagebuildError, match="No space left"):
+        roll.run()
+    assert site.clock.now() - begun < 60, "it has not tried again and again"
+    assert site.cloud.rebuilds == []
+
+
+def test_a_server_tells_that_its_desktop_is_quarantined_also_when_nova_was_away_at_that_moment() -> None:
+    site = Site(4, retries=0, put_back=False, boot_timeout="5m")
+    site.cloud.silent_agents = lambda server: True
+    inner, away = site.cloud.set_server_metadata, [CloudUnreachable("503")]
+
+    def mark(server_id: str, metadata: Mapping[str, str | None]) -> None:
+        if metadata[ROLL_STATE] == "quarantined" and away:
+            raise away.pop()
+        inner(server_id, metadata)
+
+    site.cloud.set_server_metadata = mark  # type: ignore[method-assign]
+    assert site.start().run() is RollState.HALTED
+    assert site.server("desktop-1").metadata[ROLL_STATE] == "quarantined"
+    assert site.held_back() == ["desktop-1"]

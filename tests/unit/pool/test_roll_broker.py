@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from imagebuild.broker import Seat
 from imagebuild.cloud import Kind
 from imagebuild.errors import DeadlinePassed
-from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_STATE
+from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_NOTE, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Note
 from imagebuild.pool.roll_status import as_facts, exit_code
@@ -141,6 +142,23 @@ def test_a_new_one_that_is_not_well_is_left_to_the_user_who_is_on_it() -> None:
     assert roll.log.held["desktop-1"].phase is Phase.QUARANTINED
     assert site.broker.cut == []
     assert site.broker.record("desktop-7").user == "kim"
+
+
+def test_one_that_is_not_well_says_that_it_is_held_back_before_it_is() -> None:
+    site = RefillSite(6, boot_timeout="5m")
+    site.cloud.silent_agents = lambda server: server.image_id == site.new.id
+    inner = site.broker.set_available
+    said: list[tuple[str, bool]] = []
+
+    def set_available(seat: Seat, *, available: bool, reason: str) -> None:
+        if not available and (server := site.server(seat.name)).image_id == site.new.id:
+            note = Note.read(server.metadata[ROLL_NOTE])
+            said.append((server.metadata[ROLL_STATE], note is not None and note.held))
+        inner(seat, available=available, reason=reason)
+
+    site.broker.set_available = set_available  # type: ignore[method-assign]
+    assert site.start().run() is RollState.HALTED
+    assert said == [("draining", True), ("quarantined", True)]
 
 
 def test_a_busy_one_is_waited_for() -> None:
