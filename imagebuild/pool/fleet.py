@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.broker import Cap
-from imagebuild.errors import Busy, CloudError, ImagebuildError, Interrupted
+from imagebuild.errors import BrokerError, CloudError, DeadlinePassed, ImagebuildError, StepFailed
 from imagebuild.pool.course import advance
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.drain import begin
@@ -27,6 +27,8 @@ from imagebuild.pool.testimony import newest
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
+_TROUBLE = (BrokerError, CloudError, DeadlinePassed, StepFailed)
+"""What keeps one desktop from its next step, and the others from nothing. A journal or a claim that is lost ends the process."""
 _A_STEP = (Phase.ACTING, Phase.DRAINED)
 """Behind these the cloud has to be looked at anew."""
 _IN_THE_PICTURE = (Phase.DRAINING, Phase.ACTING, Phase.CHECKING)
@@ -186,16 +188,16 @@ class Fleet:
             try:
                 self.quieten()
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
-            except ImagebuildError as error:
-                return _trouble(error)
+            except _TROUBLE as error:
+                return [error]
         return []
 
     def make(self, name: str, view: View) -> list[ImagebuildError]:
         """An extra desktop of that name; gives what kept it from being made at once."""
         try:
             self.quieten()
-        except ImagebuildError as error:
-            return _trouble(error)
+        except _TROUBLE as error:
+            return [error]
         progress = Progress(
             name=name,
             server_id="",
@@ -256,8 +258,8 @@ class Fleet:
                 before = after
             if after.phase is Phase.DRAINED and progress.phase is Phase.DRAINING:
                 return self._advance(after, view)
-        except ImagebuildError as error:
-            return _trouble(error)
+        except _TROUBLE as error:
+            return [error]
         return []
 
     def _is_refilled(self, progress: Progress, view: View) -> bool:
@@ -289,10 +291,3 @@ class Fleet:
         is_long = self.now() - view.now > working_time(self.rules, look=view.took)
         self.is_cut = self.is_cut or is_long
         return is_long
-
-
-def _trouble(error: ImagebuildError) -> list[ImagebuildError]:
-    """What kept one desktop from its next step keeps the others from nothing. Raises what is about this process."""
-    if isinstance(error, (Busy, Interrupted)):
-        raise error
-    return [error]

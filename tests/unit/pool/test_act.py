@@ -378,6 +378,22 @@ def test_only_what_is_about_the_whole_roll_ends_its_process(error: type[Imagebui
         assert set(site.phases(roll).values()) == {Phase.DONE}
 
 
+def test_a_journal_that_cannot_grow_ends_the_process_before_the_next_effect() -> None:
+    site = Site(3)
+    roll = site.start()
+
+    def full(event: str, **facts: object) -> None:
+        if event == "desktop":
+            raise ImagebuildError("the journal cannot be written: No space left on device")
+
+    roll.log.write = full
+    begun = site.clock.now()
+    with pytest.raises(ImagebuildError, match="No space left"):
+        roll.run()
+    assert site.clock.now() - begun < 60, "it has not tried again and again"
+    assert site.cloud.rebuilds == []
+
+
 def test_a_server_tells_that_its_desktop_is_quarantined_also_when_nova_was_away_at_that_moment() -> None:
     site = Site(4, retries=0, put_back=False, boot_timeout="5m")
     site.cloud.silent_agents = lambda server: True
