@@ -51,5 +51,5 @@ class _Lines:
         line = summary(work.log)
         if line != self.told:
             self.told = line
-            free, floor = free_desktops(work.fleet.desktops, work.log.held), work.log.assignment.floor
+            free, floor = free_desktops(work.fleet.desktops, work.log.flying), work.log.assignment.floor
             self.report.note(f"{view.now:%H:%M} {line}; {free} free (floor {floor})")

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from imagebuild.broker import Cap
 from imagebuild.cloud import Server
-from imagebuild.errors import CloudError, CloudUnreachable
+from imagebuild.errors import CloudError, CloudUnreachable, DeadlinePassed, StepFailed
 from imagebuild.pool.drain import is_forced, unless_too_long
-from imagebuild.pool.model import Desktop, Method, Phase
+from imagebuild.pool.model import Desktop, Method, Phase, is_persistent
 from imagebuild.pool.progress import Progress
+from imagebuild.pool.quantities import lasting
 from imagebuild.pool.refill import vacate
-from imagebuild.pool.survey import ROLLABLE
+from imagebuild.pool.survey import ONES_OWN, ROLLABLE
 from imagebuild.pool.turn import Turn
+
+AHEAD = timedelta(seconds=5)
+"""So far may a broker's clock be ahead of ours: clocks that are set by the network agree to a second, and some tell whole seconds only."""
 
 
 def act(progress: Progress, turn: Turn) -> Progress:
@@ -22,21 +27,23 @@ def act(progress: Progress, turn: Turn) -> Progress:
     """
     desktop, lookout = turn.desktop, turn.hands.lookout
     if desktop is None:
-        return turn.lose(progress)
+        return _follow(progress, turn) if progress.vacant else turn.lose(progress)
     if turn.silent or _is_in_use(desktop, progress, turn):
         return _wait_again(progress, turn)
     if not turn.acts:
         return progress
     server = lookout.fresh(progress.server_id)
-    if server is None:
+    if server is None or not progress.is_known_as(server.name):
         return turn.lose(progress)
-    if (words := _why_not(server)) is not None:
+    if (words := _why_not(server, turn)) is not None:
         return _not_now(progress, turn, words)
+    if (words := _why_no_follower(progress, turn)) is not None:
+        return turn.fail(replace(progress, attempt=progress.attempt + 1), words)
     latest = lookout.recheck(desktop, held=progress.held)
     if _is_in_use(latest, progress, turn) or _is_let_go(latest, progress):
         return _wait_again(progress, turn)
-    if not progress.held and _is_old(latest, turn):
-        return unless_too_long(progress, turn, "the broker's word on it is too old to act on")
+    if not progress.held and (doubt := why_doubted(latest, turn)) is not None:
+        return unless_too_long(progress, turn, doubt)
     acting = progress.to(
         Phase.ACTING,
         turn.now,
@@ -60,7 +67,18 @@ def watch(progress: Progress, turn: Turn) -> Progress:
     """See how far the cloud is with it."""
     if progress.method == "rebuild":
         return _watch_rebuild(progress, turn)
-    return _watch_delete(progress, turn) or _AFTERWARDS[progress.method](progress, turn)
+    if (going := _watch_delete(progress, turn)) is not None:
+        return going
+    try:
+        return _AFTERWARDS[progress.method](progress, turn)
+    except CloudUnreachable:
+        raise
+    except (
+        CloudError,
+        StepFailed,
+        DeadlinePassed,
+    ) as error:  # its address may be held for a moment longer than its server
+        return _unless_too_long(progress, turn, f"nothing could take its place: {error}")
 
 
 def _watch_rebuild(progress: Progress, turn: Turn) -> Progress:
@@ -101,12 +119,7 @@ def _leave(progress: Progress, turn: Turn) -> Progress:
 
 def _make_anew(progress: Progress, turn: Turn) -> Progress:
     """One of the same name is made, on the same port if it had one of its own."""
-    try:
-        made = turn.hands.make_anew(progress)
-    except CloudUnreachable:
-        raise
-    except CloudError as error:  # its address may be held for a moment longer than its server
-        return _unless_too_long(progress, turn, f"no new server could be made: {error}")
+    made = turn.hands.make_anew(progress)
     return progress.to(Phase.BOOTING, turn.now, server_id=made.id, old_metadata={}, old_tags=(), boot_since=turn.now)
 
 
@@ -131,13 +144,35 @@ def _legacy(server: Server) -> dict[str, Any]:
     return {"old_server_id": server.id, **told}
 
 
-def _why_not(server: Server) -> str | None:
+def _why_not(server: Server, turn: Turn) -> str | None:
     """What stands against acting on the server as it is this moment."""
+    if is_persistent(server.metadata) and not turn.rules.include_persistent:
+        return ONES_OWN
     if server.locked:
         return f"somebody has locked it: {server.locked_reason or 'no reason is given'}"
     if server.status not in ROLLABLE or server.task_state is not None:
         return f"it is {server.status}, task {server.task_state}"
     return None
+
+
+def _why_no_follower(progress: Progress, turn: Turn) -> str | None:
+    """Why none could be made in its place, so that it is not deleted for nothing."""
+    if progress.method != "replace":
+        return None
+    try:
+        turn.hands.parts_of(progress)
+    except CloudUnreachable:
+        raise
+    except (CloudError, StepFailed) as error:
+        return f"nothing could take its place: {error}"
+    return None
+
+
+def _follow(progress: Progress, turn: Turn) -> Progress:
+    """Its server went in an earlier attempt: what is to take its place is asked for once more."""
+    if not turn.acts:
+        return progress
+    return progress.to(Phase.ACTING, turn.now, attempt=progress.attempt + 1, accepted=True, act_since=turn.now)
 
 
 def _is_in_use(desktop: Desktop, progress: Progress, turn: Turn) -> bool:
@@ -150,10 +185,15 @@ def _is_let_go(desktop: Desktop, progress: Progress) -> bool:
     return progress.held and desktop.seat is not None and desktop.seat.availability != "unavailable"
 
 
-def _is_old(desktop: Desktop, turn: Turn) -> bool:
-    """Could somebody have come since the broker counted? Of a desktop that is not held back, its word must be younger than `settle`."""
-    seen = desktop.seat.observed_at if desktop.seat else None
-    return seen is not None and turn.now - seen > turn.rules.settle
+def why_doubted(desktop: Desktop, turn: Turn) -> str | None:
+    """Why somebody could have come since the broker counted. Of a desktop that is not held back, its word must be younger than `settle`.
+
+    A broker whose clock is ahead calls all of its words young.
+    """
+    age = turn.hands.lookout.age(desktop)
+    if age is not None and age < -AHEAD:
+        return f"the broker's clock is {lasting(-age)} ahead of ours: how old its word on it is, nobody can tell"
+    return "the broker's word on it is too old to act on" if age is not None and age > turn.rules.settle else None
 
 
 def _not_now(progress: Progress, turn: Turn, words: str) -> Progress:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from imagebuild.broker import Cap
-from imagebuild.errors import BrokerRefused
+from imagebuild.errors import BrokerRefused, CloudRefused
 from imagebuild.pool.act import act, watch
 from imagebuild.pool.drain import drain
 from imagebuild.pool.health import read_inside, stale_records, what_is_missing
@@ -37,7 +37,10 @@ def _boot(progress: Progress, turn: Turn) -> Progress:
         words = explain_fault(desktop.fault or desktop.status, turn.hands.group_of(progress))
         return turn.fail(progress, f"it is broken: {words}")
     if desktop.status == "SHUTOFF" and desktop.task_state is None:
-        turn.hands.cloud.start_server(desktop.id)
+        try:
+            turn.hands.cloud.start_server(desktop.id)
+        except CloudRefused as error:
+            return _wait(progress, turn, f"it does not start: {error}", is_over=False)
     elif desktop.status == "ACTIVE" and desktop.task_state is None:
         if progress.method == "make" and desktop.seat is None and turn.hands.can(Cap.SCAN):
             turn.hands.broker.refresh(wait=False)

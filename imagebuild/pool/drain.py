@@ -36,10 +36,9 @@ def begin(progress: Progress, turn: Turn) -> Progress:
         free_seen=None,
     )
     turn.save(begun)
-    turn.hands.mark(begun)
     if begun.held and seat is not None:
-        turn.hands.hold_back(seat)
-        return replace(begun, asked_at=turn.now)
+        return _ask_for_hold(begun, seat, turn)
+    turn.hands.mark(begun)
     return begun
 
 
@@ -96,9 +95,16 @@ def _hold(progress: Progress, desktop: Desktop, turn: Turn) -> Progress | None:
     if not progress.held or seat is None or seat.availability == "unavailable":
         return None
     if progress.asked_at is None or turn.now - progress.asked_at >= ASK_AGAIN:
-        turn.hands.hold_back(seat)
-        return replace(progress, asked_at=turn.now)
+        return _ask_for_hold(progress, seat, turn)
     return unless_too_long(progress, turn, "the broker does not hold it back")
+
+
+def _ask_for_hold(progress: Progress, seat: Seat, turn: Turn) -> Progress:
+    """Not before its server tells of it: who goes on without our journal is to give it back."""
+    if progress.asked_at is None:
+        turn.hands.mark(progress)
+    turn.hands.hold_back(seat)
+    return replace(progress, asked_at=turn.now)
 
 
 def _wait_for_user(progress: Progress, desktop: Desktop, turn: Turn) -> Progress:

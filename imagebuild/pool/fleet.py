@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagebuild.broker import Cap
-from imagebuild.errors import BrokerError, CloudError, ImagebuildError
+from imagebuild.errors import BrokerError, CloudError, DeadlinePassed, ImagebuildError, StepFailed
 from imagebuild.pool.course import advance
 from imagebuild.pool.definition import Rules
 from imagebuild.pool.drain import begin
@@ -21,11 +21,13 @@ from imagebuild.pool.progress import Progress
 from imagebuild.pool.roll_journal import RollLog
 from imagebuild.pool.roll_status import news
 from imagebuild.pool.roster import Lineup
-from imagebuild.pool.rules import unassigned_desktops, why_halt
+from imagebuild.pool.rules import free_desktops, unassigned_desktops, why_halt
 from imagebuild.pool.situation import some_of
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
+_TROUBLE = (BrokerError, CloudError, DeadlinePassed, StepFailed)
+"""What keeps one desktop from its next step, and the others from nothing. A journal or a claim that is lost ends the process."""
 _A_STEP = (Phase.ACTING, Phase.DRAINED)
 """Behind these the cloud has to be looked at anew."""
 _IN_THE_PICTURE = (Phase.DRAINING, Phase.ACTING, Phase.CHECKING)
@@ -41,6 +43,8 @@ class Fleet:
     witness: Witness
     report: Report
     now: Callable[[], datetime]
+    quieten: Callable[[], None] = lambda: None
+    """Called before one is begun: the broker is to make none by itself from then on."""
     desktops: Lineup = field(default_factory=Lineup)
     view: View | None = None
     most: int = 0
@@ -68,6 +72,11 @@ class Fleet:
         return list(self.log.flying.values())
 
     @property
+    def spare(self) -> int:
+        """How many free desktops there are above the floor; below 0: so many are lacking."""
+        return free_desktops(self.desktops, self.log.flying) - self.log.assignment.floor
+
+    @property
     def pending(self) -> list[Progress]:
         """Those that nothing was done to."""
         return list(self.log.held.pending.values())
@@ -88,6 +97,10 @@ class Fleet:
     def why_halt(self, *, grows: bool) -> str | None:
         """Why nothing more may be begun, None while all is well enough. `grows`: others may make desktops meanwhile."""
         log = self.log
+        if (
+            grows and self.hands.pauses_provisioning
+        ):  # not paused yet: who comes and goes until then is its own business
+            self.most = 0
         moved = self._why_shrunk() or (None if grows else self.headcount.why_grown())
         return moved or why_halt(
             log.held,
@@ -165,13 +178,18 @@ class Fleet:
                 break
             progress = self.log.held.get(name) or self.log.extras[name]
             try:
+                self.quieten()
                 self.keep(begin(progress, self._turn_of(progress, view)), progress, view.now)
-            except (CloudError, BrokerError) as error:
+            except _TROUBLE as error:
                 return [error]
         return []
 
     def make(self, name: str, view: View) -> list[ImagebuildError]:
         """An extra desktop of that name; gives what kept it from being made at once."""
+        try:
+            self.quieten()
+        except _TROUBLE as error:
+            return [error]
         progress = Progress(
             name=name,
             server_id="",
@@ -232,7 +250,7 @@ class Fleet:
                 before = after
             if after.phase is Phase.DRAINED and progress.phase is Phase.DRAINING:
                 return self._advance(after, view)
-        except (CloudError, BrokerError) as error:
+        except _TROUBLE as error:
             return [error]
         return []
 
@@ -244,9 +262,10 @@ class Fleet:
         return seen and free >= self.log.assignment.threshold
 
     def _turn_of(self, progress: Progress, view: View) -> Turn:
+        desktop = view.find(progress.server_id)
         return Turn(
             now=view.now,
-            desktop=view.find(progress.server_id),
+            desktop=desktop if desktop and progress.is_known_as(desktop.name) else None,
             seat=view.seats.get(progress.known_as.casefold()),
             acts=self.log.working < self.rules.parallel_boots and not self._is_long(view),
             silent=bool(view.silence),

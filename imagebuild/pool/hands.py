@@ -17,7 +17,7 @@ from imagebuild.pool.progress import Note, Progress, image_marks, marks_of
 from imagebuild.pool.provision import Parts, desktop_request, find_parts
 from imagebuild.waiting import Deadline
 
-_PORT_SECONDS = 60.0
+_PORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,11 @@ class Hands:
     def can(self, cap: Cap) -> bool:
         """Is the broker able to do that?"""
         return cap in self.broker.capabilities()
+
+    @property
+    def pauses_provisioning(self) -> bool:
+        """Does the broker make no desktops by itself while a roll has some in hand?"""
+        return self.definition.roll.pauses_provisioning and self.can(Cap.PROVISIONING)
 
     def target(self, progress: Progress) -> str:
         """The image that this desktop is to have: the new one, or its old one on the way back."""
@@ -138,17 +143,21 @@ class Hands:
         """Has the cloud taken this very rebuild, whose answer we do not have?"""
         return server.metadata.items() >= self._marks(progress).items()
 
-    def make_anew(self, progress: Progress) -> Server:
-        """The server that takes the place of a deleted one, by its name and address, or an extra one; found when it was made already."""
-        marks = self._marks(progress)
-        if (made := self.lookout.named(progress.name, marks)) is not None:
-            return made
+    def parts_of(self, progress: Progress) -> Parts:
+        """What a server is made of that takes its place; looked for once an image. Raises NotFound or StepFailed where none can be made."""
         version = self.version_of(self.target(progress))
         if version is None:
             raise NotFound(f"the image {self.target(progress)} is gone, or no version of ours")
         if version.image.id not in self._parts:
             self._parts[version.image.id] = find_parts(self.definition, self.cloud, version=version)
-        parts = self._parts[version.image.id]
+        return self._parts[version.image.id]
+
+    def make_anew(self, progress: Progress) -> Server:
+        """The server that takes the place of a deleted one, by its name and address, or an extra one; found when it was made already."""
+        marks = self._marks(progress)
+        if (made := self.lookout.named(progress.name, marks)) is not None:
+            return made
+        parts = self.parts_of(progress)
         is_new = progress.name not in self._asked_for
         self._asked_for.add(progress.name)
         port = None if progress.extra else self._port(progress, parts, is_new=is_new)  # Nova's own goes with its server

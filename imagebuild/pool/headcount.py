@@ -28,11 +28,15 @@ class Headcount:
     _strangers: set[str] = field(default_factory=set)
     _lost: tuple[str, ...] = ()
     _since: datetime | None = None
+    _paused: bool = False
 
     def count(self, view: View) -> None:
         """Take in what a turn sees; nothing while the broker is silent."""
         if view.silence:
             return
+        if self._paused is not bool(self.log.provisioning):  # what came until now was the broker's own business
+            self._paused, self._since = not self._paused, None
+            self._strangers.clear()
         servers, records = view.by_id.keys() - self._servers, view.seats.keys() - self._records
         missing = self._records - view.seats.keys()
         self._servers |= servers

@@ -53,6 +53,8 @@ class Lookout:
         self._listed_to = ""
         """The latest change that a listing has shown. A look at one server may be later, and then others' changes come in between."""
         self._rechecked = False
+        self._seen_fresh: set[str] = set()
+        """Servers that one look has shown to be other than the last listing."""
         self._named: dict[str, list[Server]] = {}
         """By name, as the last listing showed them; made when somebody asks."""
 
@@ -61,7 +63,8 @@ class Lookout:
         self._rechecked = False
         self._named = {}
         begun = self._now()
-        changed = self._list_servers()
+        changed = self._list_servers() | (self._seen_fresh & self._servers.keys())
+        self._seen_fresh = set()
         silence = self._ask_broker()
         self._join(changed)
         now = self._now()
@@ -83,6 +86,11 @@ class Lookout:
             self._rechecked = held
         return replace(desktop, seat=self._seats.get(desktop.name.casefold()))
 
+    def age(self, desktop: Desktop) -> timedelta | None:
+        """How old the broker's word on it is by now, None where it tells no time."""
+        seen = desktop.seat.observed_at if desktop.seat else None
+        return None if seen is None else self._now() - seen
+
     def fresh(self, server_id: str) -> Server | None:
         """The server as Nova has it right now, None when it is gone or no longer of this pool. Raises CloudError."""
         server = self._cloud.server(server_id)
@@ -91,8 +99,12 @@ class Lookout:
             self._servers.pop(server_id, None)
             self._desktops.pop(server_id, None)
             return None
-        if server_id in self._servers:
+        if self._servers.get(server_id) not in (
+            None,
+            server,
+        ):  # nor of metadata; a listing later finds nothing new in it
             self._servers[server_id] = server
+            self._seen_fresh.add(server_id)
         return server
 
     def admit(self, server_id: str) -> None:

@@ -149,7 +149,7 @@ class Desktop:
     @property
     def persistent(self) -> bool:
         """Is it marked as one user's own?"""
-        return self.metadata.get(PERSISTENT, "").casefold() in ("yes", "true", "1")
+        return is_persistent(self.metadata)
 
     @property
     def extra(self) -> bool:
@@ -170,3 +170,8 @@ class Desktop:
         """Why a roll leaves it out, None when it does not."""
         reasons = [trouble.words for trouble in self.troubles if trouble.excludes]
         return "; ".join(reasons) or None
+
+
+def is_persistent(metadata: Mapping[str, str]) -> bool:
+    """Does a server of this metadata belong to one user alone?"""
+    return metadata.get(PERSISTENT, "").casefold() in ("yes", "true", "1")

@@ -63,7 +63,7 @@ def _head(
     flying = log.held.flying.values()
     waiting = sum(_waits(one, desktops.get(one.name), rules) for one in flying)
     users = f", and {waiting} that {'wait for their users' if waiting > 1 else 'waits for its user'}" if waiting else ""
-    free = free_desktops(desktops, log.held)
+    free = free_desktops(desktops, log.flying)
     extra = len(log.extras.pending)
     stay = f"{assignment.floor} {'stays' if assignment.floor == 1 else 'stay'}"
     more, limit = f"; {extra} extra" if extra else "", assignment.limit + extra

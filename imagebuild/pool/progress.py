@@ -84,10 +84,19 @@ class Progress:
         """The name of its server, which the broker knows it by."""
         return self.follower or self.name
 
+    def is_known_as(self, name: str) -> bool:
+        """Is that its server's name? One that somebody has renamed is no longer what the broker, or Windows, knows by it."""
+        return name.casefold() == self.known_as.casefold()
+
     @property
     def awaits(self) -> bool:
         """Is its server gone, and the broker's next one not there yet?"""
         return self.method == "broker" and self.phase is Phase.BOOTING and not self.server_id
+
+    @property
+    def vacant(self) -> bool:
+        """Was its server deleted for another, which is not there yet?"""
+        return self.method in ("replace", "make") and self.acted and self.server_id == self.old_server_id
 
     @property
     def working(self) -> bool:

@@ -56,9 +56,9 @@ class Roll:
     """The last turn could not end what it had to: the desktops being well does not make that good."""
 
     def __post_init__(self) -> None:
-        self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now)
-        self.surge = Surge(self.log, self.fleet)
         self._around = Surroundings(self.log, self.hands, self.report)
+        self.fleet = Fleet(self.log, self.hands, self.witness, self.report, self.now, self._around.quieten)
+        self.surge = Surge(self.log, self.fleet)
         self._patience = Patience(self.report)
 
     @property
@@ -282,7 +282,7 @@ class Roll:
         stop, assignment, canary = next_stop(self.log), self.log.assignment, before_canary(self.log)
         return Pace(
             limit=max(assignment.limit, canary) + self.surge.well,
-            floor=assignment.floor,
+            spare=self.fleet.spare,
             boots=self.rules.parallel_boots,
             room=assignment.size if stop is None else stop - self.done() - len(self.log.held.flying),
             canary=canary,

@@ -1,6 +1,6 @@
 """Which desktops a roll may begin now, which it must give back, and when it must halt: functions from value to value."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
@@ -14,10 +14,13 @@ from imagebuild.pool.roster import Lineup, Roster
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The bounds of one moment, in desktops. `room`: so many may be begun until the next stop; `canary`: only free and healthy ones."""
+    """The bounds of one moment, in desktops. `room`: so many may be begun until the next stop; `canary`: only free and healthy ones.
+
+    `spare`: so many are free above the floor, whoever of the roll's crews takes them; below 0: so many are lacking.
+    """
 
     limit: int
-    floor: int
+    spare: int
     boots: int
     room: int
     canary: bool = False
@@ -42,9 +45,9 @@ def rank_of(desktop: Desktop, rules: Rules) -> Rank:
     return "free" if desktop.powered_on else "free-off"
 
 
-def free_desktops(desktops: Lineup, held: Roster) -> int:
-    """How many desktops a user could get now: those in hand are none, also where the broker cannot hold them back."""
-    return len(desktops.offered) - sum(name in desktops.offered for name in held.flying)
+def free_desktops(desktops: Lineup, flying: Iterable[str]) -> int:
+    """How many desktops a user could get now: none in hand, member or extra one, also where the broker cannot hold them back."""
+    return len(desktops.offered) - sum(name in desktops.offered for name in flying)
 
 
 def unassigned_desktops(desktops: Lineup, held: Roster) -> int:
@@ -75,7 +78,7 @@ def choose(desktops: Lineup, held: Roster, *, rules: Rules, pace: Pace, now: dat
     waiting = [one for one in held.flying.values() if one.untouched]
     watched = sum(_is_occupied(one, desktops, rules) for one in waiting)
     queue = pace.boots - (len(waiting) - watched)
-    spare = free_desktops(desktops, held) - pace.floor
+    spare = pace.spare
     chosen: list[str] = []
     crowded = False
     for desktop in _in_order(desktops, held, rules=rules, canary=pace.canary):
@@ -108,7 +111,7 @@ def to_give_back(
     if rules.window is not None and not rules.window.is_open(now):
         yield from ((one.name, "the window has closed") for one in untouched)
         return
-    lacking = pace.floor - free_desktops(desktops, held)
+    lacking = -pace.spare
     over = taken_places(desktops, held, rules=rules, now=now) - pace.limit
     for one in untouched:
         desktop = desktops.get(one.name)

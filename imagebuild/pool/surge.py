@@ -3,7 +3,7 @@
 Each that serves lets one member more be in hand, so the pool never has fewer usable desktops than its size less `max_unavailable`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from imagebuild.errors import ImagebuildError
@@ -23,6 +23,7 @@ class Surge:
     fleet: Fleet
     is_over: bool = False
     """No member is to be moved any more: they have served."""
+    _told: set[str] = field(default_factory=set)
 
     @property
     def well(self) -> int:
@@ -36,13 +37,23 @@ class Surge:
         return self.is_over and bool(self.log.extras.pending or self.log.extras.flying)
 
     def make(self, view: View) -> list[ImagebuildError]:
-        """Begin those that are missing, as far as they can boot, while there are members that they can serve for."""
+        """Begin those that are missing, as far as they can boot, while there are members that they can serve for.
+
+        A name that somebody has taken since the plan, by a larger pool say, stays his: there is one extra desktop less.
+        """
         rules, log = self.fleet.rules, self.log
-        lacking = [name for name in log.assignment.extras if name not in log.extras]
+        lacking = [name for name in log.assignment.extras if name not in log.extras and not self._is_taken(name, view)]
         if not lacking or (rules.window is not None and not rules.window.is_open(view.now)):
             return []
         room = min(len(log.held.pending), rules.parallel_boots - log.working)
         return [error for name in lacking[: max(0, room)] for error in self.fleet.make(name, view)]
+
+    def _is_taken(self, name: str, view: View) -> bool:
+        taken = name in self.fleet.desktops or name.casefold() in view.seats
+        if taken and name not in self._told:
+            self.fleet.report.warn(f"one extra desktop less: somebody has made another {name} since the plan")
+            self._told.add(name)
+        return taken
 
     def going(self, view: View, *, early: bool) -> tuple[str, ...]:
         """Those that are to be removed now, as members are begun: free ones above the floor, busy ones to wait for their users.
@@ -80,4 +91,4 @@ class Surge:
     def _pace(self) -> Pace:
         """All at once, as far as the floor holds."""
         every = len(self.log.extras)
-        return Pace(limit=every, floor=self.log.assignment.floor, boots=every, room=every)
+        return Pace(limit=every, spare=self.fleet.spare, boots=every, room=every)

@@ -20,13 +20,15 @@ class Surroundings:
     hands: Hands
     report: Report
     makes_desktops: bool = False
-    """The broker makes desktops by itself while the roll works: it is not paused."""
+    """The broker makes desktops by itself: it is not paused, or not yet."""
     _prepared: bool = False
+    _rests: bool = False
+    """And is not to make any while this run has desktops in hand."""
     _refused: str = ""
     _looked_at: datetime | None = None
 
     def prepare(self) -> None:
-        """Pause the broker's own making of desktops, once a run; and let it look for the new image meanwhile."""
+        """See, once a run, what the broker makes of its own and from which image; and let it look for the new one meanwhile."""
         if self._prepared:
             return
         broker, pool = self.hands.broker, self.log.assignment.pool
@@ -34,12 +36,23 @@ class Surroundings:
         self.log.note(pool_image=settings.image_name)
         if self._refills and self.log.image_before is None:
             self.log.note(image_before=settings.image_name or "")
-        if self._pauses and settings.provisioning:
-            self._pause()
-        self.makes_desktops = bool(settings.provisioning) and not self._pauses
+        self.makes_desktops = bool(settings.provisioning)
+        if self.log.flying:
+            self.quieten()
         if self.hands.can(Cap.SCAN):
             broker.refresh(wait=False)
         self._prepared = True
+
+    def quieten(self) -> None:
+        """Pause the broker's own making of desktops, where the pool has that paused: right before a run has its first one in hand.
+
+        Not hours before, when the window is closed yet: no server would say by then that it was us.
+        """
+        if self._rests or not self.hands.pauses_provisioning:
+            return
+        if self.hands.broker.settings(self.log.assignment.pool).provisioning:
+            self._pause()
+        self._rests = True
 
     def restore(self) -> None:
         """Let the broker make desktops again, if it did before.
@@ -56,6 +69,7 @@ class Surroundings:
             self.report.warn(f"the broker's own provisioning stays paused: {error}{reasons}")
             return
         self.log.note(provisioning=None)
+        self.makes_desktops = True
 
     def use_for_new_desktops(self) -> str | None:
         """Let the broker make new desktops from the image, mostly only when some have proven it; gives why it does not.
@@ -66,7 +80,9 @@ class Surroundings:
         if not self.hands.can(Cap.POOL_IMAGE):
             return None
         if self.log.pool_image == assignment.to:
-            if self._refills:  # an earlier process may have been cut off between the image and the switch
+            if (
+                not self.hands.pauses_provisioning
+            ):  # an earlier process may have been cut off between the image and the switch
                 self.restore()
             return None
         if self._refused:
@@ -83,7 +99,7 @@ class Surroundings:
             )
             self._refused = f"the broker still makes new desktops from {self.log.pool_image}: {error}{todo}"
             self.report.warn(self._refused)
-        if self._refills:
+        if not self._rests:
             self.restore()
         return self._refused or None
 
@@ -109,8 +125,8 @@ class Surroundings:
         return True
 
     def _set_image(self, name: str, *, scan: bool) -> None:
-        """A broker that goes on making desktops rests meanwhile: it would make one at the moment of the change."""
-        if self._refills:
+        """A broker that makes desktops rests meanwhile, and that is noted: it would make one at the moment of the change."""
+        if self.makes_desktops and self.hands.can(Cap.PROVISIONING):
             self._pause()
         self.hands.broker.set_pool_image(self.log.assignment.pool, name, scan=scan)
         self.log.note(pool_image=name)
@@ -119,10 +135,7 @@ class Surroundings:
         """Noted as ours to turn on: whoever is cut off does it when he goes on."""
         self.log.note(provisioning=True)
         self.hands.broker.set_provisioning(self.log.assignment.pool, on=False)
-
-    @property
-    def _pauses(self) -> bool:
-        return self.hands.definition.roll.pauses_provisioning and self.hands.can(Cap.PROVISIONING)
+        self.makes_desktops = False
 
     @property
     def _refills(self) -> bool:
@@ -143,11 +156,18 @@ class Surroundings:
         if not health.ok:
             return f"the broker is not well: {'; '.join(health.problems)}"
         settings = broker.settings(assignment.pool)
-        self.makes_desktops = bool(settings.provisioning) and not self._pauses
-        if settings.provisioning and self._pauses:
+        self.makes_desktops = bool(settings.provisioning)
+        if settings.provisioning and self._rests:
             return "somebody has turned the broker's provisioning on"
         if self._refills and settings.provisioning is False and not self.log.provisioning:
             return "the broker makes no new desktops: its provisioning was turned off"
-        if settings.image_name not in (self.log.pool_image, assignment.to):
-            return f"somebody has set the broker's image for new desktops to {settings.image_name}"
-        return None
+        if settings.image_name in (self.log.pool_image, assignment.to) or self._is_forgotten(settings.image_name):
+            return None
+        return f"somebody has set the broker's image for new desktops to {settings.image_name}"
+
+    def _is_forgotten(self, image_name: str | None) -> bool:
+        """Is that no image, where the one before is hidden or gone by now? A scan makes the broker forget such a one, and nobody was it."""
+        if image_name:
+            return False
+        version = self.hands.version_of(self.log.pool_image) if self.log.pool_image else None
+        return version is None or version.image.hidden

@@ -18,6 +18,8 @@ from imagebuild.pool.model import Desktop, Trouble
 ROLLABLE = ("ACTIVE", "SHUTOFF", "ERROR")
 """What Nova rebuilds from (nova api-ref, servers-actions); a suspended or shelved desktop holds what a user left in it."""
 
+ONES_OWN = f"it is one user's own ({PERSISTENT}=yes)"
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -150,7 +152,7 @@ def _troubles(definition: PoolDefinition, desktop: Desktop, *, twins: int) -> It
         reason = f": {desktop.locked_reason}" if desktop.locked_reason else ""
         yield Trouble("locked", f"somebody has locked it{reason}", excludes=True)
     if desktop.persistent and not definition.roll.include_persistent:
-        yield Trouble("persistent", f"it is one user's own ({PERSISTENT}=yes)", excludes=True)
+        yield Trouble("persistent", ONES_OWN, excludes=True)
     if desktop.status not in ROLLABLE:
         words = f"it is {desktop.status}: neither rebuilt nor replaced from there"
         yield Trouble("state", words, excludes=True)

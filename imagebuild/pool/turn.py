@@ -21,7 +21,7 @@ ABSENCE = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """`desktop` is None when its server is gone, or no longer of this pool; `seat` is what the broker has under its name all the same.
+    """`desktop` is None when its server is gone, renamed, or no longer of this pool; `seat`: what the broker has by its name all the same.
 
     `acts`: there is room for one more that boots, and the turn has time for it; `save` writes to the journal.
     """
@@ -56,7 +56,7 @@ class Turn:
         """It went wrong: try again, else put the old image back, else keep users from it. What was not touched is given back."""
         if not progress.acted:
             return self.give_back(progress, Phase.FAILED, reason)
-        if progress.extra:
+        if progress.extra and not progress.vacant:
             return self._fail_extra(progress, reason)
         if progress.method == "broker":
             return self._fail_follower(progress, reason)
@@ -66,23 +66,28 @@ class Turn:
         old = progress.from_image_id
         if self.rules.put_back and not progress.going_back and old and self.hands.version_of(old) is not None:
             return replace(again, going_back=True, attempt=0, failure=reason)
-        return self._quarantine(progress, reason)
+        if progress.vacant:  # there is nothing to keep users from
+            hint = "" if progress.extra else f"; invoke pool.create {self.hands.definition.pool} makes it"
+            return self.give_back(progress, Phase.FAILED, reason + hint)
+        return self._mark(progress.to(Phase.QUARANTINED, self.now, reason=reason))
 
     def _fail_follower(self, progress: Progress, reason: str) -> Progress:
         """The broker hands it out already: nobody new gets it from now on. Where nobody is on it, it goes for another."""
-        held = self.hands.can(Cap.AVAILABILITY) and self.seat is not None
-        if held and self.seat is not None:
-            self.hands.hold_back(self.seat)
-        kept = replace(progress, held=held, asked_at=self.now, ready_since=None, accepted=False)
-        if self.desktop is None or occupied(self.desktop, self.rules) or progress.attempt > self.rules.retries:
-            return self._quarantine(kept, reason)
-        return kept.to(Phase.DRAINING, self.now, reason=reason, drain_since=self.now, free_since=None, free_seen=None)
+        seat = self.seat if self.hands.can(Cap.AVAILABILITY) else None
+        kept = replace(progress, held=seat is not None, asked_at=self.now, ready_since=None, accepted=False)
+        is_last = self.desktop is None or occupied(self.desktop, self.rules) or progress.attempt > self.rules.retries
+        emptied = kept.to(
+            Phase.DRAINING, self.now, reason=reason, drain_since=self.now, free_since=None, free_seen=None
+        )
+        after = self._mark(kept.to(Phase.QUARANTINED, self.now, reason=reason) if is_last else emptied)
+        if seat is not None:
+            self.hands.hold_back(seat)
+        return after
 
-    def _quarantine(self, progress: Progress, reason: str) -> Progress:
-        lost = progress.to(Phase.QUARANTINED, self.now, reason=reason)
-        self.save(lost)
-        self.hands.mark(lost)
-        return lost
+    def _mark(self, progress: Progress) -> Progress:
+        """Its server tells of it first: what is over in our journal would never be told."""
+        self.hands.mark(progress)
+        return progress
 
     def _fail_extra(self, progress: Progress, reason: str) -> Progress:
         """Emptied, in case that somebody was given it, and made once more; else removed: it has no old image to go back to."""
@@ -129,7 +134,9 @@ class Turn:
         """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""
         server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
         if server is None:
-            return "its server is gone: somebody deleted it"
+            return progress.reason if progress.vacant else "its server is gone: somebody deleted it"
+        if not progress.is_known_as(server.name):
+            return f"somebody has renamed its server: it is {server.name} now"
         if server.status != "UNKNOWN" and tag not in server.tags:
             return f"it is no longer tagged {tag}"
         return "Nova lists it no more, though it is there" if progress.waited(self.now, ABSENCE) else None

@@ -1,14 +1,23 @@
 """The moment before a disk is destroyed, and the moment after: every single guard by itself, whatever else would have helped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from imagebuild.broker import Cap, Seat
 from imagebuild.cloud import Server
-from imagebuild.errors import BrokerUnreachable, CloudRefused, CloudUnreachable
+from imagebuild.errors import (
+    BrokerUnreachable,
+    Busy,
+    CloudRefused,
+    CloudUnreachable,
+    DeadlinePassed,
+    ImagebuildError,
+    Interrupted,
+)
+from imagebuild.pool.marks import PERSISTENT, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.roll import Roll
 from tests.unit.pool.rolling import POOL, Killed, Site
@@ -276,3 +285,126 @@ def test_killed_right_after_a_desktop_was_held_back_that_takes_no_marks_it_still
     again = site.resume()
     assert again.run() is RollState.COMPLETED
     assert site.held_back() == []
+
+
+@pytest.mark.parametrize(("ahead", "state"), [(5, Phase.DONE), (6, Phase.SKIPPED)])
+def test_a_broker_whose_clock_is_ahead_is_not_believed_without_a_hold(ahead: int, state: Phase) -> None:
+    site = Site(2, min_available=0, allow_unheld=True, drain_deadline="30m", bake_time="0")
+    site.broker.caps = NO_HOLD
+    inner = site.broker.seats
+
+    def seats(pool: str, *, names: Sequence[str] = ()) -> Sequence[Seat]:
+        told = inner(pool, names=names)
+        return [
+            replace(one, observed_at=one.observed_at and one.observed_at + timedelta(seconds=ahead)) for one in told
+        ]
+
+    site.broker.seats = seats  # type: ignore[method-assign]
+    roll = site.start()
+    until(site, roll, state)
+    if state is Phase.SKIPPED:
+        assert roll.log.held["desktop-1"].reason.startswith("the broker's clock is 6 s ahead of ours: ")
+        assert site.cloud.rebuilds == []
+
+
+@pytest.mark.parametrize("included", [False, True])
+def test_one_that_has_become_somebodys_own_since_the_last_whole_listing_is_left_to_him(included: bool) -> None:
+    site = Site(2, min_available=0, include_persistent=included)
+    roll = site.start()
+    until(site, roll, Phase.DRAINING, "desktop-2")
+    site.cloud.set_server_metadata(site.server("desktop-2").id, {PERSISTENT: "yes"})
+    assert roll.run() is RollState.COMPLETED
+    assert ("desktop-2" in [name for name, _ in site.cloud.rebuilds]) is included
+    if not included:
+        assert roll.log.held["desktop-2"].phase is Phase.SKIPPED
+        assert (
+            site.broker.reasons.count(("desktop-2", False, "roll-1 brings small-v2")) == 1
+        )  # not held back ever again
+    assert site.held_back() == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_one_that_somebody_has_renamed_is_no_longer_what_its_user_is_on_by_the_brokers_word(at_once: bool) -> None:
+    site = Site(2, min_available=0)
+    site.broker.add(POOL, "desktop-40").agent = "up"  # free, and left by a machine of last year
+
+    def rename(server: Server) -> None:
+        site.cloud._set(server.id, name="desktop-40")
+        site.cloud._named["desktop-40"].append(site.cloud._named[server.name].pop())
+
+    roll = site.start()
+    if at_once:
+        rename(site.server("desktop-1"))
+    else:
+        at_the_last_look(site, rename)
+    assert roll.run() is RollState.COMPLETED
+    assert (len(site.cloud.rebuilds), roll.log.held["desktop-1"].phase) == (1, Phase.SKIPPED)
+    assert roll.log.held["desktop-1"].reason == "somebody has renamed its server: it is desktop-40 now"
+    assert site.held_back() == []
+    assert "desktop-40" not in [name for name, available, _ in site.broker.reasons if not available]
+
+
+def test_one_that_nova_does_not_switch_on_fails_alone() -> None:
+    site = Site(4, max_failures=1, boot_timeout="10m", act_timeout="10m")
+    site.cloud._set(site.server("desktop-3").id, status="SHUTOFF", power_state=4)
+    inner = site.cloud.rebuild_server
+
+    def rebuild(server_id: str, image_id: str, **more: object) -> None:
+        inner(server_id, image_id, **more)  # type: ignore[arg-type]
+        if server_id == site.server("desktop-3").id:
+            site.clock.at(5, lambda: site.cloud.lock(server_id, "forensics"))
+
+    site.cloud.rebuild_server = rebuild  # type: ignore[method-assign]
+    roll = site.start()
+    until(site, roll, Phase.BOOTING, "desktop-3")
+    site.clock.sleep(15)
+    roll.turn()
+    assert roll.log.held["desktop-3"].reason.startswith("it does not start: 409 Instance ")
+    assert roll.run() is RollState.COMPLETED
+    assert site.phases(roll) == dict.fromkeys(site.names, Phase.DONE) | {"desktop-3": Phase.QUARANTINED}
+    assert roll.log.held["desktop-3"].reason == "somebody has locked it: forensics"
+
+
+@pytest.mark.parametrize(("error", "ends"), [(Busy, True), (Interrupted, True), (DeadlinePassed, False)])
+def test_only_what_is_about_the_whole_roll_ends_its_process(error: type[ImagebuildError], ends: bool) -> None:
+    site = Site(3, min_available=0)
+    roll = site.start()
+    site.cloud.faults.fail("rebuild_server", error("so it is"))
+    if ends:
+        with pytest.raises(error):
+            roll.run()
+    else:
+        assert roll.run() is RollState.COMPLETED
+        assert set(site.phases(roll).values()) == {Phase.DONE}
+
+
+def test_a_journal_that_cannot_grow_ends_the_process_before_the_next_effect() -> None:
+    site = Site(3)
+    roll = site.start()
+
+    def full(event: str, **facts: object) -> None:
+        if event == "desktop":
+            raise ImagebuildError("the journal cannot be written: No space left on device")
+
+    roll.log.write = full
+    begun = site.clock.now()
+    with pytest.raises(ImagebuildError, match="No space left"):
+        roll.run()
+    assert site.clock.now() - begun < 60, "it has not tried again and again"
+    assert site.cloud.rebuilds == []
+
+
+def test_a_server_tells_that_its_desktop_is_quarantined_also_when_nova_was_away_at_that_moment() -> None:
+    site = Site(4, retries=0, put_back=False, boot_timeout="5m")
+    site.cloud.silent_agents = lambda server: True
+    inner, away = site.cloud.set_server_metadata, [CloudUnreachable("503")]
+
+    def mark(server_id: str, metadata: Mapping[str, str | None]) -> None:
+        if metadata[ROLL_STATE] == "quarantined" and away:
+            raise away.pop()
+        inner(server_id, metadata)
+
+    site.cloud.set_server_metadata = mark  # type: ignore[method-assign]
+    assert site.start().run() is RollState.HALTED
+    assert site.server("desktop-1").metadata[ROLL_STATE] == "quarantined"
+    assert site.held_back() == ["desktop-1"]

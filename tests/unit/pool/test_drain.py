@@ -5,7 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from imagebuild.broker import Seat
+from imagebuild.errors import CloudUnreachable
+from imagebuild.pool.marks import ROLL_NOTE
 from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.progress import Note
 from imagebuild.pool.roll import Roll
 from imagebuild.properties import BUILD
 from tests.fakes.broker import EPOCH
@@ -169,3 +173,21 @@ def test_one_that_says_nothing_where_others_did_is_not_believed(resumed: bool) -
     last = roll.log.held["desktop-4"]
     assert last.phase is Phase.FAILED
     assert last.failure == "it has not told its stamp, as others of this image have"
+
+
+def test_nobody_is_kept_from_a_desktop_before_its_server_tells_of_it() -> None:
+    site = Site(2, min_available=0)
+    roll = site.start()
+    held: list[str | None] = []
+    inner = site.broker.set_available
+
+    def set_available(seat: Seat, *, available: bool, reason: str) -> None:
+        if not available:
+            held.append(site.server(seat.name).metadata.get(ROLL_NOTE))
+        inner(seat, available=available, reason=reason)
+
+    site.broker.set_available = set_available  # type: ignore[method-assign]
+    site.cloud.faults.fail("set_server_metadata", CloudUnreachable("503"), times=2)
+    assert roll.run() is RollState.COMPLETED
+    assert len(held) == 2
+    assert all(note and (said := Note.read(note)) and said.held for note in held), held

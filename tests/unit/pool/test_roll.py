@@ -361,6 +361,54 @@ def test_somebody_who_sets_another_image_for_new_desktops_halts_the_roll() -> No
     assert "other" in roll.log.reason
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_broker_that_forgets_an_image_that_is_hidden_halts_nothing(hidden: bool) -> None:
+    """Its own scan does that; that of one that is listed somebody takes away."""
+    site = Site(6)
+    site.cloud.update_image(site.old.id, hidden=hidden)
+    roll = site.start()
+    site.clock.at(100, lambda: setattr(site.broker.pools[POOL], "image", None))
+    site.cloud.rebuild_seconds = lambda server: 400.0
+    assert roll.run() is (RollState.COMPLETED if hidden else RollState.HALTED)
+    assert site.broker.pools[POOL].image == ("small-v2" if hidden else None)
+
+
+def test_until_the_window_opens_the_broker_goes_on_making_and_deleting_desktops() -> None:
+    site = Site(10, window={"hours": "03:00-06:00", "time_zone": "UTC"})
+    pool = site.broker.pools[POOL]
+    roll = site.start()
+
+    def come(name: str) -> None:
+        site.broker.add(POOL, name)
+        site.add_server(name)
+
+    for number in range(1, 6):
+        gone, new = site.server(f"desktop-{number}").id, f"desktop-{number + 10}"
+        site.clock.at(600 * number, lambda gone=gone: site.cloud.delete_server(gone))  # type: ignore[misc]
+        site.clock.at(600 * number + 6000, lambda new=new: come(new))  # type: ignore[misc]
+    switched: list[tuple[int, bool]] = []
+    roll.watch = lambda roll, _: switched.append((len(roll.flying), pool.provisioning))
+    assert roll.run() is RollState.COMPLETED
+    first = next(turn for turn, (flying, _) in enumerate(switched) if flying)
+    assert first > 100
+    assert {on for _, on in switched[:first]} == {True}, "a process that is gone by then leaves nothing behind"
+    assert {on for _, on in switched[first:-1]} == {False}
+    assert (pool.provisioning, roll.done()) == (True, 5)
+
+
+def test_a_roll_that_goes_on_with_desktops_in_hand_pauses_the_broker_at_once() -> None:
+    site = Site(6)
+    roll = site.start()
+    roll.turn()
+    site.broker.pools[POOL].provisioning = True  # as a run leaves it that gives up with desktops in hand
+    roll.log.note(provisioning=None)
+    again = site.resume()
+    again.turn()
+    assert (site.broker.pools[POOL].provisioning, again.log.provisioning) == (False, True)
+    assert again.run() is RollState.COMPLETED
+    assert site.broker.pools[POOL].provisioning is True
+
+
 def test_desktops_that_fall_ill_later_halt_the_roll() -> None:
     site = Site(10, max_unavailable=1)
     roll = site.start()

@@ -1,17 +1,22 @@
 """Rolls whose new desktops the broker makes (`method: broker`)."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_STATE
+from imagebuild.broker import Seat
+from imagebuild.cloud import Kind
+from imagebuild.errors import DeadlinePassed
+from imagebuild.pool.marks import PREVIOUS_IMAGE_ID, ROLL_NOTE, ROLL_STATE
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.progress import Note
 from imagebuild.pool.roll_status import as_facts, exit_code
 from imagebuild.pool.rollback import find_way_back
 from imagebuild.pool.starting import find_roll, recall
 from imagebuild.pool.survey import survey
+from imagebuild.waiting import Deadline
 from tests.steps.conftest import Told
 from tests.unit.pool.refilling import RefillSite
 from tests.unit.pool.rolling import POOL, Killed, Site
@@ -139,6 +144,23 @@ def test_a_new_one_that_is_not_well_is_left_to_the_user_who_is_on_it() -> None:
     assert site.broker.record("desktop-7").user == "kim"
 
 
+def test_one_that_is_not_well_says_that_it_is_held_back_before_it_is() -> None:
+    site = RefillSite(6, boot_timeout="5m")
+    site.cloud.silent_agents = lambda server: server.image_id == site.new.id
+    inner = site.broker.set_available
+    said: list[tuple[str, bool]] = []
+
+    def set_available(seat: Seat, *, available: bool, reason: str) -> None:
+        if not available and (server := site.server(seat.name)).image_id == site.new.id:
+            note = Note.read(server.metadata[ROLL_NOTE])
+            said.append((server.metadata[ROLL_STATE], note is not None and note.held))
+        inner(seat, available=available, reason=reason)
+
+    site.broker.set_available = set_available  # type: ignore[method-assign]
+    assert site.start().run() is RollState.HALTED
+    assert said == [("draining", True), ("quarantined", True)]
+
+
 def test_a_busy_one_is_waited_for() -> None:
     site = RefillSite(4, threshold=3, min_available=2)
     site.broker.log_in("desktop-2", "kim")
@@ -238,6 +260,24 @@ def test_ports_of_our_own_go_with_the_old_servers() -> None:
     site.cloud.create_port("desktop-1", pool=POOL, network_id=site.network.id)
     assert site.start().run() is RollState.COMPLETED
     assert site.cloud.ports(pool=POOL) == ()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_port_that_does_not_go_is_that_desktop_s_trouble_alone(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = RefillSite(6, max_failures=1, act_timeout="10m")
+    site.cloud.create_port("desktop-4", pool=POOL, network_id=site.network.id)
+    delete, ends = site.cloud.delete, site.clock.now() + (1800 if late else math.inf)
+
+    def refused(kind: Kind, thing_id: str, *, deadline: Deadline) -> None:
+        if kind == "port" and site.clock.now() < ends:
+            raise DeadlinePassed("gave up waiting for the port to be gone")
+        delete(kind, thing_id, deadline=deadline)
+
+    monkeypatch.setattr(site.cloud, "delete", refused)
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    assert roll.log.held["desktop-4"].phase is (Phase.DONE if late else Phase.QUARANTINED)
+    assert sum(one.phase is Phase.DONE for one in roll.log.held.values()) == 5 + late
 
 
 def test_the_way_back_is_the_same_towards_the_old_image() -> None:

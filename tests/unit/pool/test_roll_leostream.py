@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+import requests
 
 from imagebuild.pool.model import Phase, RollState
 from tests.unit.pool.leostream_site import LeostreamSite
@@ -67,6 +68,28 @@ def test_where_a_rule_holds_desktops_back_an_old_look_is_never_the_last(seed: in
     assert set(site.phases(roll).values()) == {Phase.DONE}
     assert site.broker.verdict.sessions_cut == 0
     assert site.broker.verdict.logins > 10
+
+
+def test_a_broker_that_goes_away_between_its_image_and_its_switch_is_turned_on_again() -> None:
+    site = LeostreamSite(4, drain="none", min_available=0, pause_broker_provisioning=False)
+    provision = site.broker.pool["provision"]
+    provision.update({"provision_on_off": 1, "provision_threshold": 0})
+    wire, away = site.broker.wire, [0.0, 0.0]
+    send = wire.send
+
+    def cut_off(request: requests.PreparedRequest, **more: Any) -> requests.Response:
+        if away[0] <= site.clock.now() < away[1]:
+            raise requests.ConnectionError("gone")
+        answer = send(request, **more)
+        if request.method == "PUT" and not wire.puts[-1]["provision"]["provision_on_off"] and not away[1]:
+            away[:] = [site.clock.now(), site.clock.now() + 120]
+        return answer
+
+    wire.send = cut_off  # type: ignore[method-assign]
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    assert away[1], "it was turned off, and cut off"
+    assert (image_of(site), site.broker.pool["provision"]["provision_on_off"]) == (site.new.name, 1)
 
 
 @pytest.mark.parametrize(

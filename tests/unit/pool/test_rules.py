@@ -14,7 +14,7 @@ from imagebuild.pool.roster import Lineup, Roster
 from imagebuild.pool.rules import Pace, choose, free_desktops, occupied, taken_places, to_give_back, why_halt
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-WIDE = Pace(limit=10, floor=0, boots=10, room=10)
+WIDE = Pace(limit=10, spare=10, boots=10, room=10)
 
 
 def seat(name: str, **more: Any) -> Seat:
@@ -93,7 +93,7 @@ def test_one_whose_agent_is_silent_is_of_no_use_and_goes_with_the_broken_but_not
     known = pending(desktop("off", status="SHUTOFF", power_state=4), desktop("on"), talking, silent)
     assert chosen(known) == ["silent", "off", "on", "talking"]
     assert chosen(known, pace=replace(WIDE, room=1, canary=True)) == ["on"]
-    assert chosen(known, pace=replace(WIDE, floor=9)) == ["silent", "off", "talking"]  # no user loses a free one by it
+    assert chosen(known, pace=replace(WIDE, spare=0)) == ["silent", "off", "talking"]  # no user loses a free one by it
 
 
 def test_the_canary_is_free_and_healthy_or_the_one_that_is_named() -> None:
@@ -106,14 +106,14 @@ def test_the_canary_is_free_and_healthy_or_the_one_that_is_named() -> None:
 
 def test_the_floor_is_of_free_desktops_that_run() -> None:
     known = pending(*(desktop(name) for name in "abcd"), desktop("off", status="SHUTOFF", power_state=4))
-    assert free_desktops(*known) == 4
-    assert chosen(known, pace=replace(WIDE, floor=3)) == ["off", "a"]
-    assert chosen(known, pace=replace(WIDE, floor=4)) == ["off"]
+    assert free_desktops(known[0], {"a"}) == 3
+    assert chosen(known, pace=replace(WIDE, spare=1)) == ["off", "a"]
+    assert chosen(known, pace=replace(WIDE, spare=0)) == ["off"]
 
 
 def test_at_the_floor_a_busy_one_may_still_be_waited_for() -> None:
     known = pending(desktop("free"), desktop("busy", free=False))
-    assert chosen(known, pace=replace(WIDE, floor=1)) == ["busy"]
+    assert chosen(known, pace=replace(WIDE, spare=0)) == ["busy"]
 
 
 def test_places_boots_and_room_bound_each_other() -> None:
@@ -166,11 +166,11 @@ def given_back(known: tuple[Lineup, Roster], pace: Pace, **rules: Any) -> list[s
 def test_what_users_need_is_given_back_the_last_begun_first_and_no_more_than_they_need() -> None:
     desktops, held = pending(*(desktop(name) for name in "abc"), a=Phase.DRAINED, b=Phase.DRAINING, c=Phase.ACTING)
     held.put(replace(held["b"], since=NOW))
-    assert given_back((desktops, held), replace(WIDE, floor=1)) == ["b"]
-    assert given_back((desktops, held), replace(WIDE, floor=5)) == ["b", "a"]  # what is acted on cannot be
+    assert given_back((desktops, held), replace(WIDE, spare=-1)) == ["b"]
+    assert given_back((desktops, held), replace(WIDE, spare=-5)) == ["b", "a"]  # what is acted on cannot be
     assert given_back((desktops, held), WIDE) == []
     silent = Lineup([desktops["a"], desktop("b", seat=seat("b", agent="down")), desktops["c"]])
-    assert given_back((silent, held), replace(WIDE, floor=1)) == ["a"]  # b would help no user
+    assert given_back((silent, held), replace(WIDE, spare=-1)) == ["a"]  # b would help no user
 
 
 def test_one_whose_user_left_when_all_places_were_taken_goes_back_for_now() -> None:

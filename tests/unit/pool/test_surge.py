@@ -1,10 +1,11 @@
 """Extra desktops while a roll works: they serve, they let more be in hand, and whatever happens none stays behind or costs a user."""
 
+import math
 from typing import Any
 
 import pytest
 
-from imagebuild.cloud import Server
+from imagebuild.cloud import Server, ServerRequest
 from imagebuild.errors import CloudRefused
 from imagebuild.pool.health import SILENT
 from imagebuild.pool.marks import EXTRA
@@ -19,6 +20,7 @@ from imagebuild.pool.survey import survey
 from tests.steps.conftest import Told
 from tests.unit.pool.leostream_site import LeostreamSite
 from tests.unit.pool.rolling import POOL, Killed, Site, images_of
+from tests.unit.pool.test_act import NO_HOLD
 
 EXTRA_NAME = "desktop-101"
 """The fake broker numbers its own desktops from 1 and makes at most 100."""
@@ -33,6 +35,13 @@ def usable(site: Site) -> int:
     """How many desktops serve somebody, or could at once: those that run and are not held back, or have a user."""
     records = site.broker.pools[POOL].all()
     return sum(one.agent == "up" and (one.available or one.user is not None) for one in records)
+
+
+def free(site: Site, roll: Roll) -> int:
+    """How many desktops a user could get, and keep: those in hand are none."""
+    records = site.broker.pools[POOL].all()
+    names = {one.name for one in records if one.available and one.user is None and one.agent == "up"}
+    return sum(site.server(name).status == "ACTIVE" for name in names - {one.name for one in roll.flying})
 
 
 def watched(roll: Roll, site: Site) -> list[tuple[int, int]]:
@@ -115,6 +124,23 @@ def test_a_name_that_somebody_has_is_not_given_again() -> None:
     site.cloud.add_desktop("desktop-5", site.cloud.request_of(site.server("desktop-1").id), pool="others")
     site.broker.add(POOL, "DESKTOP-6")
     assert site.plan().extras == ("desktop-7", "desktop-8")
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_name_that_somebody_has_taken_while_the_roll_waited_is_not_given_twice(tagged: bool) -> None:
+    said = Told()
+    site = Site(6, max_unavailable=1, max_surge=2, auto_continue=False, report=said)
+    assert site.start().run() is RollState.BAKING
+    site.broker.add(POOL, EXTRA_NAME)
+    if tagged:
+        site.add_server(EXTRA_NAME)
+    again = site.resume()
+    again.take_up()
+    assert again.run() is RollState.COMPLETED
+    assert list(again.log.extras) == ["desktop-102"]
+    assert site.cloud.faults.calls.count("create_desktop") == 1
+    assert said.warnings == [f"one extra desktop less: somebody has made another {EXTRA_NAME} since the plan"]
+    assert (extras(site), site.held_back(), exit_code(again.log)) == ([], [], 0)
 
 
 def test_who_is_on_it_is_waited_for() -> None:
@@ -253,6 +279,27 @@ def test_one_that_does_not_start_is_made_once_more() -> None:
     assert_nothing_is_left(site)
 
 
+@pytest.mark.parametrize("forever", [False, True])
+def test_one_that_the_cloud_refuses_for_long_is_asked_for_once_more(forever: bool) -> None:
+    site = Site(4, max_unavailable=1, max_surge=1, act_timeout="10m", max_failures=1)
+    make, ends = site.cloud.create_desktop, site.clock.now() + (math.inf if forever else 1800)
+
+    def create(request: ServerRequest, *, pool: str, is_new: bool = False) -> Server:
+        if request.name == EXTRA_NAME and site.clock.now() < ends:
+            raise CloudRefused("403 Quota exceeded for instances")
+        return make(request, pool=pool, is_new=is_new)
+
+    site.cloud.create_desktop = create  # type: ignore[method-assign]
+    site.broker.log_in("desktop-4", "kim")
+    site.clock.at(7200, lambda: site.broker.log_out("desktop-4"))
+    roll = site.start()
+    assert roll.run() is RollState.COMPLETED
+    extra = roll.log.extras[EXTRA_NAME]
+    assert extra.phase is (Phase.FAILED if forever else Phase.DONE)
+    assert extra.reason == ("nothing could take its place: 403 Quota exceeded for instances" if forever else "")
+    assert_nothing_is_left(site)
+
+
 @pytest.mark.parametrize("budget", [1, 0])
 def test_one_that_is_never_well_counts_as_a_failure_and_is_removed(budget: int) -> None:
     site = Site(4, max_unavailable=1, max_surge=1, max_failures=budget, boot_timeout="5m")
@@ -343,6 +390,28 @@ def test_the_floor_holds_while_it_goes() -> None:
     begun = site.clock.now()
     assert roll.run() is RollState.COMPLETED
     assert site.clock.now() - begun > 3600
+    assert_nothing_is_left(site)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_members_and_extra_ones_go_from_the_same_free_ones(holds: bool) -> None:
+    site = Site(8, min_available=4, max_surge=3, allow_unheld=True, settle="20s", parallel_boots=8)
+    if not holds:
+        site.broker.caps = NO_HOLD
+    roll = site.start()
+    turn_until(roll, site, lambda: len(roll.log.extras.pending) == 3 and roll.done() == 6)
+    roll.end(RollState.ABORTED, "a rollback was asked for", keeps_extras=True)
+    assert roll.run() is RollState.ABORTED
+    for user, name in enumerate(site.names[:5]):
+        site.broker.log_in(name, f"user-{user}")
+        site.clock.at(3600 * 4, lambda name=name: site.broker.log_out(name))
+    way = find_way_back(survey(site.definition, site.cloud, site.broker))
+    site.lines.clear()
+    back = site.start(site.plan("small-v1", only=way.names, back=True), back=True)
+    least = [free(site, back)]
+    back.watch = lambda roll, view: least.append(free(site, roll))
+    assert back.run() is RollState.ROLLED_BACK
+    assert (least[0], min(least)) == (6, 4)
     assert_nothing_is_left(site)
 
 
