@@ -1,7 +1,6 @@
 """The way of one desktop through a roll: from one phase to the next, each turn asks once and never waits."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -115,32 +114,21 @@ def _return(progress: Progress, turn: Turn) -> Progress:
     if progress.method == "remove" and progress.accepted:
         return _leave_nothing(progress, turn)
     desktop = turn.desktop
-    outcome = progress.outcome or Phase.PENDING
-    if desktop is None:
-        return _let_go(progress, turn)
-    late = progress.waited(turn.now, SHOWS_UP)
-    if progress.was_off and progress.acted and desktop.status == "ACTIVE" and not late and not desktop.busy:
+    if desktop is None and progress.outcome not in (Phase.FAILED, Phase.SKIPPED):
+        return turn.lose(progress)
+    if desktop is not None and _is_to_go_off(progress, desktop, turn):
         if desktop.task_state is None and not turn.hands.lookout.recheck(desktop, held=progress.held).busy:
             turn.hands.cloud.stop_server(desktop.id)
         return progress
     if progress.held and not _is_offered(progress, turn):
         return _offer(progress, turn)
-    ended = progress.to(outcome, turn.now, held=False)
-    if outcome is Phase.PENDING:
-        ended = replace(ended, outcome=None, asked_at=None, free_since=None, free_seen=None)
-    turn.hands.mark(ended)
-    return ended
+    return _end(progress, turn)
 
 
-def _let_go(progress: Progress, turn: Turn) -> Progress:
-    """Its server is gone, or not the pool's any more: what we asked of the broker is taken back, and that is all."""
-    reason = turn.why_lost(progress)
-    if reason is None:
-        return progress
-    if progress.held and turn.seat is not None:
-        with suppress(BrokerRefused):
-            turn.hands.offer(turn.seat)
-    return progress.to(Phase.FAILED if progress.acted else Phase.SKIPPED, turn.now, reason=reason, held=False)
+def _is_to_go_off(progress: Progress, desktop: Desktop, turn: Turn) -> bool:
+    """Was it off, and can it be so again before anybody is given it?"""
+    was_off = progress.was_off and progress.acted and progress.asked_at is None
+    return was_off and desktop.status == "ACTIVE" and not desktop.busy and not progress.waited(turn.now, SHOWS_UP)
 
 
 def _leave_nothing(progress: Progress, turn: Turn) -> Progress:
@@ -154,7 +142,7 @@ def _leave_nothing(progress: Progress, turn: Turn) -> Progress:
 
 
 def _is_offered(progress: Progress, turn: Turn) -> bool:
-    """Does the broker show it as offered, after we asked for it? A desktop that it has no record of cannot be offered by anybody."""
+    """Does the broker show it as offered, after we asked for it? What it took for a desktop that it has no record of, it cannot show."""
     seat = turn.seat
     if progress.asked_at is None or turn.silent:
         return False
@@ -162,19 +150,35 @@ def _is_offered(progress: Progress, turn: Turn) -> bool:
 
 
 def _offer(progress: Progress, turn: Turn) -> Progress:
-    seat = turn.seat
-    if seat is None or not turn.hands.can(Cap.AVAILABILITY):
-        return replace(progress, asked_at=progress.asked_at or turn.now)
-    if progress.asked_at is not None and turn.now - progress.asked_at < ASK_AGAIN:
+    """Ask for it, by its name where the broker has no record of it now. What it does not show for long stays our hold, and that is told."""
+    asked, seat = progress.asked_at, turn.seat
+    is_late = progress.waited(turn.now, turn.rules.boot_timeout if seat else SHOWS_UP)
+    if is_late and asked is not None and not turn.silent:
+        return _end(progress, turn, held=True)
+    if asked is not None and turn.now - asked < ASK_AGAIN:
         return progress
     try:
-        turn.hands.offer(seat)
+        if turn.hands.can(Cap.AVAILABILITY):
+            turn.hands.offer(seat or turn.hands.seat_of(progress, stands=turn.desktop is not None))
     except BrokerRefused as error:
-        if progress.waited(turn.now, turn.rules.boot_timeout):
-            words = f"the broker does not offer it again: {error}"
-            return progress.to(Phase.QUARANTINED, turn.now, reason=words)
-        return replace(progress, reason=str(error))
-    return replace(progress, asked_at=turn.now)
+        if is_late and seat is None:
+            return _end(progress, turn, held=True)
+        if is_late:
+            return progress.to(Phase.QUARANTINED, turn.now, reason=f"the broker does not offer it again: {error}")
+        return replace(progress, reason=progress.reason or str(error))
+    begun = turn.now if asked is None else progress.since  # while it was refused it had no time to show
+    return replace(progress, since=begun, asked_at=turn.now)
+
+
+def _end(progress: Progress, turn: Turn, *, held: bool = False) -> Progress:
+    """The roll lets it go, and its server says so; `held`: the broker does not show that users have it again."""
+    outcome = progress.outcome or Phase.PENDING
+    ended = progress.to(outcome, turn.now, held=held)
+    if outcome is Phase.PENDING:
+        ended = replace(ended, outcome=None, asked_at=None, free_since=None, free_seen=None)
+    if turn.desktop is not None:
+        turn.hands.mark(ended)
+    return ended
 
 
 _WAYS: Mapping[Phase, Callable[[Progress, Turn], Progress]] = {

@@ -237,7 +237,8 @@ class Fleet:
         self.moved_at = now
         line = news(before, progress)
         if line is not None and not (self.is_watched and progress.phase in _IN_THE_PICTURE):
-            self.report.note(line)
+            tell = self.report.warn if progress.withheld else self.report.note
+            tell(line)
 
     def _advance(self, progress: Progress, view: View) -> list[ImagebuildError]:
         before = progress

@@ -115,10 +115,14 @@ class Hands:
         return True
 
     def offer_again(self, progress: Progress) -> None:
-        """Take back that it is held back, where the broker has no record of it any more; one that keeps nothing of it may say no."""
-        seat = Seat(name=progress.known_as, pool=self.definition.pool)
+        """Take back that it is held back, when its server is gone, and the record of it; a broker that keeps nothing of it may say no."""
         with suppress(BrokerRefused):
-            self.offer(seat)
+            self.offer(self.seat_of(progress, stands=False))
+
+    def seat_of(self, progress: Progress, *, stands: bool) -> Seat:
+        """What a broker that shows no record of it is asked about: its name, and the number that it had there while its server `stands`."""
+        number = progress.broker_id if stands else ""
+        return Seat(name=progress.known_as, pool=self.definition.pool, broker_id=number)
 
     def give_up_port(self, progress: Progress) -> None:
         """Delete the port that was made to outlive its servers; one that Nova made has gone with its server."""

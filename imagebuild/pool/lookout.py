@@ -63,8 +63,7 @@ class Lookout:
         self._rechecked = False
         self._named = {}
         begun = self._now()
-        changed = self._list_servers() | (self._seen_fresh & self._servers.keys())
-        self._seen_fresh = set()
+        changed = self._list_servers()
         silence = self._ask_broker()
         self._join(changed)
         now = self._now()
@@ -99,18 +98,16 @@ class Lookout:
             self._servers.pop(server_id, None)
             self._desktops.pop(server_id, None)
             return None
-        if self._servers.get(server_id) not in (
-            None,
-            server,
-        ):  # nor of metadata; a listing later finds nothing new in it
+        if server_id in self._servers and server != self._servers[server_id]:
             self._servers[server_id] = server
-            self._seen_fresh.add(server_id)
+            self._seen_fresh.add(server_id)  # the next listing finds nothing new in it
         return server
 
     def admit(self, server_id: str) -> None:
         """A server has become the pool's: Nova's list of changes would not tell. Raises CloudError."""
         if (server := self._cloud.server(server_id)) is not None and self._definition.tag in server.tags:
             self._servers[server_id] = server
+            self._seen_fresh.add(server_id)
             self._named = {}
             self._join({server_id})
 
@@ -130,7 +127,7 @@ class Lookout:
             self._desktops[server_id] = replace(self._desktops[server_id], metadata=kept)
 
     def _list_servers(self) -> set[str]:
-        """Gives the ids of the servers that are other than before."""
+        """Gives the ids of the servers that are other than before, or share a name with one that is: there may be two now, or one again."""
         now, since = self._now(), self._listed_to
         whole = not since or self._whole_at is None or now - self._whole_at >= WHOLE_EVERY
         listed = self._cloud.servers(tags=(self._definition.tag,), changed_since="" if whole else since)
@@ -141,15 +138,16 @@ class Lookout:
             self._whole_at = now
         there = {one.id: one for one in listed if one.status != "DELETED" and one.task_state != "deleting"}
         gone = self._servers.keys() - there.keys() if whole else {one.id for one in listed} - there.keys()
-        changed = {one.id for one in there.values() if self._servers.get(one.id) != one}
-        come_or_gone = {there[server_id].name.casefold() for server_id in there.keys() - self._servers.keys()}
+        changed = {one.id for one in there.values() if self._servers.get(one.id) != one} | self._seen_fresh
+        self._seen_fresh = set()
+        before = [self._servers[server_id] for server_id in (changed | gone) & self._servers.keys()]
         for server_id in gone & self._servers.keys():
-            come_or_gone.add(self._servers.pop(server_id).name.casefold())
+            del self._servers[server_id]
             self._desktops.pop(server_id, None)
         self._servers.update(there)
-        if come_or_gone:  # of one name there may be two now, or only one again
-            changed |= {one.id for one in self._servers.values() if one.name.casefold() in come_or_gone}
-        return changed & self._servers.keys()
+        after = [self._servers[server_id] for server_id in changed & self._servers.keys()]
+        names = {one.name.casefold() for one in (*before, *after)}
+        return {one.id for one in self._servers.values() if one.name.casefold() in names} if names else set()
 
     def _ask_broker(self) -> str:
         try:

@@ -114,14 +114,14 @@ def _waits_for(one: Progress, desktop: Desktop | None, rules: Rules) -> str:
             verb, end = "ended", one.noticed_at + rules.force_after
         return f"waits for {who}, {verb} at {_moment(end)}"
     back = "back to its old image: " if one.going_back else ""
-    return f"{back}{one.reason}" if one.reason else back.rstrip(": ")
+    return f"{back}{one.why}" if one.why else back.rstrip(": ")
 
 
 def _lost(log: RollLog) -> Iterator[str]:
     lost = [one for crew in (log.held, log.extras) for one in crew.ended.values() if one.phase in _LOST]
     lost.sort(key=lambda one: (_LOST.index(one.phase), one.since))
     for one in lost[:_FAILURES]:
-        yield f"  {one.name:15s} {one.phase.value}: {one.reason}"
+        yield f"  {one.name:15s} {one.phase.value}: {one.why}"
     if len(lost) > _FAILURES:
         yield f"  and {len(lost) - _FAILURES} more, not moved"
 

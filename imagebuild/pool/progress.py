@@ -9,6 +9,8 @@ from urllib.parse import quote, unquote
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
 from imagebuild.pool.model import Method, Phase
 
+WITHHELD = "the broker does not show it as available again: is it out of service there?"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
@@ -80,6 +82,16 @@ class Progress:
         return self.going_back or self.phase in (Phase.FAILED, Phase.QUARANTINED) or self.outcome is Phase.FAILED
 
     @property
+    def withheld(self) -> bool:
+        """Is it to be with its users again, and the broker does not show that it is? Where it ends so, the next roll gives it back."""
+        return self.held and bool(self.server_id) and self.phase in _GIVEN_BACK
+
+    @property
+    def why(self) -> str:
+        """Its reason, and what keeps its users from it."""
+        return "; ".join(filter(None, (self.reason, WITHHELD if self.withheld else "")))
+
+    @property
     def known_as(self) -> str:
         """The name of its server, which the broker knows it by."""
         return self.follower or self.name
@@ -126,6 +138,7 @@ class Progress:
         return now - self.since > limit
 
 
+_GIVEN_BACK = (Phase.RETURNING, Phase.PENDING, Phase.DONE, Phase.SKIPPED, Phase.FAILED)
 _TUPLES = {"addresses", "old_tags"}
 _FACTS = tuple(one.name for one in fields(Progress))
 _TIMES = tuple(one.name for one in fields(Progress) if "datetime" in str(one.type))

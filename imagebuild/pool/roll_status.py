@@ -38,7 +38,7 @@ _REST = (Phase.SKIPPED, Phase.FAILED, Phase.QUARANTINED)
 def exit_code(log: RollLog) -> int:
     """What a CI server is told."""
     if log.state in (RollState.COMPLETED, RollState.ROLLED_BACK):
-        return WITH_REST if any(one.phase in _REST for one in log.everyone) else COMPLETED
+        return WITH_REST if any(one.phase in _REST or one.withheld for one in log.everyone) else COMPLETED
     return {RollState.HALTED: HALTED, RollState.ABORTED: ABORTED}.get(log.state, WAITS)
 
 
@@ -52,7 +52,7 @@ def summary(log: RollLog) -> str:
 
 def news(before: Progress, after: Progress) -> str | None:
     """What is worth a line of it, for who watches; None for the small steps."""
-    name, why = after.name, f": {after.reason}" if after.reason else ""
+    name, why = after.name, f": {after.why}" if after.why else ""
     if after.phase is before.phase:
         return None
     if after.phase is Phase.BOOTING and after.fell:
@@ -104,11 +104,11 @@ def as_lines(log: RollLog, now: datetime, *, at_work: bool = False) -> Iterator[
     if log.state is RollState.BAKING:
         yield f"  to be tried before it goes on: {some_of([one.known_as for one in log.held.values() if _is_done(one)])}"
     for one in log.everyone:
-        if one.phase.in_flight or one.phase in _REST:
+        if one.phase.in_flight or one.phase in _REST or one.withheld:
             back = _back(one)
             since = lasting(timedelta(seconds=int((now - one.since).total_seconds()))) if seen else ""
             follower = f"; {one.follower} is in its place" if one.follower else ""
-            yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.reason}{back}{follower}"
+            yield f"  {one.name:15s} {one.phase.value:11s} {since:>10s}  {one.why}{back}{follower}"
     if log.extras.pending:
         yield f"  extra until it ends: {some_of(list(log.extras.pending))}"
     yield from (f"  {name:15s} left out                {reason}" for name, reason in log.left_out)
@@ -173,5 +173,5 @@ def as_facts(log: RollLog) -> dict[str, Any]:
 
 
 def _as_fact(one: Progress) -> dict[str, str]:
-    told = {"phase": one.phase.value, "reason": one.reason, "since": one.since.isoformat(), "stamp": one.stamp}
+    told = {"phase": one.phase.value, "reason": one.why, "since": one.since.isoformat(), "stamp": one.stamp}
     return told | ({"follower": one.follower} if one.follower else {})

@@ -153,7 +153,7 @@ def from_marks(desktop: Desktop, before: Progress, *, roll_id: str, now: datetim
         accepted = {"accepted": True, "acted": True, "act_since": now}
         return told.to(Phase.ACTING, now, known=desktop.seat is not None, **accepted)
     if phase.finished and not before.phase.finished:
-        return told.to(phase, now, held=False, reason=before.reason or "as its server says")
+        return told.to(phase, now, reason=before.reason or "as its server says")
     return before
 
 

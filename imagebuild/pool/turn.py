@@ -113,28 +113,28 @@ class Turn:
         return lost
 
     def lose(self, progress: Progress) -> Progress:
-        """Nova's list does not have it: wait, or leave it out; what was destroyed already has failed."""
+        """Nova's list does not have it: wait, or leave it out; what was destroyed already has failed. What we asked of the broker ends."""
         reason = self.why_lost(progress)
         if reason is None:
             return progress
         if progress.extra and self.hands.cloud.server(progress.server_id) is None:
-            outcome = None if progress.method == "remove" else Phase.FAILED
-            gone = replace(progress, method="remove", accepted=True, outcome=progress.outcome or outcome)
+            fails = progress.method == "make" or progress.outcome is Phase.FAILED
+            outcome = Phase.FAILED if fails else None
+            gone = replace(progress, method="remove", accepted=True, outcome=outcome)
             return gone.to(Phase.RETURNING, self.now, failure=progress.failure or (reason if outcome else ""))
-        if not progress.acted:
-            return self.give_back(progress, Phase.SKIPPED, reason)
-        if progress.method == "broker" and progress.attempt <= self.rules.retries:  # it makes another if it wants one
+        others = progress.method == "broker" and progress.acted  # the broker makes another if it wants one
+        if others and progress.attempt <= self.rules.retries:
             more = progress.attempt + 1
             return progress.to(
                 Phase.BOOTING, self.now, server_id="", attempt=more, boot_since=self.now, ready_since=None
             )
-        return progress.to(Phase.FAILED, self.now, reason=reason)
+        return self.give_back(progress, Phase.FAILED if progress.acted else Phase.SKIPPED, reason)
 
     def why_lost(self, progress: Progress) -> str | None:
         """Why it is given up, None while it may come back: a list leaves out what is in a part of the cloud that is down."""
         server, tag = self.hands.cloud.server(progress.server_id), self.hands.definition.tag
         if server is None:
-            return progress.reason if progress.vacant else "its server is gone: somebody deleted it"
+            return "its server is gone: somebody deleted it"
         if not progress.is_known_as(server.name):
             return f"somebody has renamed its server: it is {server.name} now"
         if server.status != "UNKNOWN" and tag not in server.tags:

@@ -408,3 +408,19 @@ def test_a_server_tells_that_its_desktop_is_quarantined_also_when_nova_was_away_
     assert site.start().run() is RollState.HALTED
     assert site.server("desktop-1").metadata[ROLL_STATE] == "quarantined"
     assert site.held_back() == ["desktop-1"]
+
+
+def test_of_two_servers_of_one_name_none_is_taken_whatever_becomes_of_one_of_them() -> None:
+    site = Site(8, max_unavailable=1, allow_unheld=True)
+    site.broker.caps = NO_HOLD
+    roll = site.start()
+    until(site, roll, Phase.DONE)
+    first = site.server("desktop-8")
+    site.add_server("desktop-8")
+    assert not roll.turn()
+    site.clock.sleep(15)
+    site.cloud._set(first.id, status="SHUTOFF", power_state=4)
+    assert roll.run() is RollState.COMPLETED
+    assert "desktop-8" not in [name for name, _ in site.cloud.rebuilds]
+    assert roll.log.held["desktop-8"].phase is Phase.SKIPPED
+    assert "2 servers are called desktop-8" in roll.log.held["desktop-8"].reason
