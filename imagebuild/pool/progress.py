@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
 from imagebuild.pool.model import Method, Phase
 
+AWAITED = "the broker is to show it as available again"
 WITHHELD = "the broker does not show it as available again: is it out of service there?"
 
 
@@ -89,7 +90,8 @@ class Progress:
     @property
     def why(self) -> str:
         """Its reason, and what keeps its users from it."""
-        return "; ".join(filter(None, (self.reason, WITHHELD if self.withheld else "")))
+        words = (AWAITED if self.phase is Phase.RETURNING else WITHHELD) if self.withheld else ""
+        return "; ".join(filter(None, (self.reason, words)))
 
     @property
     def known_as(self) -> str:

@@ -28,7 +28,8 @@ class Surge:
     @property
     def well(self) -> int:
         """How many serve, and are well."""
-        desktops = (self.fleet.desktops.get(name) for name in self.log.extras.pending)
+        serving = (one for one in self.log.extras.pending.values() if not one.withheld)
+        desktops = (self.fleet.desktops.get(one.name) for one in serving)
         return sum(one is not None and one.powered_on and not one.unwell for one in desktops)
 
     @property

@@ -9,7 +9,7 @@ import pytest
 from imagebuild.broker import Seat
 from imagebuild.errors import BrokerUnreachable
 from imagebuild.pool.model import Phase, RollState
-from imagebuild.pool.progress import WITHHELD, Note
+from imagebuild.pool.progress import AWAITED, WITHHELD, Note
 from imagebuild.pool.roll import Roll
 from imagebuild.pool.roll_status import COMPLETED, WAITS, WITH_REST, as_lines, exit_code
 from imagebuild.report import SilentReport
@@ -69,7 +69,7 @@ def test_one_that_an_operator_takes_out_of_service_meanwhile_does_not_keep_the_r
     out.add(NAME)
     until(site, roll, Phase.RETURNING)
     since = site.clock.now()
-    assert any(NAME in line and WITHHELD in line for line in as_lines(roll.log, site.now())), "while it waits"
+    assert any(NAME in line and AWAITED in line for line in as_lines(roll.log, site.now())), "while it waits"
     assert roll.run() is RollState.COMPLETED
     assert set(site.phases(roll).values()) == {Phase.DONE}
     assert site.clock.now() - since < 2400
@@ -208,6 +208,15 @@ def test_a_desktop_that_is_lost_after_its_act_leaves_nothing_held_back(how: str,
     lost = roll.log.held[NAME]
     words = {"deleted": "its server is gone: somebody deleted it", "untagged": "it is no longer tagged vdi-pool=staff"}
     assert (lost.phase, lost.reason, lost.held, site.held_back()) == (Phase.FAILED, words[how], False, [])
+
+
+def test_an_extra_one_that_users_do_not_get_stands_in_for_nobody() -> None:
+    site = Site(4, max_unavailable=1, max_surge=1)
+    take_out_of_service(site, {EXTRA_NAME})
+    roll = site.start()
+    until(site, roll, Phase.PENDING, name=EXTRA_NAME)
+    assert (roll.log.extras[EXTRA_NAME].withheld, roll.surge.well) == (True, 0)
+    assert roll.run() is RollState.COMPLETED
 
 
 def test_an_extra_one_that_is_lost_while_it_is_given_back_is_no_failure() -> None:
