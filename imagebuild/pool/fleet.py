@@ -23,7 +23,6 @@ from imagebuild.pool.roll_status import news
 from imagebuild.pool.roster import Lineup
 from imagebuild.pool.rules import free_desktops, unassigned_desktops, why_halt
 from imagebuild.pool.situation import some_of
-from imagebuild.pool.testimony import newest
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
@@ -137,13 +136,6 @@ class Fleet:
         ours = sum(one.method == "replace" and one.acted and one.server_id not in there for one in self.flying)
         extra = sum(one.server_id in there for one in self.log.extras.values())
         return len(there) - extra + ours
-
-    def overtaken_by(self, view: View) -> str | None:
-        """A later roll of the pool, by what its servers say: what this one brings is no longer what they are to have."""
-        ours = self.log.assignment.id
-        told = {one.metadata.get(ROLL_ID, ours) for one in view.by_id.values()}
-        last = newest({ours, *told})
-        return last if last != ours else None
 
     def tell_end(self) -> None:
         """Let one of its desktops say that the roll is over: who has no journal of it could not know. Raises CloudError."""

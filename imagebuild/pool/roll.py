@@ -91,18 +91,18 @@ class Roll:
     def turn(self) -> bool:
         """One turn; True when the roll has ended."""
         self.fleet.is_cut = False
-        self._heed(self.wishes())
         troubles: list[ImagebuildError] = []
         try:
+            self._heed(self.wishes())
             view = self.hands.lookout.look()
         except CloudError as error:
             self._bear([error])
             return self._is_lost(self.now()) and self._conclude(self.now())
         if self.taken_up:
-            believe_marks(self.log, view.by_id.values(), view.now)
             self.taken_up = False
-            if other := self.fleet.overtaken_by(view):
+            if other := believe_marks(self.log, view.by_id.values(), view.now):
                 self.end(RollState.HALTED, f"{other} has rolled the pool since: give this one up")
+                self.surge.is_over = False
         troubles += self.fleet.meet_newcomers(view)
         self.fleet.meet(view)
         if self.ending is None:
@@ -200,7 +200,7 @@ class Roll:
             unproven = proved_nothing(self.log, self.ending[0])
             if not unproven or self._around.take_image_back(is_bad=canary_failed(self.log)):
                 self._around.restore()
-            if self.ending[0].finished:
+            if self.ending[0].finished and not self.flying:
                 self.fleet.tell_end()
         except (CloudError, BrokerError) as error:
             self._stuck = True
@@ -209,12 +209,11 @@ class Roll:
                 return False
             self.report.warn(f"the broker's provisioning is not restored: {error}")
         state, reason = self.ending
-        self.log.enter(state, now, reason)
+        self.log.enter(RollState.PAUSED if self.flying and state.finished else state, now, reason)
         if self.flying:
-            names = ", ".join(one.name for one in self.flying)
-            raise Interrupted(
-                f"{reason}; still in hand: {names}", hint=f"invoke pool.continue {self.log.assignment.pool}"
-            )
+            names, command = ", ".join(one.name for one in self.flying), "abort" if state.finished else "continue"
+            hint = f"invoke pool.{command} {self.log.assignment.pool}"
+            raise Interrupted(f"{reason}; still in hand: {names}", hint=hint)
         return True
 
     def _go_on(self, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """How a roll comes to be: from a plan, or, where its journal is not at hand, from what its servers say of it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -86,8 +86,11 @@ def recall(survey: Survey, plan: RollPlan, assignment: Assignment, *, note: Note
     return log
 
 
-def believe_marks(log: RollLog, desktops: Iterable[Desktop], now: datetime) -> None:
-    """Where the servers are further than the journal, somebody has gone on from another machine: they are right."""
+def believe_marks(log: RollLog, desktops: Iterable[Desktop], now: datetime) -> str | None:
+    """Where the servers are further than the journal, somebody has gone on from another machine: they are right.
+
+    Gives a later roll of the pool that they tell of, None when there is none.
+    """
     roll_id, there = log.assignment.id, tuple(desktops)
     marked = {name_in_roll(one): one for one in there if one.metadata.get(ROLL_ID) == roll_id}
     for progress in list(log.held.values()):
@@ -95,6 +98,22 @@ def believe_marks(log: RollLog, desktops: Iterable[Desktop], now: datetime) -> N
             log.save(from_marks(marked[progress.name], progress, roll_id=roll_id, now=now))
     for desktop in (one for one in there if one.extra):
         log.save(extra_from_marks(desktop, log.extras.get(desktop.name), roll_id=roll_id, now=now))
+    return _give_way(log, there, now)
+
+
+def _give_way(log: RollLog, desktops: Collection[Desktop], now: datetime) -> str | None:
+    """What a later roll has had in hand is left to it, without a call, and so is what the broker makes new desktops from."""
+    ours = log.assignment.id
+    later = {one.id: told for one in desktops if newest((ours, told := one.metadata.get(ROLL_ID, ours))) != ours}
+    names = {name: later[one.id] for one in desktops if one.id in later for name in (one.name, name_in_roll(one))}
+    for progress in list(log.flying.values()):
+        if other := later.get(progress.server_id) or names.get(progress.known_as):
+            words = f"{other} has had it in hand since"
+            log.save(progress.to(Phase.SKIPPED, now, reason=words, held=False, going_back=False, outcome=None))
+    if not later:
+        return None
+    log.note(image_before=None)
+    return newest(later.values())
 
 
 def infer_state(log: RollLog, desktops: Iterable[Desktop], *, rules: Rules, at_work: bool) -> tuple[RollState, str]:
