@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from imagebuild.broker import Cap
-from imagebuild.errors import BrokerRefused, CloudRefused
+from imagebuild.errors import BrokerRefused, CloudError, CloudRefused
 from imagebuild.pool.act import act, is_let_go, watch, why_doubted
 from imagebuild.pool.drain import drain
 from imagebuild.pool.health import read_inside, stale_records, what_is_missing
@@ -185,8 +185,12 @@ def _end(progress: Progress, turn: Turn, *, held: bool = False) -> Progress:
     ended = progress.to(outcome, turn.now, held=held)
     if outcome is Phase.PENDING:
         ended = replace(ended, outcome=None, asked_at=None, free_since=None, free_seen=None)
-    if ended.server_id:  # also one that is no longer the pool's, or goes by another name
-        turn.hands.mark(ended)
+    try:
+        if ended.server_id:  # also one that is no longer the pool's, or goes by another name
+            turn.hands.mark(ended)
+    except CloudError:
+        if turn.desktop is not None:
+            raise  # one that Nova lists no more is in a part of the cloud that is down, maybe, and nothing can be noted on it
     return ended
 
 

@@ -1,9 +1,11 @@
 """Servers that Nova's list leaves out: a part of the cloud that is down is no reason to give its desktops up."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from imagebuild.errors import CloudUnreachable
 from imagebuild.pool.lookout import WHOLE_EVERY
 from imagebuild.pool.model import Phase, RollState
 from imagebuild.pool.turn import ABSENCE
@@ -72,3 +74,21 @@ def test_one_that_somebody_took_out_of_the_pool_is_told_as_that() -> None:
     machine.server = replace(machine.server, tags=())
     roll.run()
     assert roll.log.held[DOWN].reason == "it is no longer tagged vdi-pool=staff"
+
+
+def test_where_nothing_can_be_noted_on_one_that_stays_away_the_roll_ends_all_the_same() -> None:
+    site = Site(10, min_ready="20m")
+    roll = site.start()
+    while roll.log.held[DOWN].phase is not Phase.CHECKING:
+        assert not roll.turn()
+        site.clock.sleep(15)
+    site.cloud.unlisted, note, lost = {DOWN}, site.cloud.set_server_metadata, site.server(DOWN).id
+
+    def set_server_metadata(server_id: str, metadata: Mapping[str, str | None]) -> None:
+        if server_id == lost:
+            raise CloudUnreachable("503 its cell is down")
+        note(server_id, metadata)
+
+    site.cloud.set_server_metadata = set_server_metadata  # type: ignore[method-assign]
+    assert roll.run() is RollState.COMPLETED
+    assert (roll.log.held[DOWN].phase, site.held_back()) == (Phase.FAILED, [])
