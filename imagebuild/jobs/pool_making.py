@@ -17,6 +17,9 @@ from imagebuild.pool.provision import Made, broker_clashes, create_desktops, fin
 from imagebuild.pool.quantities import count_of
 from imagebuild.report import Report
 
+MEMBERS = "members"
+"""What a claim says that is held to change a pool's members, and not to roll them: nobody asks it to pause."""
+
 
 def read_pool(name: str, settings: Settings) -> PoolDefinition:
     """The pool's file, checked. Raises RecipeError."""
@@ -119,7 +122,7 @@ def _making(
         verb,
         definition.pool,
         purpose="roll",
-        seed=lambda images: "members",
+        seed=lambda images: MEMBERS,
         cloud=cloud,
         settings=settings,
         report=report,

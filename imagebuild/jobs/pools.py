@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from imagebuild.errors import Busy, RecipeError
+from imagebuild.errors import Busy, RecipeError, RollRefused
 from imagebuild.images import Version, find_version
 from imagebuild.jobs.pool_desk import Desk, check_plan, open_desk, roll_of
+from imagebuild.jobs.pool_making import MEMBERS
 from imagebuild.jobs.pool_unfinished import last_known, refuse_unfinished, unfinished
 from imagebuild.jobs.pool_work import begin_roll, tell, work_on
 from imagebuild.jobs.settings import Settings
@@ -74,7 +75,7 @@ def rollback(
         made, way = _plan_back(desk, to, given_up=given_up)
         _show(made, report)
         _warn_of_loss(way, report)
-        check_plan(made)
+        _check_back(made, way)
         words = f"take {count_of(len(made.moves), 'desktop')} of {name} back to {made.to}; what users have put there is lost"
         if not (yes or ask(words)):
             report.say(f"nothing was changed; to do it: invoke pool.rollback {name} --yes")
@@ -82,8 +83,8 @@ def rollback(
         if last is not None and given_up:
             work_on(desk, last[0], giving_up="a rollback was asked for", keeps_extras=True, screen=screen)
             state = desk.state()
-            made, _ = _plan_back(desk, to, given_up=given_up)
-            check_plan(made)
+            made, way = _plan_back(desk, to, given_up=given_up)
+            _check_back(made, way)
         return begin_roll(desk, made, state=state, back=True, screen=screen)
 
 
@@ -96,6 +97,15 @@ def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, 
     image_id = find_version(desk.cloud, to).image.id if to else None
     way = find_way_back(pool, roll_id=None if to else given_up, to_image_id=image_id)
     return desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names, roll_id=given_up), way
+
+
+def _check_back(made: RollPlan, way: WayBack) -> None:
+    """Raise RollRefused when the way back may not begin, and where nobody can go it: to end having done nothing is not to be back."""
+    check_plan(made)
+    if not made.moves:
+        left = [f"{name}: {reason}" for name, reason in made.left_out if name in way.names]
+        words = f"no desktop of {made.pool} can be taken back to {made.to} now"
+        raise RollRefused(words, hint="mend what is named for each, and ask again", details=left)
 
 
 def go_on(name: str, settings: Settings, report: Report, *, screen: Screen | None = None) -> int:
@@ -116,7 +126,7 @@ def pause(name: str, settings: Settings, report: Report) -> None:
     """Ask the process that rolls the pool, wherever it runs, to finish what is in hand and stop."""
     with open_desk(name, settings, report) as desk:
         if not _wish(desk, "pause"):
-            report.say(f"no process works on {name}; see: invoke pool.status {name}")
+            report.say(f"no process rolls {name}; see: invoke pool.status {name}")
 
 
 def status(name: str, settings: Settings, report: Report) -> int:
@@ -140,8 +150,8 @@ def status(name: str, settings: Settings, report: Report) -> int:
 
 
 def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
-    """Tell the process that works on the pool what is wanted; False when none does."""
-    standing = desk.standing_claims()
+    """Tell the process that rolls the pool what is wanted; False when none does. One that changes its members heeds no wish."""
+    standing = [one for one in desk.standing_claims() if one.seed != MEMBERS]
     for claim in standing:
         desk.cloud.update_image(claim.id, properties={WISH: wish})
         desk.report.say(f"{claim.owner} ({claim.holder}) is asked to {wish}: it finishes what it has in hand")

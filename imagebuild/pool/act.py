@@ -40,7 +40,7 @@ def act(progress: Progress, turn: Turn) -> Progress:
     if (words := _why_no_follower(progress, turn)) is not None:
         return turn.fail(replace(progress, attempt=progress.attempt + 1), words)
     latest = lookout.recheck(desktop, held=progress.held)
-    if _is_in_use(latest, progress, turn) or _is_let_go(latest, progress):
+    if _is_in_use(latest, progress, turn) or is_let_go(latest, progress):
         return _wait_again(progress, turn)
     if not progress.held and (doubt := why_doubted(latest, turn)) is not None:
         return unless_too_long(progress, turn, doubt)
@@ -180,7 +180,7 @@ def _is_in_use(desktop: Desktop, progress: Progress, turn: Turn) -> bool:
     return turn.occupied(desktop, progress) and not is_forced(progress, desktop, turn)
 
 
-def _is_let_go(desktop: Desktop, progress: Progress) -> bool:
+def is_let_go(desktop: Desktop, progress: Progress) -> bool:
     """Does the broker offer it again, though it is ours to hold back? Then somebody may be given it the moment after it was asked."""
     return progress.held and desktop.seat is not None and desktop.seat.availability != "unavailable"
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from imagebuild.broker import Cap
 from imagebuild.errors import BrokerRefused, CloudRefused
-from imagebuild.pool.act import act, watch
+from imagebuild.pool.act import act, is_let_go, watch, why_doubted
 from imagebuild.pool.drain import drain
 from imagebuild.pool.health import read_inside, stale_records, what_is_missing
 from imagebuild.pool.model import Desktop, Phase
@@ -117,9 +117,7 @@ def _return(progress: Progress, turn: Turn) -> Progress:
     if desktop is None and progress.outcome not in (Phase.FAILED, Phase.SKIPPED):
         return turn.lose(progress)
     if desktop is not None and _is_to_go_off(progress, desktop, turn):
-        if desktop.task_state is None and not turn.hands.lookout.recheck(desktop, held=progress.held).busy:
-            turn.hands.cloud.stop_server(desktop.id)
-        return progress
+        return _switch_off(progress, desktop, turn)
     if progress.held and not _is_offered(progress, turn):
         return _offer(progress, turn)
     return _end(progress, turn)
@@ -129,6 +127,17 @@ def _is_to_go_off(progress: Progress, desktop: Desktop, turn: Turn) -> bool:
     """Was it off, and can it be so again before anybody is given it?"""
     was_off = progress.was_off and progress.acted and progress.asked_at is None
     return was_off and desktop.status == "ACTIVE" and not desktop.busy and not progress.waited(turn.now, SHOWS_UP)
+
+
+def _switch_off(progress: Progress, desktop: Desktop, turn: Turn) -> Progress:
+    """Only where nobody can be on it: the same last look as before an act. One that may be in use stays on."""
+    if desktop.task_state is not None:
+        return progress
+    latest = turn.hands.lookout.recheck(desktop, held=progress.held)
+    doubted = is_let_go(latest, progress) or not progress.held and why_doubted(latest, turn) is not None
+    if not latest.busy and not doubted:
+        turn.hands.cloud.stop_server(desktop.id)
+    return progress
 
 
 def _leave_nothing(progress: Progress, turn: Turn) -> Progress:

@@ -12,7 +12,7 @@ from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
 from imagebuild.pool.preflight_refill import CHECKS as REFILL_CHECKS
 from imagebuild.pool.preflight_surge import CHECKS as SURGE_CHECKS
 from imagebuild.pool.quantities import count_of
-from imagebuild.pool.situation import Finding, Level, Situation, some_of
+from imagebuild.pool.situation import Finding, Level, Situation, matches, some_of
 from imagebuild.pool.testimony import in_hand, phase_of
 
 _BY = {"broker": "deleting them for others that the broker makes"}
@@ -47,7 +47,7 @@ def _members(situation: Situation) -> Iterator[Finding]:
     if not survey.desktops:
         todo = f"make them: invoke pool.create {definition.pool}; or take servers over: invoke pool.adopt {definition.pool}"
         yield Finding("desktops", "refuse", f"no server is tagged {definition.tag}", todo)
-    elif not situation.moving:
+    elif not situation.moving and all(matches(one, situation.to) for one in survey.desktops):
         yield Finding("desktops", "ok", f"{situation.to.name} is on every one already: there is nothing to do")
     else:
         yield Finding("desktops", "ok", f"to be moved: {len(situation.moving)} of {len(survey.desktops)}")

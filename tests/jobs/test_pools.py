@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from imagebuild.broker import Broker
-from imagebuild.claim import claims
+from imagebuild.claim import claims, hold
 from imagebuild.errors import BrokerRefused, Busy, Interrupted, NotFound, RecipeError, RollRefused
-from imagebuild.jobs import pool_desk, pools
+from imagebuild.jobs import pool_desk, pool_making, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.model import Phase
 from imagebuild.pool.roll_journal import read_log
@@ -232,6 +232,36 @@ def test_there_is_nothing_to_go_back_from(office: Office) -> None:
         pools.rollback(POOL, office.settings, office.say, yes=True, ask=lambda words: False)
 
 
+def test_a_way_back_that_nobody_can_go_is_refused_and_gives_up_no_roll(office: Office) -> None:
+    assert office.run_roll() == 6
+    office.cloud.lock(office.server("desktop-1").id, "audit")
+    with pytest.raises(RollRefused, match="no desktop of staff can be taken back to small-v1 now") as refused:
+        pools.rollback(POOL, office.settings, office.say, yes=True, ask=lambda words: False)
+    assert "to be moved: 0 of 4" in office.said()
+    assert refused.value.details == ("desktop-1: somebody has locked it: audit",)
+    assert pools.status(POOL, office.settings, office.say) == 6
+
+
+def test_who_changes_the_pools_members_is_not_asked_to_pause_or_abort(office: Office) -> None:
+    office.run_roll()
+    office.said()
+    with hold(
+        office.cloud,
+        POOL,
+        purpose="roll",
+        seed=lambda images: pool_making.MEMBERS,
+        owner="create-1",
+        lifetime_seconds=600,
+        report=office.say,
+    ):
+        with pytest.raises(Busy, match="is claimed by create-1"):
+            pools.abort(POOL, office.settings, office.say)
+        pools.pause(POOL, office.settings, office.say)
+        assert (claims(office.cloud, POOL)[0].owner, "is asked to" in (said := office.said())) == ("create-1", False)
+    assert "no process rolls staff" in said
+    assert pools.abort(POOL, office.settings, office.say) == 5
+
+
 def test_somebody_elsewhere_pauses_and_aborts_a_roll_by_its_claim(office: Office) -> None:
     office.write_file(auto_continue=True)
 
@@ -248,7 +278,7 @@ def test_somebody_elsewhere_pauses_and_aborts_a_roll_by_its_claim(office: Office
     office.clock.at(100, lambda: pools.abort(POOL, office.settings, office.say) and None)
     assert office.go_on() == 5
     pools.pause(POOL, office.settings, office.say)
-    assert "no process works on staff" in office.said()
+    assert "no process rolls staff" in office.said()
 
 
 def test_two_do_not_roll_one_pool(office: Office) -> None:

@@ -15,6 +15,7 @@ from imagebuild.pool.roll_status import COMPLETED, WAITS, WITH_REST, as_lines, e
 from imagebuild.report import SilentReport
 from tests.unit.pool.leostream_site import LeostreamSite
 from tests.unit.pool.rolling import POOL, Site
+from tests.unit.pool.test_act import NO_HOLD
 
 NAME, EXTRA_NAME = "desktop-3", "desktop-101"
 
@@ -220,3 +221,47 @@ def test_an_extra_one_that_is_lost_while_it_is_given_back_is_no_failure() -> Non
     site.cloud.delete_server(site.server(EXTRA_NAME).id)
     assert roll.run() is RollState.COMPLETED
     assert (roll.log.extras[EXTRA_NAME].phase, exit_code(roll.log)) == (Phase.DONE, COMPLETED)
+
+
+# ------------------------------------------------------------------------------------------ off again, as it was
+
+
+def is_off(site: Site) -> bool:
+    return site.server(NAME).status == "SHUTOFF"
+
+
+def switched_off(**rules: Any) -> Site:
+    """A site where the desktop is off before it is rolled."""
+    site = Site(4, min_available=0, min_ready="5m", bake_time="1m", **rules)
+    site.cloud._set(site.server(NAME).id, status="SHUTOFF", power_state=4)
+    return site
+
+
+@pytest.mark.parametrize("count_every", [0.0, 600.0])
+def test_who_came_since_the_broker_counted_is_not_switched_off(count_every: float) -> None:
+    site = switched_off(allow_unheld=True)
+    site.broker.caps, site.broker.count_every = NO_HOLD, count_every
+    roll = site.start()
+    until(site, roll, Phase.CHECKING)
+    while roll.log.held[NAME].ready_since is None:
+        roll.turn()
+        site.clock.sleep(15)
+    site.broker.log_in(NAME, "lee")
+    assert roll.run() is RollState.COMPLETED
+    assert (site.broker.cut, is_off(site)) == ([], False)
+
+
+def test_nor_is_one_that_an_operator_offers_again_meanwhile() -> None:
+    site = switched_off()
+    roll = site.start()
+    until(site, roll, Phase.CHECKING)
+    site.broker.record(NAME).available = True
+    assert roll.run() is RollState.COMPLETED
+    assert not is_off(site), "somebody could have been given it"
+
+
+def test_one_that_nobody_can_be_on_is() -> None:
+    site = switched_off(allow_unheld=True)
+    site.broker.caps = NO_HOLD
+    assert site.start().run() is RollState.COMPLETED
+    assert is_off(site)
