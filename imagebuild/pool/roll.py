@@ -211,9 +211,9 @@ class Roll:
         state, reason = self.ending
         self.log.enter(RollState.PAUSED if self.flying and state.finished else state, now, reason)
         if self.flying:
-            names, command = ", ".join(one.name for one in self.flying), "abort" if state.finished else "continue"
-            hint = f"invoke pool.{command} {self.log.assignment.pool}"
-            raise Interrupted(f"{reason}; still in hand: {names}", hint=hint)
+            names = ", ".join(one.name for one in self.flying)
+            command = "invoke pool.abort" if state.finished else "invoke pool.continue"
+            raise Interrupted(f"{reason}; still in hand: {names}", hint=f"{command} {self.log.assignment.pool}")
         return True
 
     def _go_on(self, now: datetime) -> None:
