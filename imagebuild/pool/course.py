@@ -185,7 +185,7 @@ def _end(progress: Progress, turn: Turn, *, held: bool = False) -> Progress:
     ended = progress.to(outcome, turn.now, held=held)
     if outcome is Phase.PENDING:
         ended = replace(ended, outcome=None, asked_at=None, free_since=None, free_seen=None)
-    if turn.desktop is not None:
+    if ended.server_id:  # also one that is no longer the pool's, or goes by another name
         turn.hands.mark(ended)
     return ended
 

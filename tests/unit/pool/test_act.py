@@ -323,8 +323,8 @@ def test_one_that_has_become_somebodys_own_since_the_last_whole_listing_is_left_
     assert site.held_back() == []
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_one_that_somebody_has_renamed_is_no_longer_what_its_user_is_on_by_the_brokers_word(at_once: bool) -> None:
+@pytest.mark.parametrize("when", ["before", "meanwhile", "last"])
+def test_one_that_somebody_has_renamed_is_no_longer_what_its_user_is_on_by_the_brokers_word(when: str) -> None:
     site = Site(2, min_available=0)
     site.broker.add(POOL, "desktop-40").agent = "up"  # free, and left by a machine of last year
 
@@ -333,13 +333,16 @@ def test_one_that_somebody_has_renamed_is_no_longer_what_its_user_is_on_by_the_b
         site.cloud._named["desktop-40"].append(site.cloud._named[server.name].pop())
 
     roll = site.start()
-    if at_once:
-        rename(site.server("desktop-1"))
-    else:
+    if when == "last":
         at_the_last_look(site, rename)
+    else:
+        if when == "meanwhile":
+            until(site, roll, Phase.DRAINING)
+        rename(site.server("desktop-1"))
     assert roll.run() is RollState.COMPLETED
     assert (len(site.cloud.rebuilds), roll.log.held["desktop-1"].phase) == (1, Phase.SKIPPED)
     assert roll.log.held["desktop-1"].reason == "somebody has renamed its server: it is desktop-40 now"
+    assert site.server("desktop-40").metadata[ROLL_STATE] == "skipped"
     assert site.held_back() == []
     assert "desktop-40" not in [name for name, available, _ in site.broker.reasons if not available]
 
