@@ -58,7 +58,14 @@ class Desk:
 
     def survey(self) -> Survey:
         """How the pool stands."""
-        return survey(self.definition, self.cloud, self.broker)
+        pool = survey(self.definition, self.cloud, self.broker)
+        told = {roll_id for one in (*pool.desktops, *pool.extras) if (roll_id := one.metadata.get(ROLL_ID))}
+        return replace(pool, finished=frozenset(filter(self._has_ended, told)))
+
+    def _has_ended(self, roll_id: str) -> bool:
+        """Does a journal on this machine say so?"""
+        log = read_log(BuildFolder(rolls_of(self.settings) / roll_id).entries())
+        return log is not None and log.state.finished
 
     def plan(
         self,

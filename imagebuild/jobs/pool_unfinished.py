@@ -9,20 +9,23 @@ from imagebuild.journal import Journal
 from imagebuild.pool.assignment import Assignment, assign
 from imagebuild.pool.progress import Note
 from imagebuild.pool.roll_journal import RollLog
-from imagebuild.pool.roll_plan import RollPlan
+from imagebuild.pool.roll_plan import RollPlan, plan_end
 from imagebuild.pool.roll_status import next_commands
 from imagebuild.pool.starting import believe_marks, find_roll, infer_state, marked_by, recall
 from imagebuild.pool.survey import Survey
 
 
-def unfinished(desk: Desk) -> BuildFolder:
-    """The pool's unfinished roll: this machine's, or one that its servers tell of. Raises RollRefused, Busy."""
+def unfinished(desk: Desk, *, ends: bool = False) -> BuildFolder:
+    """The pool's unfinished roll: this machine's, or one that its servers tell of. Raises RollRefused, Busy.
+
+    `ends`: it is only to be ended. No plan is made of it then, so whatever would refuse one cannot refuse this.
+    """
     last = desk.last_roll()
     if last is not None and last[0].is_alive():
         raise Busy(f"{last[1].assignment.id} is at work", hint=f"look: invoke pool.status {desk.pool}")
     if last is not None and not last[1].state.finished:
         return last[0]
-    return _recall(desk, finished=last[1].assignment.id if last else "")
+    return _recall(desk, ends=ends)
 
 
 def last_known(desk: Desk, pool: Survey, *, at_work: Collection[str]) -> RollLog | None:
@@ -35,23 +38,23 @@ def last_known(desk: Desk, pool: Survey, *, at_work: Collection[str]) -> RollLog
         if not last[0].is_alive():
             believe_marks(last[1], desktops, desk.now())
         return last[1]
-    found = find_roll(pool, finished=last[1].assignment.id if last else "")
+    found = find_roll(pool)
     if found is None:
         return last[1] if last else None
-    made = _plan(desk, pool, found)
+    made = (_plan if desk.version_of(found[1].to_image_id) else _plan_end)(desk, pool, found)
     log = recall(pool, made, _assign(desk, made, found, started_by=""), note=found[1])
     log.state, log.reason = infer_state(log, desktops, rules=desk.definition.roll, at_work=found[0] in at_work)
     return log
 
 
-def _recall(desk: Desk, *, finished: str) -> BuildFolder:
+def _recall(desk: Desk, *, ends: bool) -> BuildFolder:
     """A roll whose journal is elsewhere, or lost: taken up from what its servers say."""
     pool = desk.survey()
-    found = find_roll(pool, finished=finished)
+    found = find_roll(pool)
     if found is None:
         raise RollRefused(f"{desk.pool} has no unfinished roll", hint=f"begin one: invoke pool.roll {desk.pool}")
     roll_id, note = found
-    made = _plan(desk, pool, found)
+    made = _plan_end(desk, pool, found) if ends else _plan(desk, pool, found)
     check_plan(made)
     desk.report.warn(f"the journal of {roll_id} is not on this machine: it is taken up from what the servers say")
     assignment = _assign(desk, made, found, started_by=started_by())
@@ -69,8 +72,19 @@ def _plan(desk: Desk, pool: Survey, found: tuple[str, Note]) -> RollPlan:
     to = desk.version_of(note.to_image_id)
     if to is None:
         words = f"{roll_id} has not ended, by what its servers say, and its image {note.to_image_id} is gone, or none of ours"
-        raise RollRefused(words, hint=f"take back what it has moved: invoke pool.rollback {desk.pool}")
+        raise RollRefused(
+            words,
+            hint=f"end it: invoke pool.abort {desk.pool}; take back what it has moved: invoke pool.rollback {desk.pool}",
+        )
     return desk.plan(pool, to, roll_id=roll_id, only=only, knocks=False)
+
+
+def _plan_end(desk: Desk, pool: Survey, found: tuple[str, Note]) -> RollPlan:
+    """The same where nothing more is to be done of it but to end it."""
+    image_id = found[1].to_image_id
+    to, threshold = desk.version_of(image_id), desk.broker.settings(desk.pool).threshold
+    name = to.name if to else image_id
+    return plan_end(desk.definition, pool, to=name, to_image_id=image_id, threshold=threshold, now=desk.now())
 
 
 def _assign(desk: Desk, made: RollPlan, found: tuple[str, Note], *, started_by: str) -> Assignment:

@@ -119,7 +119,7 @@ def abort(name: str, settings: Settings, report: Report, *, screen: Screen | Non
     with open_desk(name, settings, report) as desk:
         if _wish(desk, "abort"):
             return 0
-        return work_on(desk, unfinished(desk), giving_up="somebody aborted it", screen=screen)
+        return work_on(desk, unfinished(desk, ends=True), giving_up="somebody aborted it", screen=screen)
 
 
 def pause(name: str, settings: Settings, report: Report) -> None:

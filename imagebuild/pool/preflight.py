@@ -5,8 +5,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 from imagebuild.cloud_values import shortages
-from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
-from imagebuild.pool.model import Desktop, Method, Phase
+from imagebuild.pool.model import Desktop, Method
 from imagebuild.pool.preflight_broker import CHECKS as BROKER_CHECKS
 from imagebuild.pool.preflight_groups import CHECKS as GROUP_CHECKS
 from imagebuild.pool.preflight_image import CHECKS as IMAGE_CHECKS
@@ -14,6 +13,7 @@ from imagebuild.pool.preflight_refill import CHECKS as REFILL_CHECKS
 from imagebuild.pool.preflight_surge import CHECKS as SURGE_CHECKS
 from imagebuild.pool.quantities import count_of
 from imagebuild.pool.situation import Finding, Level, Situation, matches, some_of
+from imagebuild.pool.testimony import in_hand, phase_of
 
 _BY = {"broker": "deleting them for others that the broker makes"}
 
@@ -187,18 +187,11 @@ def _other_roll(situation: Situation) -> Iterator[Finding]:
     for claim in situation.claims:
         if claim.purpose == "roll" and claim.owner != situation.roll_id and not claim.is_over():
             yield Finding("other roll", "refuse", str(claim), f"wait for it, or look: invoke pool.status {pool}")
-    unfinished: dict[str, list[str]] = {}
-    for desktop in situation.survey.desktops:
-        state, roll = desktop.metadata.get(ROLL_STATE, ""), desktop.metadata.get(ROLL_ID, "")
-        if (
-            desktop.broken
-        ):  # Nova takes no marks in ERROR: what stands there may be of a roll that has given the desktop up
-            continue
-        if state in [phase.value for phase in Phase if phase.in_flight] and roll != situation.roll_id:
-            unfinished.setdefault(roll, []).append(f"{desktop.name} {state}")
-    for roll, told in unfinished.items():
-        todo = f"go on with it: invoke pool.continue {pool}; or give it up: invoke pool.abort {pool}"
-        yield Finding("other roll", "refuse", f"{roll or 'a roll'} has not finished {some_of(told)}", todo)
+    for roll, desktops in in_hand(situation.survey.desktops, finished=situation.survey.finished).items():
+        if roll != situation.roll_id:
+            told = [f"{one.name} {phase_of(one)}" for one in desktops]
+            todo = f"go on with it: invoke pool.continue {pool}; or give it up: invoke pool.abort {pool}"
+            yield Finding("other roll", "refuse", f"{roll} has not finished {some_of(told)}", todo)
 
 
 def _window(situation: Situation) -> Iterator[Finding]:
@@ -213,12 +206,14 @@ def _window(situation: Situation) -> Iterator[Finding]:
 
 
 def _canary(situation: Situation) -> Iterator[Finding]:
+    """A way back has no canary, and a roll that goes on may have had its own."""
     moving = {one.name.casefold(): one for one in situation.moving}
-    missing = [name for name in situation.definition.roll.canary_names if name.casefold() not in moving]
+    names = () if situation.back or situation.roll_id else situation.definition.roll.canary_names
+    missing = [name for name in names if name.casefold() not in moving]
     if missing:
         yield Finding("canary", "refuse", f"not among the desktops to be moved: {some_of(missing)}", "name others")
         return
-    named = [moving[name.casefold()] for name in situation.definition.roll.canary_names]
+    named = [moving[name.casefold()] for name in names]
     if moving and not any(one.offered for one in named or moving.values()):
         yield Finding("canary", "warn", "nobody's desktop is free and healthy now: the roll begins by waiting for one")
 

@@ -211,8 +211,8 @@ class Roll:
         state, reason = self.ending
         self.log.enter(RollState.PAUSED if self.flying and state.finished else state, now, reason)
         if self.flying:
-            names, command = ", ".join(one.name for one in self.flying), "invoke pool.continue"
-            command = "invoke pool.abort" if state.finished else command
+            names = ", ".join(one.name for one in self.flying)
+            command = "invoke pool.abort" if state.finished else "invoke pool.continue"
             raise Interrupted(f"{reason}; still in hand: {names}", hint=f"{command} {self.log.assignment.pool}")
         return True
 

@@ -178,6 +178,30 @@ def plan_roll(
     return compose(knock(situation, answers) if answers else situation)
 
 
+def plan_end(
+    definition: PoolDefinition, survey: Survey, *, to: str, to_image_id: str, threshold: int | None, now: datetime
+) -> RollPlan:
+    """The plan of a roll that is only to be ended: nobody more is moved, so there is nothing that could refuse it. No calls."""
+    rules, size = definition.roll, len(survey.desktops)
+    return RollPlan(
+        pool=survey.pool,
+        to=to,
+        to_image_id=to_image_id,
+        checksum=None,
+        made_at=now,
+        moves=(),
+        matching=(),
+        left_out=(),
+        findings=(),
+        changes=(),
+        size=size,
+        floor=rules.free_floor(threshold, size),
+        limit=rules.unavailable_limit(size),
+        estimate=Estimate(1, 0),
+        threshold=threshold or 0,
+    )
+
+
 def compose(situation: Situation) -> RollPlan:
     """The plan of a situation; no calls."""
     survey, to, rules = situation.survey, situation.to, situation.definition.roll

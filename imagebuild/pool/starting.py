@@ -15,7 +15,7 @@ from imagebuild.pool.roster import Lineup, Roster
 from imagebuild.pool.rules import why_halt
 from imagebuild.pool.stops import before_canary, done
 from imagebuild.pool.survey import Survey
-from imagebuild.pool.testimony import newest, note_of, phase_of
+from imagebuild.pool.testimony import in_hand, newest, note_of, phase_of
 
 _BEFORE_THE_ACT = (Phase.PENDING, Phase.DRAINING, Phase.DRAINED)
 
@@ -36,8 +36,8 @@ def start(plan: RollPlan, assignment: Assignment, *, provisioning: bool = False,
     return log
 
 
-def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
-    """The unfinished roll that the servers tell of, and what it is about; not the one that is known to be `finished`.
+def find_roll(survey: Survey) -> tuple[str, Note] | None:
+    """The unfinished roll that the servers tell of, and what it is about.
 
     One that has desktops in hand; else the last one, if it does not say that it is over, where desktops are left that do not have its
     image, or extra ones.
@@ -47,13 +47,11 @@ def find_roll(survey: Survey, *, finished: str = "") -> tuple[str, Note] | None:
         if roll_id := desktop.metadata.get(ROLL_ID):
             by_roll.setdefault(roll_id, []).append(desktop)
     told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _note_among(desktops))}
-    for roll_id, note in told.items():
-        if roll_id != finished and any(
-            (phase := phase_of(one)) and phase.in_flight and not one.broken for one in by_roll[roll_id]
-        ):
-            return roll_id, note
-    last = newest(told) if told else finished
-    if last == finished or any(note.over for note in map(note_of, by_roll[last]) if note):
+    if roll_id := next(iter(in_hand((*survey.desktops, *survey.extras), finished=survey.finished)), None):
+        return roll_id, told[roll_id]
+    if not told or (last := newest(told)) in survey.finished:
+        return None
+    if any(note.over for note in map(note_of, by_roll[last]) if note):
         return None
     left = any(one.image_id != told[last].to_image_id for one in survey.included)
     left = left or any(one.extra for one in by_roll[last])

@@ -25,7 +25,8 @@ ONES_OWN = f"it is one user's own ({PERSISTENT}=yes)"
 class Survey:
     """A pool at one moment. `strays` are seats of the broker's that no server belongs to; `images` those that servers stand on, by id.
 
-    `desktops` are its members; `extras` are those that a roll has made beyond them.
+    `desktops` are its members; `extras` are those that a roll has made beyond them. `finished`: rolls that are known to have ended,
+    whatever their desktops still say.
     """
 
     pool: str
@@ -33,6 +34,7 @@ class Survey:
     strays: tuple[Seat, ...] = ()
     images: Mapping[str, Image] = field(default_factory=dict)
     extras: tuple[Desktop, ...] = ()
+    finished: frozenset[str] = frozenset()
 
     @property
     def included(self) -> tuple[Desktop, ...]:

@@ -1,6 +1,6 @@
 """What a desktop's server itself says of the last roll that had it in hand: read by whoever goes on, goes back, or comes after."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from imagebuild.pool.marks import IMAGE_ID, PREVIOUS_IMAGE_ID, ROLL_ID, ROLL_NOTE, ROLL_STATE
 from imagebuild.pool.model import Desktop, Phase
@@ -19,6 +19,23 @@ def phase_of(desktop: Desktop) -> Phase | None:
 def note_of(desktop: Desktop) -> Note | None:
     """What that roll has noted."""
     return Note.read(desktop.metadata.get(ROLL_NOTE, ""))
+
+
+def in_hand(desktops: Iterable[Desktop], *, finished: Collection[str]) -> dict[str, list[Desktop]]:
+    """By roll, the desktops that say that it has them in hand; of one that is `finished`, or that one of them says is over, none.
+
+    Nova takes no marks in ERROR, nor of a server that somebody has locked: what stands there may be of a roll that has given it up. With
+    one that does not tell what its roll is about nobody could go on.
+    """
+    told = [
+        (one, roll_id, note) for one in desktops if (roll_id := one.metadata.get(ROLL_ID)) and (note := note_of(one))
+    ]
+    ended = {roll_id for _, roll_id, note in told if note.over}.union(finished)
+    found: dict[str, list[Desktop]] = {}
+    for one, roll_id, _ in told:
+        if (phase := phase_of(one)) and phase.in_flight and not one.broken and roll_id not in ended:
+            found.setdefault(roll_id, []).append(one)
+    return found
 
 
 def was_well_with(desktop: Desktop) -> str | None:

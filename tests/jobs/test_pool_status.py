@@ -191,13 +191,16 @@ def test_one_that_went_on_elsewhere_is_told_as_far_as_its_servers_are(office: Of
     assert said.endswith("next: invoke pool.pause staff\nnext: invoke pool.abort staff\n")
 
 
-def test_where_its_image_is_gone_only_the_way_back_is_left(office: Office, elsewhere: Settings) -> None:
+def test_where_its_image_is_gone_it_is_told_and_taken_back(office: Office, elsewhere: Settings) -> None:
     office.write_file()
     office.run_roll()
     office.cloud._images.pop(office.new.id)
-    for job in (pools.status, pools.go_on):
-        with pytest.raises(RollRefused, match="has not ended, .* is gone") as caught:
-            job(POOL, elsewhere, office.say)  # type: ignore[operator]
-        assert "invoke pool.rollback staff" in caught.value.hint
+    code, said = look(office, elsewhere)
+    assert code == 6
+    assert f"staff goes to {office.new.id}" in said
+    assert "rolling: 1 done" in said
+    with pytest.raises(RollRefused, match="has not ended, .* is gone") as caught:
+        pools.go_on(POOL, elsewhere, office.say)
+    assert "invoke pool.rollback staff" in caught.value.hint
     assert pools.rollback(POOL, elsewhere, office.say, yes=True, ask=lambda words: False) == 0
     assert images_of(office, office.names) == {office.old.id}

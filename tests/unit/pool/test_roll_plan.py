@@ -11,7 +11,8 @@ from imagebuild.broker import Cap
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY
 from imagebuild.errors import BrokerUnreachable, NotFound
 from imagebuild.images import find_version
-from imagebuild.pool.marks import ROLL_ID, ROLL_STATE
+from imagebuild.pool.marks import ROLL_ID, ROLL_NOTE, ROLL_STATE
+from imagebuild.pool.progress import Note
 from imagebuild.pool.roll_plan import RollPlan
 from imagebuild.pool.situation import Finding
 from imagebuild.pool.window import Window
@@ -228,7 +229,23 @@ def becomes_a_volume(site: Site) -> None:
 
 
 def another_roll(site: Site) -> None:
-    site.cloud.set_server_metadata(site.cloud.servers()[0].id, {ROLL_ID: "roll-7", ROLL_STATE: "draining"})
+    note = str(Note(to_image_id=site.new.id))
+    marks: dict[str, str | None] = {ROLL_ID: "roll-7", ROLL_STATE: "draining", ROLL_NOTE: note}
+    site.cloud.set_server_metadata(site.cloud.servers()[0].id, marks)
+
+
+def test_what_a_finished_roll_has_left_on_a_desktop_is_no_other_roll() -> None:
+    site = a_site(4)
+    another_roll(site)
+    assert found(site.plan(), "other") != []
+    first, second = site.cloud.servers()[:2]
+    over = str(Note(to_image_id=site.new.id, over=True))
+    site.cloud.set_server_metadata(second.id, {ROLL_ID: "roll-7", ROLL_STATE: "done", ROLL_NOTE: over})
+    assert found(site.plan(), "other") == []
+    site.cloud.set_server_metadata(second.id, {ROLL_ID: "roll-6"})
+    assert found(site.plan(), "other") != []
+    site.cloud.set_server_metadata(first.id, {ROLL_NOTE: None})  # nobody could go on with it
+    assert found(site.plan(), "other") == []
 
 
 def another_claim(site: Site) -> None:
