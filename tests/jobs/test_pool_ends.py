@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.claim import break_claim
 from imagebuild.errors import RollRefused
 from imagebuild.jobs import pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.marks import ROLL_NOTE, ROLL_STATE
 from imagebuild.properties import STATE
-from tests.fakes.kill import Killed
 from tests.jobs.test_pools import Office, at_work
 from tests.unit.pool.rolling import POOL, images_of
 
@@ -25,10 +23,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 @pytest.fixture
 def elsewhere(office: Office, tmp_path: Path) -> Settings:
-    """Another machine, with the pool's file and nothing else."""
-    settings = Settings(tmp_path / "elsewhere")
-    shutil.copytree(office.settings.pools, settings.pools)
-    return settings
+    return office.another_machine(tmp_path / "elsewhere")
 
 
 def leave_a_mark(office: Office) -> None:
@@ -56,18 +51,6 @@ def roll(office: Office, settings: Settings) -> int:
 
 def abort(office: Office, settings: Settings) -> int:
     return pools.abort(POOL, settings, office.say)
-
-
-def kill() -> None:
-    raise Killed
-
-
-def roll_until(office: Office, seconds: float) -> None:
-    """A roll whose process is gone by then; its claim has expired."""
-    office.clock.at(seconds, kill)
-    with pytest.raises(Killed):
-        office.run_roll()
-    break_claim(office.cloud, POOL)
 
 
 def test_what_a_finished_roll_could_not_take_away_stands_in_the_way_of_no_other(office: Office) -> None:
@@ -98,7 +81,7 @@ def test_where_nothing_tells_that_it_is_over_ending_it_helps(office: Office, els
 
 
 def test_a_roll_whose_image_was_rejected_can_be_ended_elsewhere(office: Office, elsewhere: Settings) -> None:
-    roll_until(office, 300)
+    office.run_until(300)
     in_hand = office.held_back()
     assert in_hand
     office.cloud.update_image(office.new.id, properties={STATE: "rejected"})
@@ -111,7 +94,7 @@ def test_a_roll_whose_image_was_rejected_can_be_ended_elsewhere(office: Office, 
 
 def test_one_whose_image_is_gone_can_be_told_and_ended_elsewhere(office: Office, elsewhere: Settings) -> None:
     office.broker.log_in("desktop-4", "kim")
-    roll_until(office, 1500)
+    office.run_until(1500)
     assert office.held_back() == ["desktop-4"]
     del office.cloud._images[office.new.id]
     assert pools.status(POOL, elsewhere, office.say) == 6
@@ -126,7 +109,7 @@ def test_a_canary_by_name_that_has_been_keeps_nobody_from_going_on_or_back(offic
     rules = {"auto_continue": True, "bake_time": "1m", "canary_names": ["desktop-1"]}
     office.write_file(**rules)
     shutil.copytree(office.settings.pools, elsewhere.pools, dirs_exist_ok=True)
-    roll_until(office, 500)
+    office.run_until(500)
     assert office.server("desktop-1").metadata[ROLL_STATE] == "done"
     assert pools.go_on(POOL, elsewhere, office.say) == 0
     assert images_of(office, office.names) == {office.new.id}

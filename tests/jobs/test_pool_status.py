@@ -14,7 +14,7 @@ from imagebuild.jobs import pool_desk, pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.marks import ROLL_NOTE
 from tests.fakes.kill import Killed
-from tests.jobs.test_pools import Office, at_work
+from tests.jobs.test_pools import Office, at_work, kill
 from tests.unit.pool.rolling import POOL, images_of
 from tests.unit.versions import add_version
 
@@ -33,23 +33,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 @pytest.fixture
 def elsewhere(office: Office, tmp_path: Path) -> Settings:
-    """Another machine, with the pool's file and nothing else."""
-    settings = Settings(tmp_path / "elsewhere")
-    shutil.copytree(office.settings.pools, settings.pools)
-    return settings
-
-
-def kill() -> None:
-    raise Killed
-
-
-def roll_until(office: Office, seconds: float) -> None:
-    """A roll whose process is gone by then; its claim has expired."""
-    office.clock.at(seconds, kill)
-    with pytest.raises(Killed):
-        office.run_roll()
-    break_claim(office.cloud, POOL)
-    office.said()
+    return office.another_machine(tmp_path / "elsewhere")
 
 
 def look(office: Office, settings: Settings) -> tuple[int, str]:
@@ -64,7 +48,7 @@ def look(office: Office, settings: Settings) -> tuple[int, str]:
 
 
 def test_another_machine_tells_an_unfinished_roll_by_what_its_servers_say(office: Office, elsewhere: Settings) -> None:
-    roll_until(office, 100)
+    office.run_until(100)
     code, said = look(office, elsewhere)
     assert code == 6
     assert "staff goes to small-v2: staff-" in said
@@ -181,7 +165,7 @@ def test_after_a_kill_it_says_that_no_process_works_on_it(office: Office) -> Non
 
 
 def test_one_that_went_on_elsewhere_is_told_as_far_as_its_servers_are(office: Office, elsewhere: Settings) -> None:
-    roll_until(office, 100)
+    office.run_until(100)
     seen: list[tuple[int, str]] = []
     office.clock.at(1500, lambda: seen.append(look(office, office.settings)))
     assert pools.go_on(POOL, elsewhere, office.say) == 0

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from imagebuild.broker import Broker
-from imagebuild.claim import claims, hold
+from imagebuild.claim import break_claim, claims, hold
 from imagebuild.errors import BrokerRefused, Busy, Interrupted, NotFound, RecipeError, RollRefused
 from imagebuild.jobs import pool_desk, pool_making, pools
 from imagebuild.jobs.settings import Settings
@@ -53,8 +53,22 @@ class Office(Site):
     def run_roll(self, *, to: str = "", canary: str = "", yes: bool = True) -> int:
         return pools.roll(POOL, self.settings, self.say, to=to, canary=canary, yes=yes, ask=lambda words: False)
 
+    def run_until(self, seconds: float) -> None:
+        """A roll whose process is gone after that time; its claim has expired."""
+        self.clock.at(seconds, kill)
+        with pytest.raises(Killed):
+            self.run_roll()
+        break_claim(self.cloud, POOL)
+        self.said()
+
     def go_on(self) -> int:
         return pools.go_on(POOL, self.settings, self.say)
+
+    def another_machine(self, folder: Path) -> Settings:
+        """It has the pool's file and nothing else."""
+        settings = Settings(folder)
+        shutil.copytree(self.settings.pools, settings.pools)
+        return settings
 
     def said(self) -> str:
         """What a person has read since the last time."""
@@ -62,6 +76,10 @@ class Office(Site):
         self.out.truncate(0)
         self.out.seek(0)
         return text
+
+
+def kill() -> None:
+    raise Killed
 
 
 @pytest.fixture
@@ -198,7 +216,7 @@ def test_a_halted_roll_is_taken_back_and_not_the_one_before_it(office: Office) -
     assert images_of(office, office.names) == {office.new.id}
 
 
-def test_named_canaries_go_first_also_after_a_kill(office: Office) -> None:
+def test_named_canaries_go_first_also_after_akill(office: Office) -> None:
 
     def kill(server_id: str, image_id: str, **more: object) -> None:
         raise Killed
@@ -338,8 +356,7 @@ def test_another_machine_goes_on_without_the_journal(office: Office, seconds: fl
 
 def test_two_machines_do_not_work_on_one_roll(office: Office, tmp_path: Path) -> None:
     office.write_file(auto_continue=True)
-    elsewhere = Settings(tmp_path / "elsewhere")
-    shutil.copytree(office.settings.pools, elsewhere.pools)
+    elsewhere = office.another_machine(tmp_path / "elsewhere")
 
     def go_on_elsewhere() -> None:
         with pytest.raises(Busy, match=r"is claimed by staff-[^~]+ ") as caught:
