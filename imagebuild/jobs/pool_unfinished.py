@@ -93,9 +93,12 @@ def _assign(desk: Desk, made: RollPlan, found: tuple[str, Note], *, started_by: 
     return assign(made, rules, roll_id=roll_id, began_at=now, started_by=started_by, back=note.back)
 
 
-def refuse_unfinished(desk: Desk) -> None:
-    """A pool has one roll: raises RollRefused when this machine knows of one that has not ended."""
+def refuse_unfinished(desk: Desk, pool: Survey) -> None:
+    """A pool has one roll: raises RollRefused when this machine, or the pool's servers, know of one that has not ended."""
     last = desk.last_roll()
     if last is not None and not last[1].state.finished:
         words = f"{last[1].assignment.id} to {last[1].assignment.to} is {last[1].state.value}: a pool has one roll"
         raise RollRefused(words, hint="; ".join(next_commands(last[1])))
+    if (found := find_roll(pool)) is not None:
+        words = f"{found[0]} has not ended, as the servers tell it (its journal is elsewhere): a pool has one roll"
+        raise RollRefused(words, hint=f"invoke pool.continue {desk.pool}; invoke pool.abort {desk.pool}")

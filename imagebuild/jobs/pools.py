@@ -47,9 +47,10 @@ def roll(
     """Move the pool to a version (the recipe's current one without `to`). Shows the plan first, and begins when `yes` or `ask` says so."""
     with open_desk(name, settings, report) as desk:
         desk = _with_canary(desk, canary)
-        refuse_unfinished(desk)
+        pool = desk.survey()
+        refuse_unfinished(desk, pool)
         state = desk.state()
-        made = desk.plan(desk.survey(), _version(desk, to))
+        made = desk.plan(pool, _version(desk, to))
         _show(made, report)
         check_plan(made)
         if not (made.moves or made.leftovers):

@@ -1,5 +1,6 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,6 +27,8 @@ from imagebuild.pool.situation import some_of
 from imagebuild.pool.turn import Turn
 from imagebuild.report import Report
 
+_HERALDS = 3
+"""Of one alone the server could be made anew by somebody, and what it told with it."""
 _TROUBLE = (BrokerError, CloudError, DeadlinePassed, StepFailed)
 """What keeps one desktop from its next step, and the others from nothing. A journal or a claim that is lost ends the process."""
 _A_STEP = (Phase.ACTING, Phase.DRAINED)
@@ -138,10 +141,11 @@ class Fleet:
         return len(there) - extra + ours
 
     def tell_end(self) -> None:
-        """Let one of its desktops say that the roll is over: who has no journal of it could not know. Raises CloudError."""
+        """Let some of its desktops say that the roll is over: who has no journal of it could not know. Raises CloudError."""
         roll_id = self.log.assignment.id
         ours = (name for name, one in self.desktops.items() if one.metadata.get(ROLL_ID) == roll_id)
-        any(self.hands.mark(self.log.held[name], over=True) for name in ours if name in self.log.held)
+        told = (self.hands.mark(self.log.held[name], over=True) for name in ours if name in self.log.held)
+        list(itertools.islice(filter(None, told), _HERALDS))
 
     def meet_newcomers(self, view: View) -> list[ImagebuildError]:
         """Take in what the broker has made since the last turn; gives what kept us from it."""

@@ -163,6 +163,7 @@ def test_a_roll_that_another_one_has_overtaken_begins_nothing_more(
     two.office.write_file()
     assert two.office.run_roll() == 6
     newer = add_version(two.cloud, 3, "current")
+    assert pools.abort(POOL, two.elsewhere, two.office.say) == 5
     assert pools.roll(POOL, two.elsewhere, two.office.say, to="small-v3", yes=True, ask=lambda words: False) == 0
     assert two.office.go_on() == 4
     assert re.search(r"halted: .*\(staff-\S+ has rolled the pool since: give this one up\)", two.office.said())

@@ -188,3 +188,27 @@ def test_where_its_image_is_gone_it_is_told_and_taken_back(office: Office, elsew
     assert "invoke pool.rollback staff" in caught.value.hint
     assert pools.rollback(POOL, elsewhere, office.say, yes=True, ask=lambda words: False) == 0
     assert images_of(office, office.names) == {office.old.id}
+
+
+def test_another_machine_begins_no_second_roll_while_the_first_waits_at_its_canary(
+    office: Office, elsewhere: Settings
+) -> None:
+    office.write_file()
+    assert office.run_roll() == 6
+    with pytest.raises(
+        RollRefused, match=r"has not ended, as the servers tell it \(its journal is elsewhere\): a pool has one roll"
+    ) as caught:
+        pools.roll(POOL, elsewhere, office.say, yes=True, ask=lambda words: False)
+    assert caught.value.hint == "invoke pool.continue staff; invoke pool.abort staff"
+    assert len(office.cloud.rebuilds) == 1
+    assert pools.abort(POOL, elsewhere, office.say) == 5
+    assert pools.roll(POOL, elsewhere, office.say, yes=True, ask=lambda words: False) == 0
+
+
+def test_a_roll_that_left_some_behind_keeps_nobody_elsewhere_from_the_next(office: Office, elsewhere: Settings) -> None:
+    office.broker.log_in("desktop-3", "ann")
+    assert office.run_roll() == 3
+    office.cloud.delete_server(office.server("desktop-1").id)  # the first that has told that it is over
+    office.broker.log_out("desktop-3")
+    office.clock.sleep(60)
+    assert pools.roll(POOL, elsewhere, office.say, yes=True, ask=lambda words: False) == 0

@@ -24,8 +24,8 @@ def test_a_desktop_costs_few_calls_beyond_its_rebuild(rolled: Outcome) -> None:
 
 def test_no_desktop_is_asked_about_again_and_again(rolled: Outcome) -> None:
     assert rolled.calls["server"] == SIZE, "one last look at each, right before the act"
-    assert rolled.calls["set_server_metadata"] == 2 * SIZE + 1, (
-        "when it is taken in hand and given back; one that all is over"
+    assert rolled.calls["set_server_metadata"] == 2 * SIZE + 3, (
+        "when it is taken in hand and given back; some that all is over"
     )
     assert rolled.calls["console_log"] == SIZE
 
