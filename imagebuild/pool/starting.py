@@ -40,7 +40,7 @@ def find_roll(survey: Survey) -> tuple[str, Note] | None:
     """The unfinished roll that the servers tell of, and what it is about.
 
     One that has desktops in hand; else the last one, if it does not say that it is over, where desktops are left that do not have its
-    image, or extra ones.
+    image, or extra ones, or the broker's provisioning is off.
     """
     by_roll: dict[str, list[Desktop]] = {}
     for desktop in (*survey.desktops, *survey.extras):
@@ -54,7 +54,7 @@ def find_roll(survey: Survey) -> tuple[str, Note] | None:
     if any(note.over for note in map(note_of, by_roll[last]) if note):
         return None
     left = any(one.image_id != told[last].to_image_id for one in survey.included)
-    left = left or any(one.extra for one in by_roll[last])
+    left = left or told[last].provisioning or any(one.extra for one in by_roll[last])
     return (last, told[last]) if left else None
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from imagebuild.claim import break_claim
 from imagebuild.errors import RollRefused
 from imagebuild.jobs import pools
 from imagebuild.jobs.settings import Settings
 from imagebuild.pool.marks import ROLL_NOTE, ROLL_STATE
 from imagebuild.properties import STATE
+from tests.fakes.kill import Killed
 from tests.jobs.test_pools import Office, at_work
 from tests.unit.pool.rolling import POOL, images_of
 
@@ -116,3 +118,27 @@ def test_a_canary_by_name_that_has_been_keeps_nobody_from_going_on_or_back(offic
     office.cloud.lock(office.server("desktop-1").id, "it is looked into")
     assert pools.rollback(POOL, elsewhere, office.say, yes=True, ask=lambda words: False) == 0
     assert images_of(office, office.names[1:]) == {office.old.id}
+
+
+def test_one_that_was_killed_right_before_its_end_is_ended_elsewhere(
+    office: Office, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All have the image; what is left to do is to turn the broker's provisioning on again."""
+    switch = office.broker.set_provisioning
+
+    def killed_before_on(pool: str, *, on: bool) -> bool:
+        if on:
+            raise Killed
+        return switch(pool, on=on)
+
+    monkeypatch.setattr(office.broker, "set_provisioning", killed_before_on)
+    with pytest.raises(Killed):
+        office.run_roll()
+    monkeypatch.setattr(office.broker, "set_provisioning", switch)
+    break_claim(office.cloud, POOL)
+    assert images_of(office, office.names) == {office.new.id}
+    assert not office.broker.pools[POOL].provisioning
+    assert pools.status(POOL, elsewhere, office.say) == 6
+    assert pools.go_on(POOL, elsewhere, office.say) == 0
+    assert office.broker.pools[POOL].provisioning
+    assert pools.status(POOL, elsewhere, office.say) == 0
