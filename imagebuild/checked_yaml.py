@@ -132,9 +132,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def _not_yaml(path: Path, error: yaml.MarkedYAMLError, kind: str) -> RecipeError:
     mark = error.problem_mark or error.context_mark
     begin = error.context_mark or mark
-    problem = re.sub(
-        r"(alias|anchor|handle) .*", r"\1", error.problem or ""
-    )  # its name may be the beginning of a password
+    # The name of an alias may be the beginning of a password.
+    problem = re.sub(r"(alias|anchor|handle) .*", r"\1", error.problem or "")
     advice = next(advice for words, advice in _ADVICE.items() if words in problem)
     hint = advice.format(kind=kind, begin=begin.line + 1 if begin else 1)
     return RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem.removeprefix('but ')}", hint=hint)

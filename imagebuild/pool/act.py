@@ -73,11 +73,8 @@ def watch(progress: Progress, turn: Turn) -> Progress:
         return _AFTERWARDS[progress.method](progress, turn)
     except CloudUnreachable:
         raise
-    except (
-        CloudError,
-        StepFailed,
-        DeadlinePassed,
-    ) as error:  # its address may be held for a moment longer than its server
+    except (CloudError, StepFailed, DeadlinePassed) as error:
+        # Its address may be held for a moment longer than its server.
         return _unless_too_long(progress, turn, f"nothing could take its place: {error}")
 
 

@@ -1,6 +1,5 @@
 """All desktops of a roll: each in hand is let take its next step, some are given back, some begun. Who may, the roll says."""
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -100,10 +99,8 @@ class Fleet:
     def why_halt(self, *, grows: bool) -> str | None:
         """Why nothing more may be begun, None while all is well enough. `grows`: others may make desktops meanwhile."""
         log = self.log
-        if (
-            grows and self.hands.pauses_provisioning
-        ):  # not paused yet: who comes and goes until then is its own business
-            self.most = 0
+        if grows and self.hands.pauses_provisioning:
+            self.most = 0  # not paused yet: who comes and goes until then is the broker's own business
         moved = self._why_shrunk() or (None if grows else self.headcount.why_grown())
         return moved or why_halt(
             log.held,
@@ -143,9 +140,10 @@ class Fleet:
     def tell_end(self) -> None:
         """Let some of its desktops say that the roll is over: who has no journal of it could not know. Raises CloudError."""
         roll_id = self.log.assignment.id
-        ours = (name for name, one in self.desktops.items() if one.metadata.get(ROLL_ID) == roll_id)
-        told = (self.hands.mark(self.log.held[name], over=True) for name in ours if name in self.log.held)
-        list(itertools.islice(filter(None, told), _HERALDS))
+        lacking = _HERALDS
+        for name, desktop in self.desktops.items():
+            if lacking and desktop.metadata.get(ROLL_ID) == roll_id and name in self.log.held:
+                lacking -= self.hands.mark(self.log.held[name], over=True)
 
     def meet_newcomers(self, view: View) -> list[ImagebuildError]:
         """Take in what the broker has made since the last turn; gives what kept us from it."""

@@ -86,7 +86,7 @@ def _methods(situation: Situation) -> Iterator[Finding]:
 
 def _replacing(situation: Situation) -> Iterator[Finding]:
     """What would be found missing only when the old server is gone."""
-    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
+    replaced = situation.moving_by("replace")
     if not replaced:
         return
     pool, network = situation.definition.pool, situation.network
@@ -111,7 +111,7 @@ def _replacing(situation: Situation) -> Iterator[Finding]:
 
 def _attached(situation: Situation) -> Iterator[Finding]:
     """What hangs on a server that goes: a rebuilt one keeps it."""
-    going = [one for one in situation.moving if situation.choices[one.id].method in ("replace", "broker")]
+    going = situation.moving_by("replace", "broker")
     laden = [one.name for one in going if one.further_volume_ids]
     if laden:
         words = f"volumes are attached to {some_of(laden)} that a new server would be without; Nova may delete them with the old one"
@@ -124,7 +124,7 @@ def _attached(situation: Situation) -> Iterator[Finding]:
 
 def _lost(situation: Situation) -> Iterator[Finding]:
     """What a server was given beyond the pool's file; the user data of its own, too, which Nova tells nobody."""
-    going = [one for one in situation.moving if situation.choices[one.id].method in ("replace", "broker")]
+    going = situation.moving_by("replace", "broker")
     told = [f"{one.name} ({', '.join(what)})" for one in going if (what := tuple(_what_goes(one, situation)))]
     if told:
         words = f"the new server would be without what the pool's file does not say: {some_of(told)}"
@@ -164,7 +164,7 @@ def _quota(situation: Situation) -> Iterator[Finding]:
     Nova calls a server deleted as soon as Cinder has been asked to delete its root volume, which counts until that is done.
     """
     flavor, room = situation.flavor, situation.headroom
-    replaced = [one for one in situation.moving if situation.choices[one.id].method == "replace"]
+    replaced = situation.moving_by("replace")
     olds = [old for one in replaced if (old := situation.flavors.get(one.flavor)) is not None]
     roots = [gib] if (gib := situation.definition.root_volume_gib) else []
     leaving = sum(one.volume_backed for one in replaced)

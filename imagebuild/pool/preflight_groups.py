@@ -13,7 +13,7 @@ def _groups(situation: Situation) -> Iterator[Finding]:
 
     The extra ones that a roll makes join the group that the pool's file names.
     """
-    replaced = {one.id for one in situation.moving if situation.choices[one.id].method == "replace"}
+    replaced = {one.id for one in situation.moving_by("replace")}
     try:
         named = pick_group(situation.definition, situation.server_groups)
     except (NotFound, CloudRefused) as error:

@@ -193,7 +193,7 @@ class Note:
     pool_image: str = ""
     """What the broker made new desktops from before the roll; '' where the roll leaves that until its canary has passed."""
     over: bool = False
-    """The roll has ended for good: one of its desktops says so."""
+    """The roll has ended for good: some of its desktops say so."""
 
     def __str__(self) -> str:
         flags = [name for name in _FLAGS if getattr(self, name)]

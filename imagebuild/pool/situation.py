@@ -15,7 +15,7 @@ from imagebuild.pool.definition import PoolDefinition
 from imagebuild.pool.extra_names import extra_names
 from imagebuild.pool.marks import ROLL_STATE
 from imagebuild.pool.methods import Choice, choose_method
-from imagebuild.pool.model import Desktop, Phase
+from imagebuild.pool.model import Desktop, Method, Phase
 from imagebuild.pool.provision import zone_trouble
 from imagebuild.pool.survey import Survey
 
@@ -97,6 +97,10 @@ class Situation:
     def moving(self) -> tuple[Desktop, ...]:
         """The desktops that are to be moved, those that cannot be among them."""
         return tuple(desktop for desktop in self.survey.desktops if desktop.id in self.choices)
+
+    def moving_by(self, *methods: Method) -> tuple[Desktop, ...]:
+        """Those of them that go one of these ways."""
+        return tuple(one for one in self.moving if self.choices[one.id].method in methods)
 
     @property
     def floor(self) -> int:

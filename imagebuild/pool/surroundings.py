@@ -80,10 +80,8 @@ class Surroundings:
         if not self.hands.can(Cap.POOL_IMAGE):
             return None
         if self.log.pool_image == assignment.to:
-            if (
-                not self.hands.pauses_provisioning
-            ):  # an earlier process may have been cut off between the image and the switch
-                self.restore()
+            if not self.hands.pauses_provisioning:
+                self.restore()  # an earlier process may have been cut off between the image and the switch
             return None
         if self._refused:
             return self._refused

@@ -8,18 +8,25 @@ import pytest
 from imagebuild.errors import CloudUnreachable
 from imagebuild.pool.lookout import WHOLE_EVERY
 from imagebuild.pool.model import Phase, RollState
+from imagebuild.pool.roll import Roll
 from imagebuild.pool.turn import ABSENCE
 from tests.unit.pool.rolling import Site
 
 DOWN = "desktop-5"
 
 
-def test_a_desktop_whose_cell_comes_back_is_moved_like_the_others() -> None:
-    site = Site(10, min_ready="20m")
+def looked_at(site: Site) -> Roll:
+    """A roll that has moved that desktop, and looks whether it is well."""
     roll = site.start()
     while roll.log.held[DOWN].phase is not Phase.CHECKING:
         assert not roll.turn()
         site.clock.sleep(15)
+    return roll
+
+
+def test_a_desktop_whose_cell_comes_back_is_moved_like_the_others() -> None:
+    site = Site(10, min_ready="20m")
+    roll = looked_at(site)
     site.cloud.unlisted = {DOWN}
     site.clock.at(2 * WHOLE_EVERY.total_seconds(), site.cloud.unlisted.clear)
     assert roll.run() is RollState.COMPLETED
@@ -29,10 +36,7 @@ def test_a_desktop_whose_cell_comes_back_is_moved_like_the_others() -> None:
 
 def test_one_that_stays_away_is_told_as_that() -> None:
     site = Site(10, min_ready="20m")
-    roll = site.start()
-    while roll.log.held[DOWN].phase is not Phase.CHECKING:
-        assert not roll.turn()
-        site.clock.sleep(15)
+    roll = looked_at(site)
     since = site.clock.now()
     site.cloud.unlisted = {DOWN}
     roll.run()
@@ -66,10 +70,7 @@ def test_a_pool_that_loses_its_servers_is_rolled_no_further(method: str) -> None
 
 def test_one_that_somebody_took_out_of_the_pool_is_told_as_that() -> None:
     site = Site(10, min_ready="20m")
-    roll = site.start()
-    while roll.log.held[DOWN].phase is not Phase.CHECKING:
-        assert not roll.turn()
-        site.clock.sleep(15)
+    roll = looked_at(site)
     machine = site.cloud._machines[site.server(DOWN).id]
     machine.server = replace(machine.server, tags=())
     roll.run()
@@ -78,10 +79,7 @@ def test_one_that_somebody_took_out_of_the_pool_is_told_as_that() -> None:
 
 def test_where_nothing_can_be_noted_on_one_that_stays_away_the_roll_ends_all_the_same() -> None:
     site = Site(10, min_ready="20m")
-    roll = site.start()
-    while roll.log.held[DOWN].phase is not Phase.CHECKING:
-        assert not roll.turn()
-        site.clock.sleep(15)
+    roll = looked_at(site)
     site.cloud.unlisted, note, lost = {DOWN}, site.cloud.set_server_metadata, site.server(DOWN).id
 
     def set_server_metadata(server_id: str, metadata: Mapping[str, str | None]) -> None:

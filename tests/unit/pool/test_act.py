@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -352,8 +353,8 @@ def test_one_that_nova_does_not_switch_on_fails_alone() -> None:
     site.cloud._set(site.server("desktop-3").id, status="SHUTOFF", power_state=4)
     inner = site.cloud.rebuild_server
 
-    def rebuild(server_id: str, image_id: str, **more: object) -> None:
-        inner(server_id, image_id, **more)  # type: ignore[arg-type]
+    def rebuild(server_id: str, image_id: str, **more: Any) -> None:
+        inner(server_id, image_id, **more)
         if server_id == site.server("desktop-3").id:
             site.clock.at(5, lambda: site.cloud.lock(server_id, "forensics"))
 

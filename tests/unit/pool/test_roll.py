@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -384,8 +385,8 @@ def test_until_the_window_opens_the_broker_goes_on_making_and_deleting_desktops(
 
     for number in range(1, 6):
         gone, new = site.server(f"desktop-{number}").id, f"desktop-{number + 10}"
-        site.clock.at(600 * number, lambda gone=gone: site.cloud.delete_server(gone))  # type: ignore[misc]
-        site.clock.at(600 * number + 6000, lambda new=new: come(new))  # type: ignore[misc]
+        site.clock.at(600 * number, partial(site.cloud.delete_server, gone))
+        site.clock.at(600 * number + 6000, partial(come, new))
     switched: list[tuple[int, bool]] = []
     roll.watch = lambda roll, _: switched.append((len(roll.flying), pool.provisioning))
     assert roll.run() is RollState.COMPLETED
