@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +144,12 @@ def find_build(root: Path, text: str) -> BuildFolder:
 def is_build_id(text: str) -> bool:
     """Is this a build's whole id, of whatever machine?"""
     return _TIME_IN_ID.search(text) is not None
+
+
+def is_build_of(build_id: str, recipes: Collection[str]) -> bool:
+    """Is this the id of a build of one of these recipes, or of a verification of one of their images?"""
+    what = _TIME_IN_ID.sub("", build_id)
+    return what in recipes or any(re.fullmatch(rf"verify-{re.escape(recipe)}-v\d+", what) for recipe in recipes)
 
 
 def _begun(build_id: str) -> str:

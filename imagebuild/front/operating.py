@@ -58,7 +58,7 @@ def rebuild(
 @task(
     iterable=["recipe"],
     help={
-        "recipe": "only this one; may be given several times (default: all that are to be rebuilt)",
+        "recipe": "only this one, its claims and leftovers; may be given several times (default: all that are to be rebuilt)",
         "cloud": CLOUD_HELP,
         "warning-days": "a current image older than that is a warning",
         "critical-days": "a current image older than that is critical",

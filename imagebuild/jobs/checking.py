@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from imagebuild.build_folder import build_folders
+from imagebuild.build_folder import build_folders, is_build_of
 from imagebuild.build_state import read_state
 from imagebuild.claim import Claim, claims
 from imagebuild.cloud import Cloud
@@ -28,7 +28,7 @@ FOREIGN_DAYS = 1.0
 
 
 def check(settings: Settings, recipes: Sequence[str], *, limits: Limits, seconds: float) -> Health:
-    """Look at the recipes that are named, or at all, at claims and leftovers. Only reads, and starts no lab.
+    """Look at the recipes that are named, their claims and leftovers, or at all that is there. Only reads, and starts no lab.
 
     Raises nothing: what keeps it from looking is a finding, UNKNOWN, also a defect of ours. A plugin that ends with a trace has
     Python's exit code 1, and monitoring would take that for a warning about the images.
@@ -58,8 +58,9 @@ def _look(settings: Settings, recipes: Sequence[str], limits: Limits) -> Health:
         told, age = examine_line(recipe, [one for one in versions if one.recipe == recipe], limits=limits, now=now)
         findings += told
         ages |= {} if age is None else {recipe: age}
-    findings += examine_claims(claimed)
-    dead = list(_dead(cloud, settings, claimed, now))
+    # A service of monitoring that is named for one recipe is not to turn red for another one's build.
+    findings += examine_claims(claim for claim in claimed if not recipes or claim.recipe in recipes)
+    dead = [one for one in _dead(cloud, settings, claimed, now) if not recipes or is_build_of(one[0], recipes)]
     findings += [
         Finding(Level.WARNING, f"{owner} is dead, {count} of its things stand; next: {todo}")
         for owner, count, todo in dead

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from imagebuild.build_folder import new_build_folder
+from imagebuild.cloud import OWNER_KEY, ROLE_KEY
 from imagebuild.errors import CloudUnreachable
 from imagebuild.health import Health, Level, Limits
 from imagebuild.interruption import ends_within
 from imagebuild.jobs.checking import check
 from imagebuild.jobs.settings import Settings
 from imagebuild.journal import Journal
-from imagebuild.properties import BUILT_AT
+from imagebuild.properties import BUILT_AT, CLAIM_ROLE, EXPIRES_AT, RECIPE
 from tests.fakes.cloud import FakeCloud
 from tests.unit.examples import PROJECT
 from tests.unit.versions import a_cloud, add_version
@@ -121,6 +122,31 @@ def test_another_machines_leftovers_count_after_a_day_without_a_living_claim(loo
     assert [text for text in texts(look()) if " dead, " in text] == [
         "theirs-old is dead, 1 of its things stand; next: invoke sweep --foreign"
     ]
+
+
+def test_a_named_recipe_is_not_red_for_anothers_dead_build(look: Look, cloud: FakeCloud, settings: Settings) -> None:
+    add_version(cloud, 1, "current", recipe="win7-vdi", **FRESH)
+    add_version(cloud, 1, "current", recipe="other", **FRESH)
+    owners = {}
+    for number, name in enumerate(("win7-vdi", "verify-win7-vdi-v1", "other", "verify-other-v1", "win7-vdi-big")):
+        folder = new_build_folder(settings.builds, name)
+        owners[folder.id] = name
+        cloud.create_volume("v", owner=folder.id, role="x", gib=1)
+        with Journal(folder.journal) as journal:
+            journal.write("build_begun", recipe=name, cloud="fake")
+        claim = {OWNER_KEY: folder.id, RECIPE: name, EXPIRES_AT: "2026-01-01T00:00:00+00:00", ROLE_KEY: CLAIM_ROLE}
+        cloud.reserve_image(f"00000000-0000-0000-0000-00000000000{number}", "c", properties=claim)
+
+    def red_for(*recipes: str) -> tuple[set[str], set[str]]:
+        said = "\n".join(texts(look(*recipes)))
+        dead = {name for owner, name in owners.items() if f"{owner} is dead" in said}
+        return dead, {name for owner, name in owners.items() if f"the claim of {owner}" in said}
+
+    everything = set(owners.values())
+    assert red_for() == (everything, everything)
+    assert red_for("win7-vdi") == ({"win7-vdi", "verify-win7-vdi-v1"}, {"win7-vdi"})
+    assert red_for("other") == ({"other", "verify-other-v1"}, {"other"})
+    assert (look("other").leftovers, look().leftovers) == (2, 5)
 
 
 @pytest.mark.parametrize(

@@ -177,11 +177,13 @@ def test_the_cron_file_is_one_that_cron_takes() -> None:
 def test_the_nagios_definitions_are_whole() -> None:
     text = (DOCS / "nagios.cfg").read_text()
     blocks = re.findall(r"^define (\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
-    values = {kind: dict(line.split(None, 1) for line in body.strip().splitlines()) for kind, body in blocks}
-    name, *given = values["service"]["check_command"].split("!")
-    assert name == values["command"]["command_name"]
-    wanted = set(re.findall(r"\$ARG(\d)\$", values["command"]["command_line"]))
-    assert wanted == {str(number) for number in range(1, len(given) + 1)}
+    values = [(kind, dict(line.split(None, 1) for line in body.strip().splitlines())) for kind, body in blocks]
+    commands = {block["command_name"]: block["command_line"] for kind, block in values if kind == "command"}
+    services = [block["check_command"].split("!") for kind, block in values if kind == "service"]
+    assert {name for name, *_ in services} == set(commands)
+    for name, *given in services:
+        wanted = set(re.findall(r"\$ARG(\d)\$", commands[name]))
+        assert wanted == {str(number) for number in range(1, len(given) + 1)}
 
 
 def test_the_page_names_every_file_and_every_exit_code() -> None:
