@@ -82,6 +82,10 @@ class Cloud(PoolSide, Protocol):
         """Images of this project (hidden ones too) whose properties have these values; all of the project without."""
         ...
 
+    def borrowed_images(self, *, properties: Mapping[str, str]) -> Sequence[Image]:
+        """Other projects' images that this one may use, public or shared and accepted, with these property values; hidden ones too."""
+        ...
+
     def find_flavor(self, name: str) -> Flavor | None:
         """The flavor of that name or id."""
         ...

@@ -6,6 +6,7 @@ The cloud is the truth: what is told here is read from image properties and nowh
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from imagebuild.cloud import OWNER_KEY, ROLE_KEY, Cloud, Image
@@ -83,12 +84,16 @@ def pick_waiting(versions: Iterable[Version], recipe: str) -> Version | None:
     return newest if newest and newest.state == "candidate" else None
 
 
-def find_version(cloud: Cloud, text: str) -> Version:
+def find_version(cloud: Cloud, text: str, *, borrowed: bool = False) -> Version:
     """The finished version that a person means: `win7-vdi-v3`, an image's id, or a recipe's name for its current version.
 
-    Raises NotFound, with near names; VersionRefused when an image of that name or id is there but is no version of ours.
+    `borrowed`: where this project has none like it, also another project's, public or shared and accepted: to make desktops
+    from, not to be changed. Raises NotFound, with near names; VersionRefused when an image of that name or id is there but is
+    no version that can be had.
     """
     every = list_versions(cloud)
+    if borrowed and not any(text in (one.name, one.image.id, one.recipe) for one in every):
+        every += _borrowed_versions(cloud, text)
     done = [one for one in every if one.state != "building"]
     named = [one for one in done if text in (one.name, one.image.id)]
     if len(named) > 1:
@@ -99,10 +104,26 @@ def find_version(cloud: Cloud, text: str) -> Version:
     if (head := pick_current(done, text)) is not None:
         return head
     _refuse_strangers(cloud, text)
-    raise _missing(cloud, text, every)
+    raise _missing(cloud, text, every, elsewhere=_SHARED if borrowed else "")
 
 
-def _missing(cloud: Cloud, text: str, every: Sequence[Version]) -> NotFound:
+_SHARED = "; what another project shares counts once it is accepted: openstack image set --accept ID"
+
+
+def _borrowed_versions(cloud: Cloud, text: str) -> list[Version]:
+    """Those of other projects that stand in one line with what is named."""
+    image = _find_image(cloud, text)
+    lines = {image.properties[RECIPE]} if image and is_ours(image) else {text, re.sub(r"-v\d+$", "", text)}
+    return versions_among([one for line in sorted(lines) for one in cloud.borrowed_images(properties={RECIPE: line})])
+
+
+def _find_image(cloud: Cloud, text: str) -> Image | None:
+    with suppress(CloudRefused):  # several of that name
+        return cloud.find_image(text)
+    return None
+
+
+def _missing(cloud: Cloud, text: str, every: Sequence[Version], *, elsewhere: str) -> NotFound:
     """Why nothing is found by that name, and what to say instead."""
     of_recipe = [one.name for one in every if one.recipe == text and one.state != "building"]
     if of_recipe:
@@ -114,7 +135,7 @@ def _missing(cloud: Cloud, text: str, every: Sequence[Version]) -> NotFound:
             return NotFound(f"{one.name} is still being built by {holder}", hint="wait for it: invoke images")
     names = sorted({one.name for one in every} | {one.recipe for one in every})
     near = difflib.get_close_matches(text, names, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "which ones there are: invoke images"
+    hint = f"did you mean {', '.join(near)}?" if near else f"which ones there are: invoke images{elsewhere}"
     return NotFound(f"there is no version {text!r} in {cloud.name}", hint=hint)
 
 
@@ -215,4 +236,7 @@ def _why_not_ours(image: Image) -> str:
         return "it is a checkpoint, not a version"
     if properties.get(SELF, image.id) != image.id:
         return "it is somebody's snapshot of a server made from one of our images, and only inherited its properties"
+    if is_ours(image):
+        accepted = f"desktops are made from it here once it is accepted: openstack image set --accept {image.id}"
+        return f"it is another project's, and only that one can change it; {accepted}"
     return "it was not registered by imagebuild"

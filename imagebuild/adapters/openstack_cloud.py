@@ -82,6 +82,10 @@ class OpenStackCloud(PoolSide):
         """The project's own, hidden ones too."""
         return tuple(self._images.all(properties))
 
+    def borrowed_images(self, *, properties: Mapping[str, str]) -> Sequence[Image]:
+        """Not the project's own, hidden ones too."""
+        return tuple(self._images.borrowed(properties))
+
     def find_flavor(self, name: str) -> Flavor | None:
         """By name, then by id."""
         return self._servers.find_flavor(name)

@@ -47,15 +47,23 @@ class Images:
 
     def all(self, properties: Mapping[str, str] | None = None) -> Iterator[Image]:
         """The project's own images, hidden ones too, with these property values."""
-        wanted = dict(properties or {})
+        yield from self._hidden_too(properties or {}, {"owner": self._project_id})
+
+    def borrowed(self, properties: Mapping[str, str]) -> Iterator[Image]:
+        """Other projects' images that a listing shows to this one: public ones, and shared ones once it has accepted them."""
+        return self._hidden_too(properties, {}, but_for=self._project_id)
+
+    def _hidden_too(
+        self, properties: Mapping[str, str], params: Mapping[str, str], *, but_for: str = ""
+    ) -> Iterator[Image]:
         for hidden in ("false", "true"):
-            for image in self._list({**wanted, "owner": self._project_id, "os_hidden": hidden}):
-                if wanted.items() <= image.properties.items():
+            for image in self._list({**properties, **params, "os_hidden": hidden}, but_for=but_for):
+                if properties.items() <= image.properties.items():
                     yield image
 
-    def _list(self, params: Mapping[str, str]) -> Iterator[Image]:
+    def _list(self, params: Mapping[str, str], *, but_for: str = "") -> Iterator[Image]:
         for item in self._glance.list("/images", "images", doing="list images", params=params):
-            if item["status"] not in _GONE:
+            if item["status"] not in _GONE and not (but_for and item["owner"] == but_for):
                 yield read_image(item)
 
     def snapshot(

@@ -108,7 +108,7 @@ class Desk:
     def version_of(self, image_id: str) -> Version | None:
         """The version with that image, None when it is gone or none of ours."""
         try:
-            return find_version(self.cloud, image_id)
+            return find_version(self.cloud, image_id, borrowed=True)
         except (NotFound, VersionRefused):
             return None
 

@@ -56,7 +56,7 @@ def create(name: str, settings: Settings, report: Report, *, version: str = "") 
     """Make the pool's missing desktops from its recipe's current version, or from the one named."""
     definition = read_pool(name, settings)
     cloud = settings.open_cloud(report)
-    parts = find_parts(definition, cloud, version=find_version(cloud, version or definition.recipe))
+    parts = find_parts(definition, cloud, version=find_version(cloud, version or definition.recipe, borrowed=True))
     _warn_of_broker(definition, settings, report)
     with (
         _making("create", definition, cloud, settings, report) as keep,

@@ -95,9 +95,9 @@ def _plan_back(desk: Desk, to: str, *, given_up: str | None) -> tuple[RollPlan, 
     Without a `to` it is that roll that is taken back, and not one before it: Raises RollRefused where it has moved nobody yet.
     """
     pool = desk.survey()
-    image_id = find_version(desk.cloud, to).image.id if to else None
+    image_id = _version(desk, to).image.id if to else None
     way = find_way_back(pool, roll_id=None if to else given_up, to_image_id=image_id)
-    return desk.plan(pool, find_version(desk.cloud, way.image_id), only=way.names, roll_id=given_up), way
+    return desk.plan(pool, _version(desk, way.image_id), only=way.names, roll_id=given_up), way
 
 
 def _check_back(made: RollPlan, way: WayBack) -> None:
@@ -160,7 +160,7 @@ def _wish(desk: Desk, wish: Literal["pause", "abort"]) -> bool:
 
 
 def _version(desk: Desk, to: str) -> Version:
-    return find_version(desk.cloud, to or desk.definition.recipe)
+    return find_version(desk.cloud, to or desk.definition.recipe, borrowed=True)
 
 
 def _with_canary(desk: Desk, canary: str) -> Desk:

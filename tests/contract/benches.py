@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -174,6 +174,8 @@ class CloudBench:
     """One of that name whose servers may share a host; gives its id."""
     remove_server_group: Callable[[str], None]
     """By its id."""
+    lend: Callable[..., AbstractContextManager[tuple[str, Callable[[], object]]]]
+    """Another project's hidden image with these properties, shared with this one while that is open: its id, and what accepts it."""
 
     def soon(self, seconds: float = 120) -> Deadline:
         """A deadline on the cloud's clock."""
@@ -222,7 +224,29 @@ def fake_cloud_bench() -> CloudBench:
         cloud.remove_network,
         add_server_group=lambda name: cloud.add_server_group(name).id,
         remove_server_group=cloud.remove_server_group,
+        lend=partial(_lend_fake, cloud),
     )
+
+
+@contextmanager
+def _lend_fake(cloud: FakeCloud, **properties: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    image = cloud.add_image("lent", image=Image("", "", "active", hidden=True), **properties)
+    cloud.give_away(image.id)
+    yield image.id, partial(cloud.accept, image.id)
+
+
+@contextmanager
+def _lend_in_lab(**properties: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    admin = catalogue.connect(layout.find_layout(), layout.ADMIN_CLOUD)
+    project, accept = admin.identity.find_project(layout.PROJECT), _operator().image.update_member
+    content = {"disk_format": "raw", "container_format": "bare", "data": b"", "allow_duplicates": True}
+    image = admin.image.create_image(f"lent-{uuid4().hex[:8]}", visibility="shared", **content, **properties)
+    try:
+        admin.image.update_image(image, is_hidden=True)
+        admin.image.add_member(image, member_id=project.id)
+        yield image.id, partial(accept, project.id, image.id, status="accepted")
+    finally:
+        admin.image.delete_image(image)
 
 
 def lab_cloud_bench() -> CloudBench:
@@ -246,6 +270,7 @@ def lab_cloud_bench() -> CloudBench:
         remove_network=operator.network.delete_network,
         add_server_group=lambda name: operator.compute.create_server_group(name=name, policy="soft-anti-affinity").id,
         remove_server_group=operator.compute.delete_server_group,
+        lend=_lend_in_lab,
     )
 
 

@@ -105,6 +105,19 @@ class TestReading:
         with pytest.raises(CloudRefused):
             bench.cloud.update_image(bench.image.id, properties={"mine": "yes"})
 
+    def test_anothers_image_is_to_be_had_once_it_is_shared_and_accepted(self, bench: CloudBench) -> None:
+        def to_be_had(**properties: str) -> list[str]:
+            return [image.id for image in bench.cloud.borrowed_images(properties=properties)]
+
+        assert bench.image.id in to_be_had(os_type="windows"), "a public one"
+        with bench.lend(line=bench.owner) as (image_id, accept):
+            assert to_be_had(line=bench.owner) == []
+            accept()
+            assert (to_be_had(line=bench.owner), to_be_had(line="another")) == ([image_id], [])
+            assert bench.cloud.images(properties={"line": bench.owner}) == ()
+            found = bench.cloud.find_image(image_id)
+            assert found is not None and (found.id, found.visibility) == (image_id, "shared")
+
 
 class TestMaking:
     def test_a_volume_is_made_once_and_counted(self, bench: CloudBench) -> None:

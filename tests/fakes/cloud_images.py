@@ -16,7 +16,8 @@ class ImageCalls(World):
     def find_image(self, name_or_id: str) -> Image | None:
         if name_or_id in self._images:
             return self._images[name_or_id]
-        named = [i for i in self._images.values() if i.name == name_or_id and i.status == "active" and not i.hidden]
+        seen = (i for i in self._images.values() if i.status == "active" and not i.hidden and i.id not in self._pending)
+        named = [i for i in seen if i.name == name_or_id]
         if len(named) > 1:
             raise CloudRefused(f"{len(named)} active images are called '{name_or_id}'", hint="name one by its id")
         return named[0] if named else None
@@ -25,6 +26,11 @@ class ImageCalls(World):
     def images(self, *, properties: Mapping[str, str] | None = None) -> Sequence[Image]:
         wanted = (properties or {}).items()
         return tuple(i for i in self._own_images() if wanted <= i.properties.items())
+
+    @call
+    def borrowed_images(self, *, properties: Mapping[str, str]) -> Sequence[Image]:
+        lent = (self._images[image_id] for image_id in self._foreign - self._pending if image_id in self._images)
+        return tuple(image for image in lent if properties.items() <= image.properties.items())
 
     @call
     def snapshot(self, server_id: str, name: str, *, owner: str, properties: Mapping[str, str]) -> Image:

@@ -85,6 +85,7 @@ class State:
         self._images: dict[str, Image] = {}
         self._images_ever: set[str] = set()  # Glance keeps the ids of deleted images
         self._foreign: set[str] = set()
+        self._pending: set[str] = set()  # of these, the ones that are shared with us and not accepted yet
         self._volumes: dict[str, Volume] = {}
         self._groups: dict[str, SecurityGroup] = {}
         self._machines: dict[str, Machine] = {}

@@ -88,6 +88,16 @@ class World(State):
             self._foreign.add(made.id)
         return made
 
+    def give_away(self, image_id: str) -> None:
+        """From now on the image is another project's, which shares it with this one; it waits to be accepted."""
+        self._change_image(image_id, visibility="shared")
+        self._foreign.add(image_id)
+        self._pending.add(image_id)
+
+    def accept(self, image_id: str) -> None:
+        """An operator of this project accepts the shared image."""
+        self._pending.discard(image_id)
+
     def say(self, server_id: str, text: str) -> None:
         """A line on the server's serial console."""
         self._machines[server_id].console += text + "\r\n"

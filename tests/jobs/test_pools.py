@@ -414,6 +414,21 @@ def test_an_image_that_is_not_there(office: Office) -> None:
         office.run_roll(to="small-v9")
 
 
+def test_a_pool_is_rolled_to_what_another_project_lends_and_back(office: Office) -> None:
+    office.write_file(auto_continue=True)
+    for image in (office.old, office.new):
+        office.cloud.give_away(image.id)
+    with pytest.raises(NotFound, match="there is no version 'small'") as caught:
+        office.run_roll()
+    assert "once it is accepted: openstack image set --accept ID" in caught.value.hint
+    for image in (office.old, office.new):
+        office.cloud.accept(image.id)
+    assert office.run_roll() == 0
+    assert images_of(office, office.names) == {office.new.id}
+    assert pools.rollback(POOL, office.settings, office.say, yes=True, ask=lambda words: False) == 0
+    assert images_of(office, office.names) == {office.old.id}
+
+
 def test_skipped_desktops_have_their_own_code(office: Office) -> None:
     office.write_file(auto_continue=True, drain_deadline="1h")
     office.broker.log_in("desktop-2", "kim")

@@ -162,6 +162,37 @@ def test_an_image_that_is_not_ours_is_refused_with_the_reason(cloud: FakeCloud) 
             find_version(cloud, text)
 
 
+def test_what_another_project_lends_is_found_by_who_makes_desktops_only(cloud: FakeCloud) -> None:
+    ids = [add_version(cloud, n, state, recipe="lent").id for n, state in ((1, "superseded"), (2, "current"))]
+    for image_id in ids:
+        cloud.give_away(image_id)
+    for text in ("lent", "lent-v1"):
+        with pytest.raises(NotFound, match=f"there is no version '{text}' in fake") as caught:
+            find_version(cloud, text, borrowed=True)
+        assert "once it is accepted" in caught.value.hint
+    with pytest.raises(VersionRefused, match=f"once it is accepted: openstack image set --accept {ids[1]}"):
+        find_version(cloud, ids[1], borrowed=True)
+    for image_id in ids:
+        cloud.accept(image_id)
+    found = {text: find_version(cloud, text, borrowed=True) for text in ("lent", "lent-v1", *ids)}
+    assert [(one.name, one.state) for one in found.values()] == [
+        ("lent-v2", "current"),
+        ("lent-v1", "superseded"),
+        ("lent-v1", "superseded"),
+        ("lent-v2", "current"),
+    ]
+    with pytest.raises(VersionRefused, match="is another project's, and only that one can change it"):
+        find_version(cloud, "lent-v2")
+
+
+def test_the_projects_own_line_comes_before_one_of_its_name_elsewhere(cloud: FakeCloud) -> None:
+    lent = add_version(cloud, 9, "current")
+    cloud.give_away(lent.id)
+    cloud.accept(lent.id)
+    assert find_version(cloud, "small", borrowed=True).name == "small-v2"
+    assert find_version(cloud, "small-v9", borrowed=True).image.id == lent.id
+
+
 def test_a_version_is_looked_at_again_before_it_is_changed(cloud: FakeCloud) -> None:
     version = find_version(cloud, "small-v1")
     cloud.update_image(version.image.id, properties={SELF: None})
