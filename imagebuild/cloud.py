@@ -94,8 +94,8 @@ class Cloud(PoolSide, Protocol):
         """The network of that name or id."""
         ...
 
-    def headroom(self, *, volumes: bool = True, groups: bool = True) -> Headroom:
-        """What quotas leave; without `volumes` or security `groups` nothing is told about these, and a service less is asked."""
+    def headroom(self, *, volumes: bool = True, network: bool = True) -> Headroom:
+        """What quotas leave; without `volumes` or `network` nothing is told about what is Cinder's or Neutron's, which is not asked."""
         ...
 
     def create_security_group(self, name: str, *, owner: str, allow_from: str, ports: Sequence[int]) -> SecurityGroup:

@@ -77,6 +77,7 @@ class Headroom:
     security_groups: int | None
     group_members: int | None = None
     """So many servers one server group may have."""
+    ports: int | None = None
 
     def for_servers(
         self, count: int, flavor: Flavor, *, root_volume_gib: int | None = None
@@ -86,6 +87,7 @@ class Headroom:
             "instances": (count, self.instances),
             "cores": (count * flavor.vcpus, self.cores),
             "MiB of memory": (count * flavor.ram_mib, self.ram_mib),
+            "ports": (count, self.ports),
             **self.for_volumes([root_volume_gib] * count if root_volume_gib else []),
         }
 

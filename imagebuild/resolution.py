@@ -92,7 +92,7 @@ def resolve(recipe: Recipe, cloud: Cloud, *, room: bool = True, seen: Sequence[I
         extra = [] if header.builder.extra_disk_bus == "none" else [EXTRA_DISK_GIB]
         groups = 0 if header.builder.allow_from == NOBODY else 1
         sizes = [*(medium.gib for medium in media), *extra]
-        problems += _shortages(cloud.headroom(volumes=bool(sizes), groups=groups > 0), flavor, sizes, groups=groups)
+        problems += _shortages(cloud.headroom(volumes=bool(sizes), network=groups > 0), flavor, sizes, groups=groups)
     if problems or not (source and flavor and network):
         words = f"{recipe.path} cannot be built in the cloud {cloud.name}"
         hint = "correct the recipe, or make what is missing; `invoke plan` looks again without touching anything"

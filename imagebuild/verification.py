@@ -68,7 +68,7 @@ def pick_version(cloud: Cloud, text: str) -> Version:
 
 def check_room(cloud: Cloud, flavor: Flavor, *, count: int) -> None:
     """Raises CloudRefused when the project's quota has no room for so many servers of the flavor."""
-    short = shortages(cloud.headroom(volumes=False, groups=False).for_servers(count, flavor))
+    short = shortages(cloud.headroom(volumes=False, network=False).for_servers(count, flavor))
     if short:
         raise CloudRefused(
             f"{count} clones do not fit into the quota: {'; '.join(short)}",

@@ -94,13 +94,13 @@ class OpenStackCloud(PoolSide):
         """By name, then by id."""
         return self._networks.find(name)
 
-    def headroom(self, *, volumes: bool = True, groups: bool = True) -> Headroom:
+    def headroom(self, *, volumes: bool = True, network: bool = True) -> Headroom:
         """From three services' quotas at most; what a service does not tell is None."""
         try:
             storage = self._volumes.limits() if volumes else {}
         except ServiceMissing:
             storage = {}
-        return read_headroom(self._servers.limits(), storage, self._networks.quota() if groups else {})
+        return read_headroom(self._servers.limits(), storage, self._networks.quota() if network else {})
 
     def create_security_group(self, name: str, *, owner: str, allow_from: str, ports: Sequence[int]) -> SecurityGroup:
         """Find-or-create by owner and name."""

@@ -126,17 +126,22 @@ def read_action(item: Json) -> Action:
 
 def read_headroom(compute: Json, storage: Json, network: Json) -> Headroom:
     """What is left, from Nova's and Cinder's absolute limits and Neutron's quota details; an empty mapping = not told."""
-    groups = network.get("security_group")
-    groups = groups if isinstance(groups, Mapping) else {}
+    groups, ports = (_details(network, what) for what in ("security_group", "port"))
     return Headroom(
         instances=_left(compute.get("maxTotalInstances"), compute.get("totalInstancesUsed")),
         cores=_left(compute.get("maxTotalCores"), compute.get("totalCoresUsed")),
         ram_mib=_left(compute.get("maxTotalRAMSize"), compute.get("totalRAMUsed")),
         volumes=_left(storage.get("maxTotalVolumes"), storage.get("totalVolumesUsed")),
         gigabytes=_left(storage.get("maxTotalVolumeGigabytes"), storage.get("totalGigabytesUsed")),
-        security_groups=_left(groups.get("limit"), groups.get("used"), groups.get("reserved")),
+        security_groups=_left(*groups),
+        ports=_left(*ports),
         group_members=_left(compute.get("maxServerGroupMembers")),
     )
+
+
+def _details(network: Json, what: str) -> tuple[Any, ...]:
+    told = network.get(what)
+    return tuple(told.get(key) for key in ("limit", "used", "reserved")) if isinstance(told, Mapping) else (None,)
 
 
 def _left(limit: Any, *taken: Any) -> int | None:

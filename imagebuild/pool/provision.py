@@ -4,7 +4,7 @@ Names and numbers are find-or-create: what is there is left alone, what is missi
 pool's is nobody's to guess about. Nova gives no promise that names are unique.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from imagebuild.broker import PoolSettings
@@ -142,7 +142,8 @@ def create_desktops(
     after the first such one nothing more is begun.
     """
     names, ours = missing_names(definition, cloud)
-    _check_quota(cloud, parts, len(names), root_volume_gib=definition.root_volume_gib)
+    if names:
+        _check_quota(definition, cloud, parts, names)
     nursery = _Nursery(definition, cloud, parts, keep, report, waiting=list(reversed(names)))
     nursery.begun = {server.id: server.name for server in ours if server.status == "BUILD"}  # of a run that was cut off
     if names or nursery.begun:
@@ -212,9 +213,12 @@ def broker_clashes(definition: PoolDefinition, settings: PoolSettings) -> Iterat
         yield f"its next desktop is number {settings.next_value}, this file goes up to {last}: the name would be there twice"
 
 
-def _check_quota(cloud: Cloud, parts: Parts, count: int, *, root_volume_gib: int | None) -> None:
-    room = cloud.headroom(volumes=root_volume_gib is not None, groups=False)
+def _check_quota(definition: PoolDefinition, cloud: Cloud, parts: Parts, names: Sequence[str]) -> None:
+    count, root_volume_gib = len(names), definition.root_volume_gib
+    room = cloud.headroom(volumes=root_volume_gib is not None)
     needs = room.for_servers(count, parts.flavor, root_volume_gib=root_volume_gib)
+    kept = {port.name for port in cloud.ports(pool=definition.pool)}  # by a server that is gone
+    needs["ports"] = (len(set(names) - kept), room.ports)
     if (group := parts.server_group) is not None and room.group_members is not None:
         places = max(0, room.group_members - len(group.members))
         needs[f"places in the server group {group.name} (server_group_members)"] = (count, places)

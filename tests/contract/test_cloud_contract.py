@@ -137,8 +137,8 @@ class TestMaking:
             assert cloud.volume(volume.id) is None
 
     def test_of_quotas_only_those_are_told_that_are_asked_about(self, bench: CloudBench) -> None:
-        room = bench.cloud.headroom(volumes=False, groups=False)
-        assert (room.volumes, room.gigabytes, room.security_groups) == (None, None, None)
+        room = bench.cloud.headroom(volumes=False, network=False)
+        assert (room.volumes, room.gigabytes, room.security_groups, room.ports) == (None, None, None, None)
         assert room.instances == bench.cloud.headroom().instances
 
     def test_a_volume_is_filled_from_an_image_and_counts_as_a_use_of_it(self, bench: CloudBench) -> None:

@@ -250,7 +250,7 @@ class TestServerGroup:
         (group,) = [one for one in bench.cloud.server_groups() if one.id == spread]
         assert (group.name, group.policy) == (f"{bench.owner}-spread", "soft-anti-affinity")
         assert group.members == (desktop.id,)
-        limit = bench.cloud.headroom(volumes=False, groups=False).group_members
+        limit = bench.cloud.headroom(volumes=False, network=False).group_members
         assert limit is None or limit > 0
 
     def test_none_is_made_in_one_that_is_not_there(self, bench: CloudBench, desktop: Server) -> None:

@@ -40,16 +40,17 @@ class FakeCloud(ImageCalls, DesktopCalls, NetworkCalls):
         return next((f for f in self._flavors.values() if name in (f.name, f.id)), None)
 
     @call
-    def headroom(self, *, volumes: bool = True, groups: bool = True) -> Headroom:
-        self.faults.also("headroom", volumes + groups)
+    def headroom(self, *, volumes: bool = True, network: bool = True) -> Headroom:
+        self.faults.also("headroom", volumes + network)
         return Headroom(
             instances=self.limits.instances - self._used["instances"],
             cores=self.limits.cores - self._used["cores"],
             ram_mib=self.limits.ram_mib - self._used["ram_mib"],
             volumes=self.limits.volumes - len(self._volumes) if volumes else None,
             gigabytes=self.limits.gigabytes - sum(volume.gib for volume in self._volumes.values()) if volumes else None,
-            security_groups=self.limits.security_groups - len(self._groups) if groups else None,
+            security_groups=self.limits.security_groups - len(self._groups) if network else None,
             group_members=self.limits.group_members,
+            ports=self.limits.ports - len(self._plugs.ports) if network else None,
         )
 
     @call

@@ -44,6 +44,7 @@ class Limits:
     gigabytes: int = 1000
     security_groups: int = 10
     group_members: int = 10
+    ports: int = 500
 
 
 @dataclass

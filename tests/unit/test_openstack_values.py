@@ -77,11 +77,12 @@ def test_a_server_in_error_tells_its_fault() -> None:
 
 def test_headroom_counts_and_minus_one_is_no_limit() -> None:
     compute = {"maxTotalInstances": 10, "totalInstancesUsed": 4, "maxTotalCores": -1, "totalCoresUsed": 8}
-    network = {"security_group": {"limit": 10, "used": 2, "reserved": 1}}
+    network = {"security_group": {"limit": 10, "used": 2, "reserved": 1}, "port": {"limit": 500, "used": 480}}
     headroom = read_headroom(compute, {}, network)
     assert (headroom.instances, headroom.cores, headroom.ram_mib) == (6, None, None)
-    assert (headroom.volumes, headroom.security_groups) == (None, 7)
+    assert (headroom.volumes, headroom.security_groups, headroom.ports) == (None, 7, 20)
     assert headroom.group_members is None
+    assert read_headroom({}, {}, {"port": {"limit": -1, "used": 3, "reserved": 0}}).ports is None
     assert read_headroom({"maxServerGroupMembers": 10}, {}, {}).group_members == 10
 
 

@@ -11,6 +11,7 @@ from imagebuild.pool.marks import IMAGE_ID, IMAGE_VERSION, OU, SEQUENCE
 from imagebuild.pool.network import make_network
 from imagebuild.pool.provision import Made, broker_clashes, create_desktops, desktop_request, find_parts
 from imagebuild.report import SilentReport
+from imagebuild.waiting import Deadline
 from tests.unit.pool.pools import Site, a_site, define
 
 INTRANET = {"subnet": "10.0.0.0/8", "dns": ["10.0.0.2"], "rdp_from": ["10.0.0.0/8"], "reach": ["10.0.0.0/8"]}
@@ -144,6 +145,23 @@ def test_nothing_is_made_when_the_quota_is_too_small_for_all() -> None:
     with pytest.raises(CloudRefused, match="4 new desktops: instances: 4 needed, 3 left; cores: 8 needed, 4 left"):
         create(site)
     assert names(site) == [] and site.cloud.ports(pool="staff") == ()
+
+
+def test_each_desktop_needs_a_port_too() -> None:
+    site = ready()
+    site.cloud.limits = replace(site.cloud.limits, ports=3)
+    with pytest.raises(CloudRefused, match="4 new desktops: ports: 4 needed, 3 left"):
+        create(site)
+    assert names(site) == [] and site.cloud.ports(pool="staff") == ()
+
+
+def test_a_port_that_a_lost_desktop_has_left_is_not_needed_again() -> None:
+    site = ready()
+    create(site)
+    site.cloud.delete("server", site.cloud.servers()[0].id, deadline=Deadline.after(60, site.clock))
+    site.cloud.limits = replace(site.cloud.limits, ports=4)
+    create(site)
+    assert len(names(site)) == len(site.cloud.ports(pool="staff")) == 4
 
 
 def test_roots_on_volumes_need_a_quota_of_volumes_too() -> None:
