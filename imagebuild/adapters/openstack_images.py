@@ -47,7 +47,7 @@ class Images:
 
     def all(self, properties: Mapping[str, str] | None = None) -> Iterator[Image]:
         """The project's own images, hidden ones too, with these property values."""
-        yield from self._hidden_too(properties or {}, {"owner": self._project_id})
+        return self._hidden_too(properties or {}, {"owner": self._project_id})
 
     def borrowed(self, properties: Mapping[str, str]) -> Iterator[Image]:
         """Other projects' images that a listing shows to this one: public ones, and shared ones once it has accepted them."""

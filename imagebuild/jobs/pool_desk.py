@@ -59,7 +59,7 @@ class Desk:
     def survey(self) -> Survey:
         """How the pool stands."""
         pool = survey(self.definition, self.cloud, self.broker)
-        told = {roll_id for one in (*pool.desktops, *pool.extras) if (roll_id := one.metadata.get(ROLL_ID))}
+        told = {roll_id for one in pool.everyone if (roll_id := one.metadata.get(ROLL_ID))}
         return replace(pool, finished=frozenset(filter(self._has_ended, told)))
 
     def _has_ended(self, roll_id: str) -> bool:

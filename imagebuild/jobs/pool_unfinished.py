@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from imagebuild.build_folder import BuildFolder
 from imagebuild.errors import Busy, RollRefused
+from imagebuild.images import Version
 from imagebuild.jobs.pool_desk import Desk, another_owner, check_plan, rolls_of, started_by
 from imagebuild.journal import Journal
 from imagebuild.pool.assignment import Assignment, assign
@@ -33,17 +34,18 @@ def last_known(desk: Desk, pool: Survey, *, at_work: Collection[str]) -> RollLog
 
     `at_work`: the rolls that processes work on. Where another machine has gone on with ours, its servers are further than our journal.
     """
-    last, desktops = desk.last_roll(), pool.desktops + pool.extras
+    last = desk.last_roll()
     if last is not None and not last[1].state.finished:
         if not last[0].is_alive():
-            believe_marks(last[1], desktops, desk.now())
+            believe_marks(last[1], pool.everyone, desk.now())
         return last[1]
     found = find_roll(pool)
     if found is None:
         return last[1] if last else None
-    made = (_plan if desk.version_of(found[1].to_image_id) else _plan_end)(desk, pool, found)
+    to = desk.version_of(found[1].to_image_id)
+    made = _plan(desk, pool, found, to) if to else _plan_end(desk, pool, found, to)
     log = recall(pool, made, _assign(desk, made, found, started_by=""), note=found[1])
-    log.state, log.reason = infer_state(log, desktops, rules=desk.definition.roll, at_work=found[0] in at_work)
+    log.state, log.reason = infer_state(log, pool.everyone, rules=desk.definition.roll, at_work=found[0] in at_work)
     return log
 
 
@@ -54,7 +56,12 @@ def _recall(desk: Desk, *, ends: bool) -> BuildFolder:
     if found is None:
         raise RollRefused(f"{desk.pool} has no unfinished roll", hint=f"begin one: invoke pool.roll {desk.pool}")
     roll_id, note = found
-    made = _plan_end(desk, pool, found) if ends else _plan(desk, pool, found)
+    to = desk.version_of(note.to_image_id)
+    if to is None and not ends:
+        words = f"{roll_id} has not ended, by what its servers say, and its image {note.to_image_id} is gone, or none of ours"
+        todo = f"end it: invoke pool.abort {desk.pool}; take back what it has moved: invoke pool.rollback {desk.pool}"
+        raise RollRefused(words, hint=todo)
+    made = _plan(desk, pool, found, to) if to and not ends else _plan_end(desk, pool, found, to)
     check_plan(made)
     desk.report.warn(f"the journal of {roll_id} is not on this machine: it is taken up from what the servers say")
     assignment = _assign(desk, made, found, started_by=started_by())
@@ -65,24 +72,16 @@ def _recall(desk: Desk, *, ends: bool) -> BuildFolder:
     return folder
 
 
-def _plan(desk: Desk, pool: Survey, found: tuple[str, Note]) -> RollPlan:
-    """What is left to be done of it. Raises RollRefused where nothing can be."""
+def _plan(desk: Desk, pool: Survey, found: tuple[str, Note], to: Version) -> RollPlan:
+    """What is left to be done of it."""
     roll_id, note = found
     only = marked_by(pool, roll_id) if note.back else None
-    to = desk.version_of(note.to_image_id)
-    if to is None:
-        words = f"{roll_id} has not ended, by what its servers say, and its image {note.to_image_id} is gone, or none of ours"
-        raise RollRefused(
-            words,
-            hint=f"end it: invoke pool.abort {desk.pool}; take back what it has moved: invoke pool.rollback {desk.pool}",
-        )
     return desk.plan(pool, to, roll_id=roll_id, only=only, knocks=False)
 
 
-def _plan_end(desk: Desk, pool: Survey, found: tuple[str, Note]) -> RollPlan:
+def _plan_end(desk: Desk, pool: Survey, found: tuple[str, Note], to: Version | None) -> RollPlan:
     """The same where nothing more is to be done of it but to end it."""
-    image_id = found[1].to_image_id
-    to, threshold = desk.version_of(image_id), desk.broker.settings(desk.pool).threshold
+    image_id, threshold = found[1].to_image_id, desk.broker.settings(desk.pool).threshold
     name = to.name if to else image_id
     return plan_end(desk.definition, pool, to=name, to_image_id=image_id, threshold=threshold, now=desk.now())
 

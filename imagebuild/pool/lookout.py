@@ -173,7 +173,7 @@ class Lookout:
         servers = [self._servers[server_id] for server_id in changed]
         self._images = images_of(self._cloud, servers, known=self._images)
         joined = join(self._definition, servers, seats=self._seats_of(servers), images=self._images)
-        self._desktops.update({desktop.id: desktop for desktop in (*joined.desktops, *joined.extras)})
+        self._desktops.update({desktop.id: desktop for desktop in joined.everyone})
 
     def _seats_of(self, servers: Sequence[Server]) -> list[Seat]:
         keys = (server.name.casefold() for server in servers)

@@ -43,11 +43,11 @@ def find_roll(survey: Survey) -> tuple[str, Note] | None:
     image, or extra ones, or the broker's provisioning is off.
     """
     by_roll: dict[str, list[Desktop]] = {}
-    for desktop in (*survey.desktops, *survey.extras):
+    for desktop in survey.everyone:
         if roll_id := desktop.metadata.get(ROLL_ID):
             by_roll.setdefault(roll_id, []).append(desktop)
     told = {roll_id: note for roll_id, desktops in by_roll.items() if (note := _note_among(desktops))}
-    if roll_id := next(iter(in_hand((*survey.desktops, *survey.extras), finished=survey.finished)), None):
+    if roll_id := next(iter(in_hand(survey.everyone, finished=survey.finished)), None):
         return roll_id, told[roll_id]
     if not told or (last := newest(told)) in survey.finished:
         return None

@@ -37,6 +37,11 @@ class Survey:
     finished: frozenset[str] = frozenset()
 
     @property
+    def everyone(self) -> tuple[Desktop, ...]:
+        """Members and extra ones."""
+        return self.desktops + self.extras
+
+    @property
     def included(self) -> tuple[Desktop, ...]:
         """The desktops that a roll may take in hand."""
         return tuple(desktop for desktop in self.desktops if desktop.excluded is None)
@@ -49,7 +54,7 @@ class Survey:
     @property
     def free(self) -> int:
         """Desktops that a user could get now: what the floor counts."""
-        return sum(desktop.offered for desktop in (*self.desktops, *self.extras))
+        return sum(desktop.offered for desktop in self.everyone)
 
     def find(self, name: str) -> Desktop | None:
         """The desktop of that name (case ignored), None when there is none or several."""
