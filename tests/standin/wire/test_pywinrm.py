@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,9 @@ def test_an_error_of_the_model_ends_the_command_and_says_so(shell: tuple[Protoco
     out, err, code = run(*shell, "break")
     assert (out, code) == (b"", 1)
     assert b"an error of its own" in err
+    for thread in threading.enumerate():  # its trace belongs to this test, not to the next one
+        if thread.name == "command break":
+            thread.join(10)
 
 
 def test_arguments_make_one_line(shell: tuple[Protocol, str], windows: WindowsDouble) -> None:
