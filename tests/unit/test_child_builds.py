@@ -130,7 +130,7 @@ def test_what_cannot_be_started_is_said(project: Path) -> None:
 def test_starting_takes_no_time_of_the_others(project: Path) -> None:
     begun = time.monotonic()
     child = start(project, "undo")
-    assert time.monotonic() - begun < 10  # the child itself does not end
+    assert time.monotonic() - begun < 1
     assert child.exit_code() is None
     child.kill()
     child.close()
